@@ -1,0 +1,30 @@
+/**
+ * A twin model, ready for use: a W3C WoT Thing Model 1.1 with the `castor:` terms, compiled once.
+ * The loader (`modelOf`, `listModels`) and the Thing Models stand in devices/.
+ */
+import type { TwinSettings, Value } from './core/types.ts'
+
+export interface DeviceModel {
+  name: string
+  version: string
+  title: string
+  description: string
+  /** The Thing Model as shipped. */
+  thingModel: Record<string, unknown>
+  /** What its twins carry. */
+  settings: TwinSettings
+  /** What becomes of a property that the model does not name. */
+  unknownProperties: 'keep' | 'refuse'
+  /** Readings older than this are refused as a dead letter. */
+  backfillLimitMs: number
+  properties: ReadonlyMap<string, ModelProperty>
+}
+
+export interface ModelProperty {
+  name: string
+  unit?: string
+  type: 'number' | 'integer' | 'boolean' | 'string' | 'object' | 'array'
+  writable: boolean
+  /** Undefined when the value fits, else what is wrong, in words. */
+  problemOf(value: Value): string | undefined
+}
