@@ -5,6 +5,8 @@
  * its key is (stream, seq). An entry of lane HEARTBEAT_LANE holds no messages: it says that the bridge lived at `at`.
  */
 
+import type { CastorError } from '../../twin-models/errors.ts'
+
 export const LANES = 16
 export const HEARTBEAT_LANE = -1
 
@@ -13,10 +15,17 @@ export function laneOf(incarnation: number): number {
   return incarnation % LANES
 }
 
-/** What a message is. `event` names it in `name`. connect and disconnect are written by the bridge itself. */
-export type MessageKind = 'telemetry' | 'event' | 'presence' | 'will' | 'connect' | 'disconnect'
+/**
+ * What a message is. `event` names it in `name`. `unknown` came on a topic of the device's own that means nothing (its `name` is the
+ * topic below castor/v1/{tenant}/{device}/): a dead letter. connect and disconnect are written by the bridge itself; a connect with the
+ * number of a connection that is already known says that it lives on, in a new stream.
+ */
+export type MessageKind = 'telemetry' | 'event' | 'presence' | 'will' | 'connect' | 'disconnect' | 'unknown'
 
-/** One accepted message. `payload` is what the device sent, untouched; over 256 kB only its first 4 kB, `size` says how long it was. */
+/**
+ * One accepted message. `payload` is what the device sent, untouched; over 256 kB only its first 4 kB, `size` says how long it was.
+ * `receivedAt` never falls along a stream: the writer raises it where the clock stepped back.
+ */
 export interface Message {
   incarnation: number
   kind: MessageKind
@@ -24,7 +33,7 @@ export interface Message {
   payload: Uint8Array
   /** Whole size in bytes; differs from payload.length only when it was cut. */
   size: number
-  /** Device event name. */
+  /** Device event name; of an unknown topic its part below the device. */
   name?: string
   /** Number of the MQTT connection that it came over; absent for HTTP. */
   connection?: number
@@ -52,10 +61,43 @@ export type Head = [
 
 /** The bridge's side. Conformance: tests/conformance/ingest-log.ts. */
 export interface IngestLogWriter {
-  /** Resolves when the message is durable. Rejects with CastorError `overloaded` or `unavailable` when it is not and will not be. */
+  /** Resolves when the message is durable. Rejects with CastorError `too-many-requests` or `unavailable` when it is not and will not be. */
   append(message: Message): Promise<void>
-  /** Writes what waits and closes the stream. */
-  close(): Promise<void>
+  /** The same without a promise, for thirty thousand a second. `done` is called in the order of the pushes, never from within push. */
+  push(message: Message, done: Done): void
+  /** Writes what waits and closes the stream. What is not written by `deadlineMs` from now is rejected. */
+  close(deadlineMs?: number): Promise<void>
+}
+
+export type Done = (error?: CastorError) => void
+
+/**
+ * The entries of one group commit, as columns: entry i has the number seq + i, lanes[i], heads[i], and the next lengths[i] bytes of
+ * body. All share `at`, which is not before the receipt of anything in it, and not after that of anything later.
+ */
+export interface Commit {
+  stream: number
+  seq: number
+  at: number
+  lanes: number[]
+  heads: string[]
+  lengths: number[]
+  body: Buffer
+}
+
+/** What the writer (writer.ts) needs of the store behind it. */
+export interface IngestLogStore {
+  /** Opens a stream: one run of one bridge as a writer. */
+  open(): Promise<number>
+  /**
+   * All of the commit or nothing. The same commit may come again after a throw, which may mean anything: it is then written once.
+   * `closed`: somebody closed the stream, and the commit is not in it.
+   */
+  write(commit: Commit): Promise<'written' | 'closed'>
+  /** No entry can be written to it any more. */
+  close(stream: number): Promise<void>
+  /** Lets go of connections. */
+  end(): Promise<void>
 }
 
 export function headOf(m: Message): Head {
