@@ -97,7 +97,7 @@ export interface Batch {
 
 /**
  * What a twin wants to be woken for at once (DESIGN §3.6). Pure function of its state.
- * A reading wakes when it is newer than `newest` of its property and lies outside [low, high] (bounds included inside).
+ * A reading wakes when it is not older than `newest` of its property and lies outside [low, high] (bounds included inside).
  */
 export interface Wake {
   /** Any sign of life matters (it is offline, or was never seen). */
@@ -108,8 +108,8 @@ export interface Wake {
   /** Firmware version and health as known: a hello that differs wakes. */
   firmware?: string
   healthOk?: boolean
-  /** Per watched property: bounds inside which nothing would be decided. Absent bound: unbounded. */
-  bounds: { [name: string]: { low?: number; high?: number } }
+  /** Per watched property: bounds inside which nothing would be decided (absent: unbounded), and the time of the newest reading evaluated. */
+  bounds: { [name: string]: { low?: number; high?: number; newest?: number } }
 }
 
 /** What a twin decided. `cause` says by what. */
@@ -133,7 +133,7 @@ export interface TwinState {
   /** Newest seal consumed. */
   seq: number
   presence: { status: PresenceStatus; since: number; reason: PresenceReason | 'registered'; lastSeenAt: number }
-  /** Watched properties only: status, since when, and the newest reading evaluated ([ts, receivedAt]). */
+  /** Watched properties only: status, since when, the last number evaluated and the time (ts) of the newest reading; 0: none yet. */
   ranges: { [name: string]: { status: RangeStatus; since: number; value: number; newest: number } }
   /** Latest value the twin knows per property: [value, ts]. Bounded: 200 names, those beyond are only in the inbox row. */
   values: { [name: string]: [value: Value, ts: number] }

@@ -1,0 +1,103 @@
+/**
+ * One step of a twin: a whole batch in, its next state, events and answers out.
+ *
+ * Merged readings come first (they are older than the inputs), then the inputs in order, each through decide and evolve.
+ * Pure: the given state is not changed.
+ */
+import { boundedHealth, decide, healthDiffers } from './decide.ts'
+import { evolve } from './evolve.ts'
+import { isShort, own } from './plain.ts'
+import type { Batch, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
+
+export interface Seal {
+  seq: number
+  batch: Batch
+}
+
+export interface Step {
+  state: TwinState
+  events: TwinEvent[]
+  answers: Array<{ request: string; answer: { revision: number; seq: number } }>
+}
+
+const VALUE_NAMES = 200
+const VALUE_LENGTH = 1_000
+
+export function consume(state: TwinState, { seq, batch }: Seal, now: number): Step {
+  return step(state, { ...state, seq: Math.max(state.seq, seq) }, batch, now)
+}
+
+/** For what the twin itself finds, by its timer: a decision without a seal. */
+export function consumeOwn(state: TwinState, input: TwinInput, now: number): Step {
+  return step(state, state, { messages: 0, lastSeenAt: 0, merged: {}, inputs: [input] }, now)
+}
+
+function step(before: TwinState, from: TwinState, batch: Batch, now: number): Step {
+  const revision = before.revision + 1
+  let draft: TwinState = { ...from, revision, values: { ...from.values }, ranges: { ...from.ranges } }
+  const events: TwinEvent[] = []
+  const take = (input: TwinInput): void => {
+    for (const event of decide(draft, input, now)) {
+      events.push(event)
+      draft = evolve(draft, event)
+    }
+    draft = note(draft, input)
+  }
+
+  for (const [name, { last }] of Object.entries(batch.merged)) {
+    const [value, ts, at] = last
+    take({ kind: 'reading', at, name, value, ts })
+  }
+  // Its receipt may be later than an input of this batch (a silence, a goodbye) and must not void it: the whole batch's time counts at the end.
+  draft = { ...draft, presence: { ...from.presence, ...statusOf(draft) } }
+  for (const input of batch.inputs) take(input)
+  // Messages that came after it went offline, and no sign of life among the inputs: it is there all the same.
+  const { status, since } = draft.presence
+  if (status !== 'online' && batch.lastSeenAt > since) take({ kind: 'life', at: batch.lastSeenAt })
+
+  draft = { ...seen(draft, batch.lastSeenAt), messages: draft.messages + batch.messages }
+  return { state: draft, events, answers: answersTo(batch.inputs, revision, draft.seq) }
+}
+
+function statusOf({ presence: { status, since, reason } }: TwinState): Pick<TwinState['presence'], 'status' | 'since' | 'reason'> {
+  return { status, since, reason }
+}
+
+/** Keeps the books on an input after it was decided: what is known now without being an event. `values` and `ranges` are the draft's own. */
+function note(draft: TwinState, input: TwinInput): TwinState {
+  switch (input.kind) {
+    case 'life':
+    case 'event':
+      return seen(draft, input.at)
+    case 'reading':
+      keepValue(draft, input.name, input.value, input.ts)
+      return seen(draft, input.at)
+    case 'hello': {
+      const health = input.health && boundedHealth(input.health)
+      const next = health && !healthDiffers(draft.health, health) ? { ...draft, health } : draft
+      return input.will ? next : seen(next, input.at)
+    }
+    default:
+      return draft
+  }
+}
+
+function seen(draft: TwinState, at: number): TwinState {
+  return at > draft.presence.lastSeenAt ? { ...draft, presence: { ...draft.presence, lastSeenAt: at } } : draft
+}
+
+function keepValue(draft: TwinState, name: string, value: Value, ts: number): void {
+  const watched = own(draft.ranges, name)
+  if (watched && ts >= watched.newest) {
+    draft.ranges[name] = { ...watched, newest: ts, ...(typeof value === 'number' ? { value } : {}) }
+  }
+  const known = own<[Value, number]>(draft.values, name)
+  if (known ? ts < known[1] : !watched && Object.keys(draft.values).length >= VALUE_NAMES) return
+  if (name === '__proto__') return
+  if (isShort(value, VALUE_LENGTH)) draft.values[name] = [value, ts]
+  else delete draft.values[name]
+}
+
+function answersTo(inputs: TwinInput[], revision: number, seq: number): Step['answers'] {
+  return inputs.flatMap((input) => (input.kind === 'deliver' ? [{ request: input.request, answer: { revision, seq } }] : []))
+}

@@ -1,0 +1,43 @@
+/**
+ * Wake conditions: what a twin wants to be woken for at once; everything else may wait (docs/architecture.md §3.6).
+ *
+ * Two rules that the owner of the inbox keeps, so that a woken twin decides what one fed with every message decides:
+ * - a reading that wakes opens its property: from then on its readings are appended as inputs, not merged, until a decision that consumed it;
+ * - between a `silent` or offline `hello` that it appended and the answer to it, the next sign of life is appended as `life`, as if `life` were set.
+ */
+
+import { evolve } from './evolve.ts'
+import { initialState } from './initial.ts'
+import { own } from './plain.ts'
+import { boundsOf } from './ranges.ts'
+import type { Reading, TwinSettings, TwinState, Wake } from './types.ts'
+
+export function wakeOf(state: TwinState): Wake {
+  const bounds: Wake['bounds'] = {}
+  for (const [name, { status, newest }] of Object.entries(state.ranges)) {
+    const range = own(state.settings.ranges, name)
+    if (range) bounds[name] = { ...boundsOf(range, status), newest }
+  }
+  return {
+    life: state.presence.status !== 'online',
+    presence: state.presence.status,
+    presenceTimeoutMs: state.settings.presenceTimeoutMs,
+    ...(state.firmware ? { firmware: state.firmware.version } : {}),
+    ...(state.health ? { healthOk: state.health.ok } : {}),
+    bounds,
+  }
+}
+
+/** Those of a twin that has decided nothing yet: what the owner of the inbox goes by until the first answer. */
+export function firstWake(settings: TwinSettings): Wake {
+  return wakeOf(evolve(initialState(), { kind: 'configured', at: 0, settings, cause: { by: 'lane' } }))
+}
+
+/** Called for every reading: keep it small. Without `ts` it counts as news. */
+export function wakes(wake: Wake, reading: Pick<Reading, 'name' | 'value'> & { ts?: number }): boolean {
+  const { value } = reading
+  if (typeof value !== 'number') return false
+  const bounds = wake.bounds[reading.name]
+  if (bounds === undefined) return false
+  return (value < bounds.low! || value > bounds.high!) && !(reading.ts! < bounds.newest!)
+}
