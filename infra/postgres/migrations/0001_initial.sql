@@ -22,6 +22,7 @@ create table devices (
   model_version text not null,
   attributes    jsonb not null default '{}',
   token_hash    bytea not null,            -- SHA-256 of the device's token
+  token_changed_at timestamptz,            -- when a new token replaced an older one: bridges end connections authenticated before
   created_at    timestamptz not null default now(),
   changed_at    timestamptz not null default now(),
   revision      integer not null default 0, -- counts decisions
@@ -34,6 +35,20 @@ create table devices (
 ) with (fillfactor = 70);
 create unique index devices_token on devices (token_hash);
 create index devices_attributes on devices using gin (attributes jsonb_path_ops);
+create index devices_token_changed on devices (token_changed_at) where token_changed_at is not null;
+
+-- What was answered to a request with an Idempotency-Key, for 24 hours. No token stands here: it is derived from the client's own key
+-- and the salt, so that only who knows the key gets it again.
+create table idempotency_keys (
+  tenant       text not null,
+  key_hash     bytea not null,              -- SHA-256 of the key
+  request_hash bytea not null,              -- SHA-256 of the request: another one under the same key is refused
+  salt         bytea not null,
+  response     text not null,               -- JSON, without the token
+  created_at   timestamptz not null default now(),
+  primary key (tenant, key_hash)
+);
+create index idempotency_keys_age on idempotency_keys (created_at);
 
 -- Registrations that ended. The lane's owner ends their workflows, the bridges their connections.
 create table removed_devices (
