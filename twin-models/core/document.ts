@@ -1,0 +1,129 @@
+/**
+ * The twin document as REST shows it (docs/architecture.md §10): what is registered, what was decided and the latest values, joined.
+ *
+ * Parts that are not built yet are absent. Times go out as RFC 3339 in UTC with milliseconds; they come in as epoch milliseconds.
+ */
+import type { Latest, Value } from './types.ts'
+
+/** What the document is made of. */
+export interface TwinParts {
+  tenant: string
+  device: string
+  model: string
+  modelVersion: string
+  revision: number
+  attributes: { [key: string]: Value }
+  createdAt: number
+  /** The newest of: registered, attributes or model changed, decided. Telemetry has times of its own. */
+  updatedAt: number
+  decided: DecidedPart
+  latest: Latest
+  /** 0: it never spoke. */
+  lastSeenAt: number
+  connected: boolean
+}
+
+/** The decided part as it stands in `devices.decided`: already in the form of the document (core/decided.ts makes it). */
+export interface DecidedPart {
+  presence: { status: string; since?: string; reason?: string }
+  [part: string]: unknown
+}
+
+/** What is used of a model; a DeviceModel fits. Undefined where the model is no longer shipped. */
+export interface DocumentModel {
+  settings: { presenceTimeoutMs: number }
+  properties: ReadonlyMap<string, { unit?: string }>
+}
+
+export interface TwinDocument {
+  id: string
+  tenant: string
+  model: string
+  modelVersion: string
+  revision: number
+  status: 'active'
+  attributes: { [key: string]: Value }
+  presence: { status: string; since?: string; lastSeenAt?: string; reason?: string; connected: boolean }
+  telemetry: { [name: string]: TelemetryValue & { stale: boolean } }
+  createdAt: string
+  updatedAt: string
+  [part: string]: unknown
+}
+
+export interface TelemetryValue {
+  value: Value
+  unit?: string
+  ts: string
+  receivedAt: string
+  messageId?: string
+}
+
+export function twinDocument(parts: TwinParts, model: DocumentModel | undefined, now: number): TwinDocument {
+  const { presence, ...decided } = parts.decided
+  return {
+    id: parts.device,
+    tenant: parts.tenant,
+    model: parts.model,
+    modelVersion: parts.modelVersion,
+    revision: parts.revision,
+    status: 'active',
+    attributes: parts.attributes,
+    presence: {
+      ...presence,
+      ...(parts.lastSeenAt > 0 && { lastSeenAt: timeText(parts.lastSeenAt) }),
+      connected: parts.connected,
+    },
+    telemetry: withStale(parts.latest, model, now),
+    ...decided,
+    createdAt: timeText(parts.createdAt),
+    updatedAt: timeText(parts.updatedAt),
+  }
+}
+
+/**
+ * The document's `telemetry` without what changes by time alone: the copy that search uses (`devices.telemetry`).
+ * Store it with `searchableJson`.
+ */
+export function telemetryPart(latest: Latest, model: DocumentModel | undefined): { [name: string]: TelemetryValue } {
+  return Object.fromEntries(Object.keys(latest).map((name) => [name, telemetryValue(name, latest[name]!, model)]))
+}
+
+/**
+ * JSON for a jsonb column. jsonb holds neither U+0000 nor half a surrogate pair, and a device may send both: they become U+FFFD in the
+ * copy, while the document shows what the device sent.
+ */
+export function searchableJson(value: unknown): string {
+  const text = JSON.stringify(value)
+  if (!text.includes('\\u')) return text
+  return text.replace(/\\(u0000|ud[89a-f][0-9a-f]{2}|.)/g, (escape, rest: string) => (rest.length > 1 ? '\ufffd' : escape))
+}
+
+/** A value is stale when its property was not received for longer than the model's presence timeout. */
+function withStale(latest: Latest, model: DocumentModel | undefined, now: number): TwinDocument['telemetry'] {
+  const staleBefore = now - (model?.settings.presenceTimeoutMs ?? Number.POSITIVE_INFINITY)
+  return Object.fromEntries(
+    Object.keys(latest).map((name) => {
+      const value = latest[name]!
+      return [name, { ...telemetryValue(name, value, model), stale: value[2] < staleBefore }]
+    }),
+  )
+}
+
+function telemetryValue(
+  name: string,
+  [value, ts, receivedAt, messageId]: Latest[string],
+  model: DocumentModel | undefined,
+): TelemetryValue {
+  const unit = model?.properties.get(name)?.unit
+  return {
+    value,
+    ...(unit !== undefined && { unit }),
+    ts: timeText(ts),
+    receivedAt: timeText(receivedAt),
+    ...(messageId !== undefined && { messageId }),
+  }
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString()
+}
