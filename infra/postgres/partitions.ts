@@ -82,8 +82,10 @@ async function makeMissing(tx: Transaction, wanted: Partition[]): Promise<string
 }
 
 async function missing(sql: Queries, wanted: Partition[]): Promise<Partition[]> {
+  // From the catalogue itself: to_regclass may answer from a cache that is older than the lock.
   const rows = await sql<Array<{ name: string }>>`
-    select name from unnest(${wanted.map(({ name }) => name)}::text[]) as name where to_regclass(name) is null`
+    select name from unnest(${wanted.map(({ name }) => name)}::text[]) as name
+    where not exists (select from pg_class where relname = name and relnamespace = current_schema()::regnamespace)`
   const names = new Set(rows.map(({ name }) => name))
   return wanted.filter(({ name }) => names.has(name))
 }
