@@ -1,0 +1,140 @@
+/** Many simulated devices together: registers them, sets them going, and brings them home. */
+import { createMischief, noMischief } from './chaos.ts'
+import { createSimulatedDevice, type DeviceKindName } from './devices/device.ts'
+import { openHttpLink } from './http-link.ts'
+import { openMqttLink } from './mqtt-link.ts'
+import { createRandom } from './random.ts'
+import type { Registrar } from './registration.ts'
+import { type AcknowledgedMessage, acknowledgedMessage, createFigures, type Figures } from './report.ts'
+import { createSimulatedClient, type SimulatedClient } from './simulated-client.ts'
+
+export interface FleetOptions {
+  devices: number
+  intervalMs: number
+  prefix: string
+  seed: string
+  /** Share of the devices that speak HTTP, 0 to 1. */
+  httpShare: number
+  chaos: boolean
+  /** How long a simulated day lasts. */
+  dayMs: number
+  keepaliveSeconds: number
+  tenant: string
+  mqttUrl: string
+  deviceHttpUrl: string
+  registrar: Registrar
+  acknowledged?(message: AcknowledgedMessage): void
+}
+
+export interface Fleet {
+  readonly figures: Figures
+  readonly ids: string[]
+  /** How many are registered so far. */
+  readonly registered: number
+  /** Ends early when aborted. */
+  register(aborted?: AbortSignal): Promise<void>
+  start(): void
+  /** Nothing new is measured; waits until all is acknowledged, at most this long. */
+  settle(timeoutMs: number): Promise<void>
+  stop(goodbye: boolean): Promise<void>
+  /** Messages that still wait for their acknowledgement. */
+  unacknowledged(): number
+}
+
+const REGISTRATIONS_AT_ONCE = 16
+const SAVE_EVERY = 200
+const LONGEST_RAMP_MS = 10_000
+const SETTLE_POLL_MS = 50
+
+export function createFleet(options: FleetOptions): Fleet {
+  const figures = createFigures()
+  const plans = Array.from({ length: options.devices }, (_, i) => planOf(options, i))
+  const clients: SimulatedClient[] = []
+  let registered = 0
+
+  async function register(aborted?: AbortSignal): Promise<void> {
+    const tokens = new Map<string, string>()
+    const queue = plans.values()
+    const worker = async () => {
+      for (const { id, kind } of queue) {
+        if (aborted?.aborted) return
+        tokens.set(id, await options.registrar.tokenOf(id, kind))
+        registered += 1
+        if (registered % SAVE_EVERY === 0) options.registrar.save()
+      }
+    }
+    try {
+      await Promise.all(Array.from({ length: REGISTRATIONS_AT_ONCE }, worker))
+    } finally {
+      options.registrar.save()
+    }
+    for (const plan of plans) {
+      const token = tokens.get(plan.id)
+      if (token !== undefined) clients.push(clientOf(options, plan, token, figures))
+    }
+  }
+
+  return {
+    figures,
+    ids: plans.map((plan) => plan.id),
+    get registered() {
+      return registered
+    },
+    register,
+    start() {
+      // Spread out, as real devices are.
+      const ramp = Math.min(options.intervalMs, LONGEST_RAMP_MS)
+      clients.forEach((client, i) => {
+        client.start((i / clients.length) * ramp)
+      })
+    },
+    async settle(timeoutMs) {
+      for (const client of clients) client.quiet()
+      const until = Date.now() + timeoutMs
+      while (unacknowledged(clients) > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS))
+    },
+    async stop(goodbye) {
+      await Promise.all(clients.map((client) => client.stop(goodbye)))
+      options.registrar.save()
+    },
+    unacknowledged: () => unacknowledged(clients),
+  }
+}
+
+interface Plan {
+  id: string
+  kind: DeviceKindName
+  overHttp: boolean
+}
+
+/** Every third is a pump; those over HTTP lie evenly among them. */
+function planOf({ prefix, httpShare }: FleetOptions, i: number): Plan {
+  const kind: DeviceKindName = i % 3 === 2 ? 'pump' : 'thermostat'
+  const overHttp = Math.floor((i + 1) * httpShare) > Math.floor(i * httpShare)
+  return { id: `${prefix}${kind}-${String(i + 1).padStart(4, '0')}`, kind, overHttp }
+}
+
+function clientOf(options: FleetOptions, { id, kind, overHttp }: Plan, token: string, figures: Figures): SimulatedClient {
+  const random = createRandom(`${options.seed}/${id}`)
+  const open = overHttp ? openHttpLink : openMqttLink
+  const url = overHttp ? options.deviceHttpUrl : options.mqttUrl
+  return createSimulatedClient({
+    id,
+    device: createSimulatedDevice(kind, random.fork('device'), Date.now(), options.dayMs),
+    intervalMs: options.intervalMs,
+    withIds: kind === 'pump',
+    saysHello: !overHttp,
+    random: random.fork('client'),
+    mischief: options.chaos ? createMischief(id, random.fork('mischief')) : noMischief,
+    figures,
+    open: (current, will, events) =>
+      open({ url, tenant: options.tenant, device: id, token: current, will, keepaliveSeconds: options.keepaliveSeconds }, events),
+    token,
+    renewToken: () => options.registrar.renew(id, kind),
+    acknowledged: (message, at) => options.acknowledged?.(acknowledgedMessage(id, message, at)),
+  })
+}
+
+function unacknowledged(clients: SimulatedClient[]): number {
+  return clients.reduce((sum, client) => sum + client.unacknowledged, 0)
+}

@@ -1,0 +1,212 @@
+/**
+ * One simulated device at work: measures, keeps what is not acknowledged, connects, and comes back when the line breaks.
+ *
+ *   measure ──► mischief ──► outbox ──► link ──► acknowledged
+ *                              ▲          │
+ *                              └── down ──┘   with backoff and full jitter
+ */
+import { createBackoff } from './backoff.ts'
+import type { Mischief } from './chaos.ts'
+import type { SimulatedDevice } from './devices/device.ts'
+import type { Down, Link, LinkEvents } from './link.ts'
+import { deviceEvent, type Outgoing, presence, telemetry } from './message.ts'
+import { createOutbox } from './outbox.ts'
+import type { Random } from './random.ts'
+import type { Figures } from './report.ts'
+
+export interface ClientOptions {
+  id: string
+  device: SimulatedDevice
+  intervalMs: number
+  /** Does its telemetry carry ids? Its device events always do. */
+  withIds: boolean
+  /** Hello and goodbye on `presence`: only where there is a connection. */
+  saysHello: boolean
+  random: Random
+  mischief: Mischief
+  figures: Figures
+  open(token: string, will: Outgoing, events: LinkEvents): Link
+  token: string
+  /** A new token, when the old one is not accepted. */
+  renewToken(): Promise<string>
+  acknowledged(message: Outgoing, at: number): void
+}
+
+export interface SimulatedClient {
+  start(afterMs: number): void
+  /** Measures no more; what waits goes on being sent. */
+  quiet(): void
+  /** Says goodbye if asked to, and ends the connection. */
+  stop(goodbye: boolean): Promise<void>
+  readonly unacknowledged: number
+}
+
+const OUTBOX_CAPACITY = 1_000
+const WINDOW = 20
+const GOODBYE_TIMEOUT_MS = 2_000
+
+export function createSimulatedClient(options: ClientOptions): SimulatedClient {
+  const { figures, random, mischief, device } = options
+  const outbox = createOutbox(OUTBOX_CAPACITY, WINDOW)
+  const backoff = createBackoff(random.fork('backoff'))
+  const timers = new Set<NodeJS.Timeout>()
+  const will = presence(0, { status: 'offline' })
+  let token = options.token
+  let link: Link | undefined
+  let isUp = false
+  let isStopped = false
+  let isQuiet = false
+  let count = 0
+  let saidGoodbye: (() => void) | undefined
+
+  function connect(): void {
+    if (isStopped) return
+    // Late callbacks of an earlier link must not touch this one.
+    const mine: Link = options.open(token, will, {
+      up: () => link === mine && up(),
+      down: (why) => link === mine && down(why),
+      acknowledged: (message) => link === mine && acknowledged(message),
+      refused: (message) => link === mine && refused(message),
+      told: () => {
+        figures.told += 1
+      },
+    })
+    link = mine
+  }
+
+  function up(): void {
+    isUp = true
+    figures.online += 1
+    figures.connects += 1
+    if (options.saysHello) put(presence(Date.now(), hello()))
+    flush()
+  }
+
+  function down(why: Down): void {
+    if (isUp) figures.online -= 1
+    isUp = false
+    link = undefined
+    saidGoodbye?.()
+    outbox.rewind()
+    figures.downs.set(why.reason, (figures.downs.get(why.reason) ?? 0) + 1)
+    if (isStopped) return
+    const wait = (why.retryAfterMs ?? 0) + backoff.next()
+    later(wait, why.credential ? renewAndConnect : connect)
+  }
+
+  function renewAndConnect(): void {
+    options.renewToken().then(
+      (renewed) => {
+        token = renewed
+        connect()
+      },
+      () => !isStopped && later(backoff.next(), renewAndConnect),
+    )
+  }
+
+  function acknowledged(message: Outgoing): void {
+    const now = Date.now()
+    backoff.reset()
+    if (message.kind === 'presence') {
+      if (message.values.status === 'offline') saidGoodbye?.()
+    } else if (!outbox.done(message)) return
+    figures.acknowledged += 1
+    figures.latency.add(now - message.sentAt)
+    options.acknowledged(message, now)
+    flush()
+  }
+
+  function refused(message: Outgoing): void {
+    if (!outbox.done(message)) return
+    figures.refused += 1
+    flush()
+  }
+
+  function tick(): void {
+    if (isQuiet) return
+    later(options.intervalMs, tick)
+    const now = Date.now()
+    const { values, events } = device.measure(now)
+    add(telemetry(now, values, options.withIds ? nextId(now) : undefined))
+    for (const event of events) add(deviceEvent(event.name, now, event.data, nextId(now)))
+    if (isUp && mischief.cutNow()) link?.cut()
+  }
+
+  function add(message: Outgoing): void {
+    for (const deed of mischief.mangle(message)) {
+      if (deed.afterMs > 0) later(deed.afterMs, () => enqueue(deed.message))
+      else enqueue(deed.message)
+    }
+  }
+
+  function enqueue(message: Outgoing): void {
+    if (outbox.add(message)) figures.dropped += 1
+    flush()
+  }
+
+  function flush(): void {
+    while (isUp) {
+      const message = outbox.take()
+      if (!message) return
+      put(message)
+    }
+  }
+
+  function put(message: Outgoing): void {
+    if (message.attempts === 0) figures.sent += 1
+    else figures.retried += 1
+    message.attempts += 1
+    message.sentAt = Date.now()
+    link?.send(message)
+  }
+
+  function hello(): Outgoing['values'] {
+    const health = { ok: true, battery: Math.round(random.between(60, 100)), rssi: Math.round(random.between(-85, -45)) }
+    return { status: 'online', model: device.model, firmware: { version: device.firmware }, health }
+  }
+
+  function nextId(now: number): string {
+    count += 1
+    return `${now.toString(36)}-${count}`
+  }
+
+  function later(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      timers.delete(timer)
+      act()
+    }, ms)
+    timers.add(timer)
+  }
+
+  return {
+    start(afterMs) {
+      later(afterMs, () => {
+        connect()
+        tick()
+      })
+    },
+    quiet() {
+      isQuiet = true
+    },
+    async stop(goodbye) {
+      isQuiet = true
+      isStopped = true
+      for (const timer of timers) clearTimeout(timer)
+      if (goodbye && isUp && options.saysHello) {
+        const said = new Promise<void>((resolve) => {
+          saidGoodbye = resolve
+          setTimeout(resolve, GOODBYE_TIMEOUT_MS).unref()
+        })
+        put(presence(Date.now(), { status: 'offline' }))
+        await said
+      }
+      await link?.end()
+      if (isUp) figures.online -= 1
+      isUp = false
+      link = undefined
+    },
+    get unacknowledged() {
+      return outbox.size
+    },
+  }
+}
