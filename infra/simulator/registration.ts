@@ -18,10 +18,12 @@ export interface RegistrarOptions {
   restUrl: string
   key: string
   tokensFile: string
+  /** How often a request that finds nobody is made before giving up. */
+  tries?: number
 }
 
 const REQUEST_TIMEOUT_MS = 15_000
-const TRIES = 5
+const DEFAULT_TRIES = 5
 
 const tokensSchema = z.record(z.string(), z.string())
 const answerSchema = z.object({ token: z.string() })
@@ -63,7 +65,7 @@ async function register(options: RegistrarOptions, device: string, model: string
 }
 
 /** Tries again when Castor asks to wait or cannot be reached for a moment. */
-async function post({ restUrl, key }: RegistrarOptions, path: string, body: unknown): Promise<Response> {
+async function post({ restUrl, key, tries = DEFAULT_TRIES }: RegistrarOptions, path: string, body: unknown): Promise<Response> {
   for (let attempt = 1; ; attempt += 1) {
     const response = await fetch(`${restUrl}${path}`, {
       method: 'POST',
@@ -73,7 +75,7 @@ async function post({ restUrl, key }: RegistrarOptions, path: string, body: unkn
     }).catch((error) => error as Error)
     const isTransient = response instanceof Error || response.status === 429 || response.status >= 500
     if (!isTransient) return response
-    if (attempt === TRIES) throw response instanceof Error ? unreachable(restUrl, response) : await refusal(response, path)
+    if (attempt >= tries) throw response instanceof Error ? unreachable(restUrl, response) : await refusal(response, path)
     const asked = response instanceof Error ? 0 : Number(response.headers.get('retry-after') ?? 0)
     await new Promise((resolve) => setTimeout(resolve, asked * 1000 + Math.random() * 250 * 2 ** attempt))
   }

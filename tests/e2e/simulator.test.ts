@@ -1,0 +1,254 @@
+/** The simulated fleet over real sockets, against a small stand-in for Castor that can be told to fail. */
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { serve } from '@hono/node-server'
+import { Aedes, type AuthenticateError, type Client } from 'aedes'
+import { Hono } from 'hono'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createFleet, type Fleet, type FleetOptions } from '../../infra/simulator/fleet.ts'
+import { createRegistrar, RegistrationError } from '../../infra/simulator/registration.ts'
+import type { AcknowledgedMessage } from '../../infra/simulator/report.ts'
+import { until } from '../support/wait.ts'
+
+let standIn: Awaited<ReturnType<typeof startStandIn>>
+let folder: string
+let acknowledged: AcknowledgedMessage[]
+let fleet: Fleet | undefined
+
+beforeEach(async () => {
+  standIn = await startStandIn()
+  folder = mkdtempSync(join(tmpdir(), 'castor-simulator-'))
+  acknowledged = []
+})
+
+afterEach(async () => {
+  await fleet?.stop(false)
+  fleet = undefined
+  await standIn.stop()
+  rmSync(folder, { recursive: true })
+})
+
+test('registers its devices, says hello, sends, and says goodbye', async () => {
+  fleet = fleetWith({ devices: 6 })
+  await fleet.register()
+  fleet.start()
+  await until(() => fleet!.figures.online === 6 && fleet!.figures.acknowledged > 30, 'thirty messages')
+  await fleet.settle(5_000)
+  expect(fleet.unacknowledged()).toBe(0)
+  await fleet.stop(true)
+
+  const ofPump = standIn.received.filter((m) => m.device === 'sim-pump-0003')
+  const presence = ofPump.filter((m) => m.path === 'presence').map((m) => JSON.parse(m.payload).status)
+  expect(presence).toEqual(['online', 'offline'])
+  const { id, ts, values } = JSON.parse(ofPump.find((m) => m.path === 'telemetry')!.payload)
+  expect(id).toMatch(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/)
+  expect(new Date(ts).toISOString()).toBe(ts)
+  expect(Object.keys(values)).toEqual(['vibration', 'flow', 'pressure', 'running'])
+})
+
+test('reports exactly what was acknowledged', async () => {
+  fleet = fleetWith({ devices: 3, httpShare: 0.34 })
+  await fleet.register()
+  fleet.start()
+  await until(() => fleet!.figures.acknowledged > 20, 'twenty messages')
+  await fleet.settle(5_000)
+  const key = (device: string, ts: number) => `${device} ${ts}`
+  const arrived = standIn.received.filter((m) => m.path === 'telemetry').map((m) => key(m.device, Date.parse(JSON.parse(m.payload).ts)))
+  const reported = acknowledged.filter((m) => m.kind === 'telemetry').map((m) => key(m.device, m.ts))
+  expect(reported.toSorted()).toEqual(arrived.toSorted())
+  expect(standIn.received.some((m) => m.transport === 'http')).toBe(true)
+  expect(standIn.received.some((m) => m.transport === 'mqtt')).toBe(true)
+})
+
+test('sends again what was not acknowledged when connections break, and loses nothing', async () => {
+  fleet = fleetWith({ devices: 4, httpShare: 0.25 })
+  await fleet.register()
+  fleet.start()
+  await until(() => fleet!.figures.acknowledged > 20, 'some messages')
+  standIn.withholdAcks = true
+  await until(() => fleet!.unacknowledged() > 20, 'messages without acknowledgement')
+  standIn.breakConnections()
+  standIn.withholdAcks = false
+  await until(() => fleet!.figures.retried > 10, 'messages sent again')
+  await fleet.settle(20_000)
+  expect(fleet.unacknowledged()).toBe(0)
+  expect(fleet.figures.dropped).toBe(0)
+})
+
+test('reuses saved tokens, which only their owner can read', async () => {
+  fleet = fleetWith({ devices: 3 })
+  await fleet.register()
+  const file = join(folder, 'tokens.json')
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  const before = readFileSync(file, 'utf8')
+  await fleetWith({ devices: 3 }).register()
+  expect(readFileSync(file, 'utf8')).toBe(before)
+  expect(standIn.registrations).toBe(3)
+})
+
+test('gets a new token for a device whose token is lost, and for one whose token is refused', async () => {
+  await fleetWith({ devices: 3 }).register()
+  rmSync(join(folder, 'tokens.json'))
+  fleet = fleetWith({ devices: 3 })
+  await fleet.register()
+  expect(standIn.renewals).toBe(3)
+  standIn.forgetTokens()
+  fleet.start()
+  await until(() => fleet!.figures.online === 3, 'all devices with new tokens')
+  expect(standIn.renewals).toBe(6)
+})
+
+test('waits as long as Castor asks for over HTTP', async () => {
+  fleet = fleetWith({ devices: 1, httpShare: 1 })
+  await fleet.register()
+  standIn.unavailable = true
+  fleet.start()
+  await until(() => standIn.turnedAway > 0, 'a request turned away')
+  const before = standIn.turnedAway
+  standIn.unavailable = false
+  await until(() => fleet!.figures.acknowledged > 3, 'messages after the trouble')
+  expect(standIn.turnedAway).toBe(before)
+})
+
+test('misbehaves on request, and each piece of garbage can be found by its mark', async () => {
+  fleet = fleetWith({ devices: 12, chaos: true, intervalMs: 10, httpShare: 0.2 })
+  await fleet.register()
+  fleet.start()
+  await until(() => acknowledged.filter((m) => m.kind === 'garbage').length > 10, 'garbage', 20_000)
+  await until(() => acknowledged.some((m) => m.times === 'receipt'), 'a wrong clock', 20_000)
+  for (const { device, mark } of acknowledged.filter((m) => m.kind === 'garbage')) {
+    expect(standIn.received.some((m) => m.device === device && m.payload.includes(mark!))).toBe(true)
+  }
+})
+
+test('says where it looked for Castor when none answers', async () => {
+  const { restUrl } = standIn
+  await standIn.stop()
+  const error = await createRegistrar({ restUrl, key: 'key', tokensFile: join(folder, 'tokens.json'), tries: 1 })
+    .tokenOf('sim-1', 'thermostat')
+    .catch((e) => e)
+  expect(error).toBeInstanceOf(RegistrationError)
+  expect(error.message).toContain(`No Castor answers at ${restUrl}`)
+})
+
+function fleetWith(options: Partial<FleetOptions>): Fleet {
+  return createFleet({
+    devices: 3,
+    intervalMs: 50,
+    prefix: 'sim-',
+    seed: 'test',
+    httpShare: 0,
+    chaos: false,
+    dayMs: 86_400_000,
+    keepaliveSeconds: 10,
+    tenant: 'demo',
+    mqttUrl: standIn.mqttUrl,
+    deviceHttpUrl: standIn.restUrl,
+    registrar: createRegistrar({ restUrl: standIn.restUrl, key: 'key', tokensFile: join(folder, 'tokens.json') }),
+    acknowledged: (message) => acknowledged.push(message),
+    ...options,
+  })
+}
+
+interface Received {
+  transport: 'mqtt' | 'http'
+  device: string
+  path: string
+  payload: string
+}
+
+/** Takes registrations and messages, and keeps what it acknowledged. */
+async function startStandIn() {
+  const tokens = new Map<string, string>()
+  const state = { received: [] as Received[], registrations: 0, renewals: 0, withholdAcks: false, unavailable: false, turnedAway: 0 }
+  const issue = (device: string) => {
+    const token = `token-${device}-${tokens.size}-${state.renewals}`
+    tokens.set(device, token)
+    return { token }
+  }
+  const broker = await brokerOf(state, tokens)
+  const sockets = new Set<Socket>()
+  const mqtt = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    broker.handle(socket)
+  })
+  await listening(mqtt)
+  const http = serve({ fetch: appOf(state, tokens, issue).fetch, port: 0, hostname: '127.0.0.1' }) as Server
+  await new Promise<void>((resolve) => (http.listening ? resolve() : http.once('listening', resolve)))
+  let stopped = false
+  return Object.assign(state, {
+    mqttUrl: `mqtt://127.0.0.1:${portOf(mqtt)}`,
+    restUrl: `http://127.0.0.1:${portOf(http)}`,
+    breakConnections() {
+      for (const socket of sockets) socket.destroy()
+    },
+    forgetTokens() {
+      for (const device of tokens.keys()) tokens.set(device, 'another')
+    },
+    async stop() {
+      if (stopped) return
+      stopped = true
+      for (const socket of sockets) socket.destroy()
+      await new Promise<void>((resolve) => broker.close(resolve))
+      await new Promise((resolve) => mqtt.close(resolve))
+      await new Promise((resolve) => http.close(resolve))
+    },
+  })
+}
+
+async function brokerOf(state: { received: Received[]; withholdAcks: boolean }, tokens: Map<string, string>): Promise<Aedes> {
+  return Aedes.createBroker({
+    authenticate(_client: Client, user, password, done) {
+      const isKnown = tokens.get(user?.split('/')[1] ?? '') === password?.toString()
+      const refused = Object.assign(new Error('bad credential'), { returnCode: 4 }) as AuthenticateError
+      done(isKnown ? null : refused, isKnown)
+    },
+    authorizePublish(_client, packet, done) {
+      if (state.withholdAcks) return
+      const [, , , device, ...path] = packet.topic.split('/')
+      state.received.push({ transport: 'mqtt', device: device!, path: path.join('/'), payload: String(packet.payload) })
+      done(null)
+    },
+  })
+}
+
+function appOf(
+  state: { received: Received[]; registrations: number; renewals: number; unavailable: boolean; turnedAway: number },
+  tokens: Map<string, string>,
+  issue: (device: string) => { token: string },
+): Hono {
+  const app = new Hono()
+  app.post('/v1/devices', async (c) => {
+    const { id } = await c.req.json()
+    if (tokens.has(id)) return c.json({ title: 'conflict' }, 409)
+    state.registrations += 1
+    return c.json(issue(id), 201)
+  })
+  app.post('/v1/devices/:id/token', (c) => {
+    state.renewals += 1
+    return c.json(issue(c.req.param('id')))
+  })
+  app.post('/device/v1/*', async (c) => {
+    const token = c.req.header('authorization')?.slice('Bearer '.length)
+    const device = [...tokens].find(([, known]) => known === token)?.[0]
+    if (!device) return c.json({}, 401)
+    if (state.unavailable) {
+      state.turnedAway += 1
+      return c.json({}, 503, { 'retry-after': '1' })
+    }
+    state.received.push({ transport: 'http', device, path: c.req.path.slice('/device/v1/'.length), payload: await c.req.text() })
+    return c.json({}, 202)
+  })
+  return app
+}
+
+function listening(server: Server): Promise<void> {
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+}
+
+function portOf(server: Server): number {
+  return (server.address() as { port: number }).port
+}
