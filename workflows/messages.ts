@@ -1,4 +1,5 @@
 /** All signals, updates and queries, once: imported by workflows, activities, processes and tests. Types only at run time names. */
+import type { DecidedPart } from '../twin-models/core/decided.ts'
 import type { Batch, TwinState } from '../twin-models/core/types.ts'
 
 export const TWIN_WORKFLOW = 'deviceTwin'
@@ -24,3 +25,16 @@ export type RemovedSignal = Record<string, never>
 
 /** Query `twin`: the decided part of the twin document, and how far it has decided. */
 export const TWIN_QUERY = 'twin'
+export interface TwinAnswer {
+  decided: DecidedPart
+  /** Newest seal consumed. */
+  seq: number
+  /** Counts decisions. */
+  revision: number
+}
+
+/** How a twin ends. */
+export interface TwinEnd {
+  ended: 'removed' | 'gone'
+  detail: string
+}

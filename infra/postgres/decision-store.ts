@@ -1,0 +1,116 @@
+/**
+ * The decision write: the one transaction in which a decision becomes true (docs/architecture.md §3.9).
+ *
+ * The usual case is one statement, and so one round trip and one transaction: it updates the device row where it stands at the expected
+ * revision, and everything else hangs on that row. Only when nothing was updated a second transaction looks why.
+ * Answers of one device are numbered while its row is locked, so their ids are in the order of its decisions.
+ */
+import type { Decision, DecisionOutcome, DecisionStore, LastSeen } from '../../activities/ports.ts'
+import { laneOf } from '../../api/ingest/log.ts'
+import { decidedPart } from '../../twin-models/core/decided.ts'
+import type { TwinState } from '../../twin-models/core/types.ts'
+import { upgrade } from '../../twin-models/core/upgrade.ts'
+import { wakeOf } from '../../twin-models/core/wake.ts'
+import { CastorError } from '../../twin-models/errors.ts'
+import type { TwinKey } from '../../twin-models/ids.ts'
+import type { Queries, Sql } from './connect.ts'
+
+export function createDecisionStore(sql: Sql): DecisionStore {
+  return {
+    write: (decision) =>
+      told(async () => ((await writeDecision(sql, decision)) ? { outcome: 'written' } : standing(sql, decision, undefined))),
+    confirm: (key, revision) => told(() => standing(sql, key, revision)),
+    lastSeen: (key) => told(() => lastSeen(sql, key)),
+  }
+}
+
+/** False when the device does not stand at the expected revision, or is not there; nothing was written then. */
+export async function writeDecision(sql: Queries, decision: Decision): Promise<boolean> {
+  const { incarnation, seq, events, answers } = decision
+  const revision = decision.expectedRevision + 1
+  const rows = await sql<{ written: boolean }[]>`
+    with device as (
+      update devices
+      set revision = ${revision}, decided_seq = ${seq}, state = ${JSON.stringify(decision.state)},
+          decided = ${jsonb(decidedPart(decision.state))}::text::jsonb, decided_at = now()
+      where incarnation = ${incarnation} and tenant = ${decision.tenant} and device = ${decision.device}
+        and revision = ${decision.expectedRevision}
+      returning incarnation, revision
+    ), history as (
+      insert into twin_history (incarnation, revision, n, at, kind, event, cause)
+      select device.incarnation, device.revision, n, now(), kind, event, cause
+      from device, unnest(${events.map((event) => event.kind)}::text[], ${events.map(eventText)}::text[],
+        ${events.map(({ cause }) => JSON.stringify(cause))}::text[]) with ordinality as e (kind, event, cause, n)
+    ), answered as (
+      update twin_requests r set answered_at = now(), answer = a.answer
+      from device, unnest(${answers.map(({ request }) => request)}::text[], ${answers.map(({ answer }) => JSON.stringify(answer))}::text[])
+        as a (id, answer)
+      where r.id = a.id::uuid and r.incarnation = device.incarnation and r.answered_at is null
+    ), answer as (
+      insert into twin_answers (lane, incarnation, seq, wake)
+      select ${laneOf(incarnation)}::smallint, device.incarnation, ${seq}::bigint, ${JSON.stringify(decision.wake)}::text from device
+    )
+    select true as written from device`
+  return rows.length > 0
+}
+
+/**
+ * Where Postgres stands, if not at `revision`. The newest seal decided on is answered again in the same transaction, with the wake
+ * conditions of that very state: whoever waits for it may have lost the first answer.
+ */
+async function standing(sql: Sql, key: TwinKey, revision: number | undefined): Promise<DecisionOutcome> {
+  const { incarnation } = key
+  return sql.begin(async (tx): Promise<DecisionOutcome> => {
+    const [device] = await tx<{ revision: number; seq: number; state: string | null }[]>`
+      select revision, decided_seq as seq, state from devices
+      where incarnation = ${incarnation} and tenant = ${key.tenant} and device = ${key.device}
+      for no key update`
+    if (!device) return { outcome: 'gone' }
+    const state = device.state === null ? null : upgrade(JSON.parse(device.state) as TwinState)
+    if (state) {
+      await tx`
+        insert into twin_answers (lane, incarnation, seq, wake)
+        values (${laneOf(incarnation)}, ${incarnation}, ${device.seq}, ${JSON.stringify(wakeOf(state))})`
+    }
+    return device.revision === revision ? { outcome: 'written' } : { outcome: 'ahead', state }
+  })
+}
+
+/** Silence that our own outage would explain is none: grace counts as a sign of life. */
+export async function lastSeen(sql: Queries, { tenant, device, incarnation }: TwinKey): Promise<LastSeen | null> {
+  const [row] = await sql<LastSeen[]>`
+    select greatest(coalesce(i.last_seen, 0), coalesce(extract(epoch from l.grace_since) * 1000, 0))::bigint as "lastSeenAt",
+      i.connection is not null as connected,
+      coalesce(extract(epoch from l.watermark) * 1000, 0)::bigint as watermark
+    from devices d
+    left join twin_inbox i on i.incarnation = d.incarnation
+    left join lanes l on l.lane = ${laneOf(incarnation)}
+    where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
+  return row ?? null
+}
+
+/** The event without what has a column of its own. */
+function eventText({ kind: _kind, cause: _cause, ...event }: Decision['events'][number]): string {
+  return JSON.stringify(event)
+}
+
+/** jsonb holds no NUL and no half of a surrogate pair, and a device may send both. */
+function jsonb(value: unknown): string {
+  const text = JSON.stringify(value)
+  if (!/\\u(0000|d[89a-f])/i.test(text)) return text
+  return JSON.stringify(value, (_key, part) => (typeof part === 'string' ? part.toWellFormed().replaceAll('\0', '\uFFFD') : part))
+}
+
+/**
+ * Errors in the catalogue's words. Data that Postgres cannot hold (class 22) stays so however often it is tried; everything else is
+ * taken for trouble that passes, a missing partition (23514) included.
+ */
+async function told<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    const code = (error as { code?: unknown }).code
+    if (typeof code !== 'string' || !/^22/.test(code)) throw error
+    throw new CastorError('invalid', `Postgres cannot hold this decision: ${(error as Error).message}`, { cause: error })
+  }
+}

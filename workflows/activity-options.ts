@@ -1,0 +1,16 @@
+/** Retries and timeouts of all activities, spelled out in one place. */
+import type { ActivityOptions } from '@temporalio/workflow'
+
+/**
+ * The decision write, and what else a twin asks of Postgres: local activities of one statement each.
+ *
+ * Postgres may be away for hours, and the twin then only waits. Short waits stay inside the workflow task; from the threshold on each
+ * wait is a timer in the history (6 events a try), so the interval grows to two minutes: 180 events an hour, a week below Temporal's limit.
+ * What no retry mends comes as a non-retryable failure (activities/failures.ts) and fails the run, visibly; the next seal sent starts another.
+ */
+export const DECISION_WRITE = {
+  startToCloseTimeout: '10 seconds',
+  scheduleToCloseTimeout: '365 days',
+  localRetryThreshold: '5 seconds',
+  retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '2 minutes' },
+} satisfies ActivityOptions & { localRetryThreshold: string }

@@ -1,0 +1,2 @@
+/** All workflows: what the worker bundles. */
+export { deviceTwin } from './device-twin.ts'
