@@ -126,6 +126,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   }
 }
 
+/** For a program that we start: our environment with changes; undefined takes a variable away. */
+export function childEnvironment(changes: Record<string, string | undefined>): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries({ ...process.env, ...changes }).filter(([, value]) => value !== undefined))
+}
+
 type Environment = z.infer<typeof environment>
 
 /** An empty variable counts as not set: that is what `NAME= npm start` and most deployment files mean. */
