@@ -22,15 +22,14 @@ const GARBAGE = 0.02
 const CUT = 0.004
 const LATEST_MS = 20_000
 
-/** Behaves. */
-export const noMischief: Mischief = { mangle: (message) => [{ afterMs: 0, message }], cutNow: () => false }
-
-export function createMischief(device: string, random: Random): Mischief {
+/** `isOn` is asked each time: a fleet may come to its senses. */
+export function createMischief(device: string, random: Random, isOn: () => boolean = () => true): Mischief {
   // Garbage of another run must not be taken for this run's.
   const run = Date.now().toString(36)
   let count = 0
   return {
     mangle(message) {
+      if (!isOn()) return [{ afterMs: 0, message }]
       const deeds: Deed[] = []
       const honest = random.chance(WRONG_CLOCK) ? withWrongClock(message, random) : message
       deeds.push({ afterMs: random.chance(LATE) ? random.between(100, LATEST_MS) : 0, message: honest })
@@ -41,7 +40,7 @@ export function createMischief(device: string, random: Random): Mischief {
       }
       return deeds
     },
-    cutNow: () => random.chance(CUT),
+    cutNow: () => isOn() && random.chance(CUT),
   }
 }
 

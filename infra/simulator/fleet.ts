@@ -1,5 +1,5 @@
 /** Many simulated devices together: registers them, sets them going, and brings them home. */
-import { createMischief, noMischief } from './chaos.ts'
+import { createMischief } from './chaos.ts'
 import { createSimulatedDevice, type DeviceKindName } from './devices/device.ts'
 import { openHttpLink } from './http-link.ts'
 import { openMqttLink } from './mqtt-link.ts'
@@ -34,6 +34,8 @@ export interface Fleet {
   /** Ends early when aborted. */
   register(aborted?: AbortSignal): Promise<void>
   start(): void
+  /** No more mischief from now on. */
+  behave(): void
   /** Nothing new is measured; waits until all is acknowledged, at most this long. */
   settle(timeoutMs: number): Promise<void>
   stop(goodbye: boolean): Promise<void>
@@ -50,6 +52,7 @@ export function createFleet(options: FleetOptions): Fleet {
   const figures = createFigures()
   const plans = Array.from({ length: options.devices }, (_, i) => planOf(options, i))
   const clients: SimulatedClient[] = []
+  const behaviour = { mischievous: options.chaos }
   let registered = 0
 
   async function register(aborted?: AbortSignal): Promise<void> {
@@ -70,7 +73,7 @@ export function createFleet(options: FleetOptions): Fleet {
     }
     for (const plan of plans) {
       const token = tokens.get(plan.id)
-      if (token !== undefined) clients.push(clientOf(options, plan, token, figures))
+      if (token !== undefined) clients.push(clientOf(options, plan, token, figures, behaviour))
     }
   }
 
@@ -87,6 +90,9 @@ export function createFleet(options: FleetOptions): Fleet {
       clients.forEach((client, i) => {
         client.start((i / clients.length) * ramp)
       })
+    },
+    behave() {
+      behaviour.mischievous = false
     },
     async settle(timeoutMs) {
       for (const client of clients) client.quiet()
@@ -114,7 +120,13 @@ function planOf({ prefix, httpShare }: FleetOptions, i: number): Plan {
   return { id: `${prefix}${kind}-${String(i + 1).padStart(4, '0')}`, kind, overHttp }
 }
 
-function clientOf(options: FleetOptions, { id, kind, overHttp }: Plan, token: string, figures: Figures): SimulatedClient {
+function clientOf(
+  options: FleetOptions,
+  { id, kind, overHttp }: Plan,
+  token: string,
+  figures: Figures,
+  behaviour: { mischievous: boolean },
+): SimulatedClient {
   const random = createRandom(`${options.seed}/${id}`)
   const open = overHttp ? openHttpLink : openMqttLink
   const url = overHttp ? options.deviceHttpUrl : options.mqttUrl
@@ -125,7 +137,7 @@ function clientOf(options: FleetOptions, { id, kind, overHttp }: Plan, token: st
     withIds: kind === 'pump',
     saysHello: !overHttp,
     random: random.fork('client'),
-    mischief: options.chaos ? createMischief(id, random.fork('mischief')) : noMischief,
+    mischief: createMischief(id, random.fork('mischief'), () => behaviour.mischievous),
     figures,
     open: (current, will, events) =>
       open({ url, tenant: options.tenant, device: id, token: current, will, keepaliveSeconds: options.keepaliveSeconds }, events),

@@ -88,8 +88,8 @@ export function createSimulatedClient(options: ClientOptions): SimulatedClient {
     link = undefined
     saidGoodbye?.()
     outbox.rewind()
-    figures.downs.set(why.reason, (figures.downs.get(why.reason) ?? 0) + 1)
     if (isStopped) return
+    figures.downs.set(why.reason, (figures.downs.get(why.reason) ?? 0) + 1)
     const wait = (why.retryAfterMs ?? 0) + backoff.next()
     later(wait, why.credential ? renewAndConnect : connect)
   }
