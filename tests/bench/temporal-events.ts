@@ -1,0 +1,35 @@
+/** Real counts of Temporal's history events: what each run of each twin holds, as the server says. */
+import { type Client, Connection, Client as TemporalClient } from '@temporalio/client'
+import { TWIN_WORKFLOW } from '../../workflows/messages.ts'
+import type { Castor } from './castor.ts'
+
+const AT_ONCE = 16
+const NAMESPACE = 'default'
+
+/** Events of all runs of the twins whose device ids begin with one of the prefixes and go on with digits. */
+export async function historyEvents(castor: Castor, prefixes: string[]): Promise<number> {
+  const connection = await Connection.connect({ address: castor.temporalAddress, connectTimeout: '10s' })
+  try {
+    const client = new TemporalClient({ connection, namespace: NAMESPACE })
+    const ours = new RegExp(`^twin:[^:]+:(${prefixes.join('|')})\\d+:\\d+$`)
+    const runs: Array<{ workflowId: string; runId: string }> = []
+    for await (const { workflowId, runId } of client.workflow.list({ query: `WorkflowType = '${TWIN_WORKFLOW}'`, pageSize: 1000 })) {
+      if (ours.test(workflowId)) runs.push({ workflowId, runId })
+    }
+    let events = 0
+    const next = runs.values()
+    await Promise.all(
+      Array.from({ length: AT_ONCE }, async () => {
+        for (const run of next) events += await eventsOf(client, run)
+      }),
+    )
+    return events
+  } finally {
+    await connection.close()
+  }
+}
+
+async function eventsOf(client: Client, { workflowId, runId }: { workflowId: string; runId: string }): Promise<number> {
+  const { historyLength } = await client.workflow.getHandle(workflowId, runId).describe()
+  return historyLength
+}
