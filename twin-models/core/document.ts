@@ -3,6 +3,7 @@
  *
  * Parts that are not built yet are absent. Times go out as RFC 3339 in UTC with milliseconds; they come in as epoch milliseconds.
  */
+import { type DecidedPart, iso } from './decided.ts'
 import type { Latest, Value } from './types.ts'
 
 /** What the document is made of. */
@@ -21,12 +22,6 @@ export interface TwinParts {
   /** 0: it never spoke. */
   lastSeenAt: number
   connected: boolean
-}
-
-/** The decided part as it stands in `devices.decided`: already in the form of the document (core/decided.ts makes it). */
-export interface DecidedPart {
-  presence: { status: string; since?: string; reason?: string }
-  [part: string]: unknown
 }
 
 /** What is used of a model; a DeviceModel fits. Undefined where the model is no longer shipped. */
@@ -70,13 +65,13 @@ export function twinDocument(parts: TwinParts, model: DocumentModel | undefined,
     attributes: parts.attributes,
     presence: {
       ...presence,
-      ...(parts.lastSeenAt > 0 && { lastSeenAt: timeText(parts.lastSeenAt) }),
+      ...(parts.lastSeenAt > 0 && { lastSeenAt: iso(parts.lastSeenAt) }),
       connected: parts.connected,
     },
     telemetry: withStale(parts.latest, model, now),
     ...decided,
-    createdAt: timeText(parts.createdAt),
-    updatedAt: timeText(parts.updatedAt),
+    createdAt: iso(parts.createdAt),
+    updatedAt: iso(parts.updatedAt),
   }
 }
 
@@ -95,7 +90,7 @@ export function telemetryPart(latest: Latest, model: DocumentModel | undefined):
 export function searchableJson(value: unknown): string {
   const text = JSON.stringify(value)
   if (!text.includes('\\u')) return text
-  return text.replace(/\\(u0000|ud[89a-f][0-9a-f]{2}|.)/g, (escape, rest: string) => (rest.length > 1 ? '\ufffd' : escape))
+  return text.replace(/\\(u0000|ud[89a-f][0-9a-f]{2}|.)/g, (found, rest: string) => (rest.length > 1 ? '\ufffd' : found))
 }
 
 /** A value is stale when its property was not received for longer than the model's presence timeout. */
@@ -118,12 +113,8 @@ function telemetryValue(
   return {
     value,
     ...(unit !== undefined && { unit }),
-    ts: timeText(ts),
-    receivedAt: timeText(receivedAt),
+    ts: iso(ts),
+    receivedAt: iso(receivedAt),
     ...(messageId !== undefined && { messageId }),
   }
-}
-
-function timeText(ms: number): string {
-  return new Date(ms).toISOString()
 }

@@ -1,0 +1,86 @@
+/**
+ * REST: the application, without a server. Everything that it needs comes in by name; infra/processes/api.ts gives it the real things.
+ * What /openapi.json says is generated from the schemas that parse, and stands in docs/openapi.json.
+ */
+import { OpenAPIHono } from '@hono/zod-openapi'
+import type { Logger } from 'pino'
+import { CastorError } from '../twin-models/errors.ts'
+import { createAuthenticate } from './http/authenticate.ts'
+import { deadLetterEndpoints } from './http/dead-letters.ts'
+import { deviceEndpoints } from './http/devices.ts'
+import { docsPage } from './http/docs-page.ts'
+import { COMMON_HEADERS, createEndpoints, refusal, requestIdOf } from './http/endpoint.ts'
+import { modelEndpoints } from './http/models.ts'
+import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
+import { requestEndpoints } from './http/requests.ts'
+import { createStrongRead } from './http/strong-read.ts'
+import { systemEndpoints } from './http/system.ts'
+import { telemetryEndpoints } from './http/telemetry.ts'
+import { twinEndpoints } from './http/twins.ts'
+import type { ApiKeys, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
+
+export interface AppDeps {
+  registry: Registry
+  twins: Twins
+  history: History
+  deadLetters: DeadLetters
+  requests: TwinRequests
+  workflows: TwinWorkflows
+  apiKeys: ApiKeys
+  models: Models
+  status: Status
+  log: Logger
+  now?: () => number
+  /** How long a strong read waits for the twin. */
+  strongWaitMs?: number
+  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy }
+}
+
+/** Generous: it stops a program that runs away, not one that works. */
+const REQUESTS: RateLimitPolicy = { name: 'requests', quota: 100_000, windowSeconds: 10 }
+/** Each costs a decision of Temporal, and all twins together have some hundreds a second. */
+const STRONG: RateLimitPolicy = { name: 'strong', quota: 200, windowSeconds: 10 }
+
+export function createApp(deps: AppDeps): OpenAPIHono {
+  const { log, now = Date.now } = deps
+  const app = new OpenAPIHono()
+  const methods = new Map<string, string[]>()
+  const endpoint = createEndpoints({
+    app,
+    authenticate: createAuthenticate(deps.apiKeys, now),
+    limit: createRateLimit(deps.limits?.requests ?? REQUESTS, now),
+    log,
+    methods,
+  })
+  const strongRead = createStrongRead({
+    ...deps,
+    ...(deps.strongWaitMs !== undefined && { waitMs: deps.strongWaitMs }),
+  })
+
+  twinEndpoints(endpoint, { ...deps, now, strongRead, strongLimit: createRateLimit(deps.limits?.strong ?? STRONG, now) })
+  telemetryEndpoints(endpoint, deps)
+  deviceEndpoints(endpoint, deps)
+  deadLetterEndpoints(endpoint, deps)
+  modelEndpoints(endpoint, deps)
+  requestEndpoints(endpoint, deps)
+  systemEndpoints(app, methods, deps.status)
+  docsPage(app)
+  refuseTheRest(app, methods, log)
+  return app
+}
+
+/** A known path with another method is 405 and says which there are; all else is 404. */
+function refuseTheRest(app: OpenAPIHono, methods: Map<string, string[]>, log: Logger): void {
+  const refuse = (error: unknown, c: Parameters<typeof requestIdOf>[0], headers: Record<string, string> = {}) => {
+    const reply = refusal(error, { ...COMMON_HEADERS, 'x-request-id': requestIdOf(c), ...headers }, log)
+    return new Response(reply.body, reply)
+  }
+  for (const [path, known] of methods) {
+    const allow = known.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ')
+    app.all(path, (c) => {
+      return refuse(new CastorError('method-not-allowed', `This path knows ${allow}.`), c, { allow })
+    })
+  }
+  app.notFound((c) => refuse(new CastorError('not-found', 'There is nothing at this path. /docs has all that is there.'), c))
+  app.onError((error, c) => refuse(error, c))
+}

@@ -1,0 +1,28 @@
+/** The OpenAPI 3.1 document, generated from the registered endpoints. */
+import type { OpenAPIHono } from '@hono/zod-openapi'
+
+export function openApiDocument(app: OpenAPIHono): object {
+  app.openAPIRegistry.registerComponent('securitySchemes', 'apiKey', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'An API key. It belongs to one tenant, and shows nothing of any other.',
+  })
+  return app.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: {
+      title: 'Castor',
+      version: '1',
+      description:
+        'Durable digital twins. Times are RFC 3339 in UTC with milliseconds; lists are `{items, next}` with `limit` and `cursor`; refusals are RFC 9457 problems.',
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+    },
+    servers: [{ url: '/' }],
+    tags: [
+      { name: 'Twins', description: 'What a device is and was.' },
+      { name: 'Devices', description: 'The registry.' },
+      { name: 'Dead letters', description: 'What was acknowledged but could not be taken.' },
+      { name: 'Models', description: 'What kinds of device there are.' },
+      { name: 'Requests', description: 'What was asked of twins.' },
+    ],
+  })
+}

@@ -1,0 +1,49 @@
+/** /v1/requests/{id}: what became of something asked of a twin. */
+import { z } from '@hono/zod-openapi'
+import { CastorError } from '../../twin-models/errors.ts'
+import type { RequestRow, TwinRequests } from '../ports.ts'
+import type { Endpoints } from './endpoint.ts'
+import { iso, jsonContent, jsonValue, time } from './schemas.ts'
+
+const request = z
+  .object({
+    id: z.uuid(),
+    device: z.string().optional().openapi({ description: 'Absent when the device is gone.' }),
+    kind: z.string(),
+    status: z.enum(['waiting', 'underway', 'answered']).openapi({ description: 'underway: it is on its way to the twin.' }),
+    createdAt: time,
+    answeredAt: time.optional(),
+    answer: jsonValue.optional(),
+  })
+  .openapi('Request')
+
+export function requestEndpoints(endpoint: Endpoints, { requests }: { requests: TwinRequests }): void {
+  endpoint(
+    {
+      method: 'get',
+      path: '/v1/requests/{id}',
+      operationId: 'getRequest',
+      summary: 'Get a request',
+      tag: 'Requests',
+      params: z.object({ id: z.uuid('a request’s id is a UUID').openapi({ param: { name: 'id', in: 'path' } }) }),
+      responses: { 200: { description: 'The request.', content: jsonContent(request) } },
+    },
+    async ({ tenant, params }) => {
+      const row = await requests.find(tenant, params.id)
+      if (!row) throw new CastorError('not-found', `There is no request ${params.id}.`)
+      return { status: 200, body: JSON.stringify(show(row)) }
+    },
+  )
+}
+
+function show(row: RequestRow): z.infer<typeof request> {
+  return {
+    id: row.id,
+    ...(row.device !== null && { device: row.device }),
+    kind: row.kind,
+    status: row.answeredAt !== null ? 'answered' : row.sealed ? 'underway' : 'waiting',
+    createdAt: iso(row.createdAt),
+    ...(row.answeredAt !== null && { answeredAt: iso(row.answeredAt) }),
+    ...(row.answer !== null && { answer: JSON.parse(row.answer) }),
+  }
+}

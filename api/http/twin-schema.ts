@@ -1,0 +1,50 @@
+/** The twin document in OpenAPI (docs/architecture.md §10). */
+import { z } from '@hono/zod-openapi'
+import { attributes, deviceId, jsonValue, time } from './schemas.ts'
+
+const presence = z.object({
+  status: z.enum(['online', 'offline', 'never']),
+  since: time.optional(),
+  lastSeenAt: time.optional(),
+  reason: z.string().optional(),
+  connected: z.boolean().openapi({ description: 'It holds an MQTT connection now.' }),
+})
+
+const telemetryValue = z
+  .object({
+    value: jsonValue,
+    unit: z.string().optional(),
+    ts: time,
+    receivedAt: time,
+    messageId: z.string().optional(),
+    stale: z.boolean().openapi({ description: 'Not received for longer than the presence timeout of the model.' }),
+  })
+  .openapi('TelemetryValue')
+
+const range = z.object({ status: z.enum(['normal', 'low', 'high']), since: time, value: z.number(), ts: time })
+
+export const twinSchema = z
+  .object({
+    id: deviceId,
+    tenant: z.string(),
+    model: z.string(),
+    modelVersion: z.string(),
+    revision: z.int().openapi({ description: 'Counts decisions.' }),
+    status: z.literal('active'),
+    attributes,
+    presence,
+    telemetry: z.record(z.string(), telemetryValue),
+    ranges: z.record(z.string(), range).optional().openapi({ description: 'Properties that have a normal range in the model.' }),
+    firmware: z.object({ version: z.string(), sha256: z.string().optional() }).optional(),
+    health: z
+      .object({
+        ok: z.boolean(),
+        battery: z.number().optional(),
+        rssi: z.number().optional(),
+        errors: z.array(z.string()).optional(),
+      })
+      .optional(),
+    createdAt: time,
+    updatedAt: time.openapi({ description: 'Registered, changed or decided; telemetry has times of its own.' }),
+  })
+  .openapi('Twin')

@@ -1,0 +1,123 @@
+/** The device registry over REST. A registration is one row of `devices`; its incarnation is never used again. */
+import { randomUUID } from 'node:crypto'
+import type { DeviceChange, DeviceRow, IdempotencyClaim, NewDevice, Page, Registration, Registry, StoredAnswer } from '../../api/ports.ts'
+import type { CompiledFilter } from '../../twin-models/filter/sql.ts'
+import { DEVICE_COLUMNS, epochMs, preparedShapes } from './columns.ts'
+import type { Queries, Sql } from './connect.ts'
+import { insertRequest } from './requests.ts'
+
+export function createRegistry(sql: Sql): Registry {
+  const isPrepared = preparedShapes(128)
+  return {
+    insert: (device) => insertDevice(sql, device),
+    insertOnce: (device, claim, responseOf) => insertDeviceOnce(sql, device, claim, responseOf),
+    storedAnswer: (tenant, keyHash) => findStoredAnswer(sql, tenant, keyHash),
+    find: (tenant, device) => findDevice(sql, tenant, device),
+    list: (tenant, page, filter) => listDevices(sql, tenant, page, filter, isPrepared),
+    update: (tenant, device, change) => updateDevice(sql, tenant, device, change),
+    remove: (tenant, device) => removeDevice(sql, tenant, device),
+    changeToken: (tenant, device, tokenHash) => changeToken(sql, tenant, device, tokenHash),
+  }
+}
+
+export async function insertDevice(sql: Queries, device: NewDevice): Promise<Registration | undefined> {
+  const [row] = await sql<Registration[]>`
+    insert into devices (tenant, device, model, model_version, attributes, token_hash)
+    values (${device.tenant}, ${device.device}, ${device.model}, ${device.modelVersion}, ${device.attributes}::text::jsonb, ${device.tokenHash})
+    on conflict (tenant, device) do nothing
+    returning incarnation, ${sql.unsafe(epochMs('created_at'))} as "createdAt"`
+  return row
+}
+
+/** The claim comes first and waits for another transaction that holds the same key: of two at once, one registers. */
+async function insertDeviceOnce(
+  sql: Sql,
+  device: NewDevice,
+  claim: IdempotencyClaim,
+  responseOf: (made: Registration) => string,
+): Promise<Registration | 'claimed' | undefined> {
+  return sql.begin(async (tx) => {
+    const [claimed] = await tx`
+      insert into idempotency_keys (tenant, key_hash, request_hash, salt, response)
+      values (${device.tenant}, ${claim.keyHash}, ${claim.requestHash}, ${claim.salt}, '')
+      on conflict (tenant, key_hash) do update
+        set request_hash = excluded.request_hash, salt = excluded.salt, response = '', created_at = now()
+        where idempotency_keys.created_at < now() - interval '24 hours'
+      returning 1 as one`
+    if (!claimed) return 'claimed'
+    const made = await insertDevice(tx, device)
+    if (made) {
+      await tx`update idempotency_keys set response = ${responseOf(made)} where tenant = ${device.tenant} and key_hash = ${claim.keyHash}`
+    } else {
+      // A refusal is not kept: the client may try the same key again when the reason is gone.
+      await tx`delete from idempotency_keys where tenant = ${device.tenant} and key_hash = ${claim.keyHash}`
+    }
+    return made
+  })
+}
+
+async function findStoredAnswer(sql: Queries, tenant: string, keyHash: Uint8Array): Promise<StoredAnswer | undefined> {
+  const [row] = await sql<StoredAnswer[]>`
+    select request_hash as "requestHash", salt, response from idempotency_keys
+    where tenant = ${tenant} and key_hash = ${keyHash} and created_at >= now() - interval '24 hours'`
+  return row
+}
+
+/** Housekeeping, in bounded steps. Returns how many went. */
+export async function forgetOldAnswers(sql: Queries): Promise<number> {
+  const gone = await sql`
+    delete from idempotency_keys where (tenant, key_hash) in (
+      select tenant, key_hash from idempotency_keys where created_at < now() - interval '24 hours' limit 5000)`
+  return gone.count
+}
+
+export async function findDevice(sql: Queries, tenant: string, device: string): Promise<DeviceRow | undefined> {
+  const [row] = await sql<DeviceRow[]>`
+    select ${sql.unsafe(DEVICE_COLUMNS)} from devices d where d.tenant = ${tenant} and d.device = ${device}`
+  return row
+}
+
+export async function listDevices(
+  sql: Queries,
+  tenant: string,
+  page: Page<string>,
+  filter: CompiledFilter | undefined,
+  isPrepared: (text: string) => boolean,
+): Promise<DeviceRow[]> {
+  const text = `select ${DEVICE_COLUMNS} from devices d left join twin_inbox i on i.incarnation = d.incarnation
+    where d.tenant = $1 and d.device > $2 ${filter ? `and ${filter.where}` : ''} order by d.device limit ${page.limit}`
+  const parameters = [tenant, page.after ?? '', ...(filter?.parameters ?? [])]
+  return sql.unsafe<DeviceRow[]>(text, parameters, { prepare: isPrepared(text) })
+}
+
+async function updateDevice(sql: Sql, tenant: string, device: string, change: (row: DeviceRow) => DeviceChange) {
+  return sql.begin(async (tx) => {
+    const [row] = await tx<DeviceRow[]>`
+      select ${tx.unsafe(DEVICE_COLUMNS)} from devices d where d.tenant = ${tenant} and d.device = ${device} for update`
+    if (!row) return undefined
+    const changed = change(row)
+    const [after] = await tx<DeviceRow[]>`
+      update devices d set attributes = ${changed.attributes}::text::jsonb, model = ${changed.model},
+        model_version = ${changed.modelVersion}, changed_at = now()
+      where d.incarnation = ${row.incarnation} returning ${tx.unsafe(DEVICE_COLUMNS)}`
+    if (changed.model === row.model) return { row: after!, request: undefined }
+    const request = randomUUID()
+    await insertRequest(tx, { id: request, tenant, incarnation: row.incarnation, kind: 'configured', body: '{}' })
+    return { row: after!, request }
+  })
+}
+
+/** The lane's owner ends the workflow and removes the inbox row; bridges end the connection. */
+export async function removeDevice(sql: Queries, tenant: string, device: string): Promise<boolean> {
+  const gone = await sql`
+    with gone as (delete from devices where tenant = ${tenant} and device = ${device} returning incarnation, tenant, device)
+    insert into removed_devices (incarnation, tenant, device, lane)
+    select incarnation, tenant, device, incarnation % 16 from gone`
+  return gone.count > 0
+}
+
+async function changeToken(sql: Queries, tenant: string, device: string, tokenHash: Uint8Array): Promise<boolean> {
+  const changed = await sql`
+    update devices set token_hash = ${tokenHash}, token_changed_at = now() where tenant = ${tenant} and device = ${device}`
+  return changed.count > 0
+}
