@@ -1,0 +1,267 @@
+/**
+ * The embedded MQTT 3.1.1 broker: aedes for the protocol, and nothing of aedes for messages. What comes up goes into the ingest log
+ * inside `authorizePublish`, so that PUBACK and PUBREC leave after the commit; it is never routed to anybody. What goes down is written
+ * to the connection that asked for it. Sessions hold nothing.
+ */
+import type { Socket } from 'node:net'
+import { Aedes, type AuthenticateError, type Client, type Subscription } from 'aedes'
+import type { Logger } from 'pino'
+import { type Acceptor, MAX_PACKET } from '../../api/ingest/acceptor.ts'
+import type { MessageKind } from '../../api/ingest/log.ts'
+import { filterCovers, maySubscribe, topicPrefix } from '../../api/mqtt/topics.ts'
+import { type Admitted, createAdmission, type FindLogin, Refusal, within } from './admission.ts'
+import { watchFrames } from './frames.ts'
+import { BROKER_LIMITS, type BrokerLimits } from './limits.ts'
+import { sessionlessPersistence } from './persistence.ts'
+import { type EndReason, endSession, type Session, Sessions } from './session.ts'
+import { createUplink } from './uplink.ts'
+
+export interface BrokerOptions {
+  acceptor: Acceptor
+  findLogin: FindLogin
+  log: Logger
+  limits?: Partial<BrokerLimits>
+  /** How often connections are looked at whose messages wait. */
+  sweepMs?: number
+}
+
+export interface MqttBroker {
+  /** Takes over a new socket. */
+  handle(socket: Socket): void
+  readonly sessions: Sessions
+  /** Writes QoS 0 to the device's connections that have a covering subscription, below castor/v1/{tenant}/{device}/. */
+  send(incarnation: number, subtopic: string, payload: string): void
+  /** Ends the device's connections. */
+  drop(incarnation: number, reason: EndReason): void
+  /** Says in the log, anew, which connections live: after the stream that said so was closed. */
+  announce(): void
+  /** Takes no more messages, lets those under way be answered, ends all connections. */
+  close(graceMs: number): Promise<void>
+}
+
+/** aedes routes nothing for us, not even its own notices: neither up messages nor $SYS ever meet a subscription. */
+class UplinkAedes extends Aedes {
+  override publish(_packet: unknown, clientOrDone: unknown, done?: (error?: Error) => void): void {
+    if (done) done()
+    else if (typeof clientOrDone === 'function') clientOrDone()
+  }
+
+  override subscribe(_topic: string, _deliver: unknown, done: () => void): void {
+    done()
+  }
+
+  override unsubscribe(_topic: string, _deliver: unknown, done?: () => void): void {
+    done?.()
+  }
+}
+
+export async function createBroker(options: BrokerOptions): Promise<MqttBroker> {
+  const { acceptor, log, sweepMs = 500 } = options
+  const limits = { ...BROKER_LIMITS, ...options.limits }
+  const sessions = new Sessions(limits.connectionsPerDevice)
+  const admission = createAdmission(options.findLogin, limits)
+  const sessionOf = new WeakMap<Client, Session>()
+  const uplink = createUplink({ acceptor, limits, log })
+
+  const aedes = new UplinkAedes({
+    persistence: sessionlessPersistence((client) => sessionOf.get(client)?.received),
+    concurrency: 10_000,
+    connectTimeout: 10_000,
+    queueLimit: 100,
+    maxTopicLevels: 100,
+    preConnect(client, packet, callback) {
+      admission.prepare(client, packet, probe)
+      callback(null, true)
+    },
+    authenticate(client, username, password, callback) {
+      authenticate(client, username, password as Buffer | undefined).then(
+        () => callback(null, true),
+        (refusal: AuthenticateError) => callback(refusal, false),
+      )
+    },
+    authorizePublish(client, packet, done) {
+      const session = sessionOf.get(client!)
+      if (!session) done(new Error('not connected'))
+      else if (packet === probe) lose(session, done)
+      else uplink.publish(session, packet, done)
+    },
+    authorizeSubscribe(client, subscription, callback) {
+      callback(null, maySessionSubscribe(client, subscription) ? subscription : null)
+    },
+  })
+  await aedes.listen()
+  aedes.on('subscribe', (subscriptions, client) => {
+    for (const { topic, qos } of subscriptions) if ((qos as number) < 128) sessionOf.get(client)?.filters.add(topic)
+  })
+  aedes.on('unsubscribe', (topics, client) => {
+    for (const topic of topics) sessionOf.get(client)?.filters.delete(topic)
+  })
+  aedes.on('keepaliveTimeout', (client) => noteReason(client, 'keepalive'))
+  aedes.on('clientError', (client, error) => {
+    if (!(error as NodeJS.ErrnoException).code) noteReason(client, 'protocol')
+    log.debug({ err: error }, 'An MQTT connection ended with an error')
+  })
+  aedes.on('connectionError', (_client, error) => log.debug({ err: error }, 'An MQTT connection ended before it was one'))
+  const sweep = setInterval(() => sweepSessions(sessions, sweepMs), sweepMs)
+  sweep.unref()
+
+  return { handle, sessions, send, drop, announce, close }
+
+  function handle(socket: Socket): void {
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, 60_000)
+    const client = aedes.handle(socket)
+    watchFrames(socket, { first: limits.maxConnectBytes, max: MAX_PACKET }, (length) => {
+      acceptor.refused('mqtt', 'too-large')
+      noteReason(client, 'protocol')
+      socket.destroy(new Error(`a packet of ${length} bytes`))
+    })
+  }
+
+  async function authenticate(client: Client, username: string | undefined, password: Buffer | undefined): Promise<void> {
+    try {
+      if (uplink.stopped) throw new Refusal(3, 'unavailable', 'this bridge is stopping')
+      const refusal = acceptor.refusal()
+      if (refusal) throw new Refusal(3, refusal.code, refusal.message)
+      const admitted = await admission.admit(client, username, password)
+      await begin(client, admitted)
+    } catch (error) {
+      const refusal = error instanceof Refusal ? error : new Refusal(3, 'unavailable', 'the connection could not be noted')
+      acceptor.refused('mqtt', `connect-${refusal.reason}`)
+      log.debug({ err: error, username, returnCode: refusal.returnCode }, 'An MQTT connection was refused')
+      throw refusal
+    }
+  }
+
+  /** The connection is in the log before the device hears of it. */
+  async function begin(client: Client, admitted: Admitted): Promise<void> {
+    const session = newSession(client, admitted, limits)
+    const { socket } = session
+    if (socket.destroyed || uplink.stopped) throw new Refusal(3, 'gone', 'the connection ended meanwhile')
+    sessionOf.set(client, session)
+    sessions.add(session)
+    socket.once('close', () => end(session))
+    try {
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      note(session, 'connect', connectBody(session), (error) => (error ? reject(error) : resolve()))
+      await within(limits.loginTimeoutMs, promise)
+    } catch (error) {
+      session.reason ??= 'unavailable'
+      throw error
+    }
+  }
+
+  function maySessionSubscribe(client: Client, { topic }: Subscription): boolean {
+    const session = sessionOf.get(client)
+    return session !== undefined && session.filters.size < limits.filters && maySubscribe(topic, session.prefix)
+  }
+
+  function noteReason(client: Client, reason: EndReason): void {
+    const session = sessionOf.get(client)
+    if (session) session.reason ??= reason
+  }
+
+  function end(session: Session): void {
+    sessions.remove(session)
+    const reason = session.reason ?? (session.lost ? 'lost' : 'client')
+    if (session.will && session.lost && WILL_REASONS.has(reason)) note(session, 'will', session.will.payload)
+    note(session, 'disconnect', JSON.stringify({ reason }))
+  }
+
+  function note(session: Session, kind: MessageKind, body: string | Buffer, done: (error?: Error) => void = () => {}): void {
+    const payload = typeof body === 'string' ? Buffer.from(body) : body
+    const { incarnation, connection } = session
+    options.acceptor.note({ incarnation, kind, receivedAt: Date.now(), payload, size: payload.length, connection }, done)
+  }
+
+  function send(incarnation: number, subtopic: string, payload: string): void {
+    for (const session of sessions.of(incarnation)) {
+      const topic = session.prefix + subtopic
+      const wanted = [...session.filters].some((filter) => filterCovers(filter, topic))
+      if (!wanted || session.socket.writableLength > limits.maxDownBytes) continue
+      session.client.publish({ cmd: 'publish', topic, payload: Buffer.from(payload), qos: 0, dup: false, retain: false }, () => {})
+    }
+  }
+
+  function drop(incarnation: number, reason: EndReason): void {
+    for (const session of sessions.of(incarnation)) endSession(session, reason)
+  }
+
+  function announce(): void {
+    for (const session of sessions.all()) if (session.reason === undefined) note(session, 'connect', connectBody(session))
+  }
+
+  async function close(graceMs: number): Promise<void> {
+    uplink.stop()
+    await until(() => [...sessions.all()].every((session) => session.blocked || session.pushed === session.settled), graceMs)
+    clearInterval(sweep)
+    for (const session of sessions.all()) endSession(session, 'shutdown')
+    await new Promise<void>((resolve) => aedes.close(resolve))
+    await until(() => sessions.count === 0, graceMs)
+  }
+}
+
+/** aedes publishes the will of a connection that ended without DISCONNECT; ours are logged when the socket has closed. */
+function lose(session: Session, done: (error: Error) => void): void {
+  session.lost = true
+  done(new Error('noted'))
+}
+
+/** A will is news of the device: not where we ended the connection for reasons of ours, or another one has taken its place. */
+const WILL_REASONS: ReadonlySet<EndReason> = new Set(['lost', 'keepalive', 'protocol'])
+
+/** Handed to aedes as everybody's will: that it publishes it tells an unclean end from a clean one. */
+const probe = { cmd: 'publish' as const, topic: 'castor', payload: Buffer.alloc(0), qos: 0 as const, retain: false, dup: false }
+
+function newSession(client: Client, admitted: Admitted, limits: BrokerLimits): Session {
+  const { tenant, device, incarnation, tokenHash, connection, request } = admitted
+  const { clientId, keepaliveSeconds, will } = request
+  // Spread, so that a fleet does not come back at one moment.
+  const patienceMs = Math.min(keepaliveSeconds * 500, limits.maxPatienceMs) * (0.6 + Math.random() * 0.35)
+  return {
+    client,
+    socket: client.conn as Socket,
+    tenant,
+    device,
+    incarnation,
+    tokenHash,
+    connection,
+    clientId,
+    prefix: topicPrefix(tenant, device),
+    keepaliveSeconds,
+    will: will && { payload: will.payload },
+    patienceMs,
+    filters: new Set(),
+    received: new Set(),
+    topic: '',
+    uplink: undefined,
+    pushed: 0,
+    settled: 0,
+    inFlightBytes: 0,
+    blocked: false,
+    after: [],
+    sweptSettled: 0,
+    stuckMs: 0,
+    lost: false,
+    reason: undefined,
+  }
+}
+
+function connectBody({ keepaliveSeconds }: Session): string {
+  return JSON.stringify({ keepalive: keepaliveSeconds })
+}
+
+/** Closes connections whose messages have waited too long for their commit. */
+function sweepSessions(sessions: Sessions, elapsedMs: number): void {
+  for (const session of sessions.all()) {
+    const progress = session.settled !== session.sweptSettled || session.settled === session.pushed
+    session.sweptSettled = session.settled
+    session.stuckMs = progress && !session.blocked ? 0 : session.stuckMs + elapsedMs
+    if (session.stuckMs >= session.patienceMs) endSession(session, 'unavailable')
+  }
+}
+
+async function until(condition: () => boolean, atMostMs: number): Promise<void> {
+  const end = performance.now() + atMostMs
+  while (!condition() && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 10))
+}

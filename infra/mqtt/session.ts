@@ -1,0 +1,122 @@
+/**
+ * One authenticated MQTT connection, and the set of those that live on this bridge. aedes knows connections by serial numbers that we
+ * give it; who takes over from whom is decided here, by (device, client id), so that a client id means nothing to other devices.
+ */
+import type { Socket } from 'node:net'
+import type { Client } from 'aedes'
+import type { Uplink } from '../../api/mqtt/topics.ts'
+
+/** Why a connection ended; stands in the `disconnect` message. */
+export type EndReason =
+  | 'client' // DISCONNECT
+  | 'lost' // the socket ended without one
+  | 'keepalive'
+  | 'takeover' // the same client connected again, or the device has too many connections
+  | 'protocol' // a breach of MQTT or of rights
+  | 'revoked' // deleted, or another token
+  | 'unavailable' // messages could not be stored in time
+  | 'shutdown'
+
+export interface Will {
+  payload: Buffer
+}
+
+export interface Session {
+  readonly client: Client
+  readonly socket: Socket
+  readonly tenant: string
+  readonly device: string
+  readonly incarnation: number
+  readonly tokenHash: Buffer
+  /** Later connections have higher numbers. */
+  readonly connection: number
+  readonly clientId: string
+  /** castor/v1/{tenant}/{device}/ */
+  readonly prefix: string
+  readonly keepaliveSeconds: number
+  readonly will: Will | undefined
+  /** How long a message may wait for its commit before the connection is closed. */
+  readonly patienceMs: number
+  /** Filters that were granted. */
+  readonly filters: Set<string>
+  /** Ids of QoS 2 messages that are in the log, until PUBREL. */
+  readonly received: Set<number>
+  /** Topic of the last message: most devices use one. */
+  topic: string
+  uplink: Uplink | undefined
+  /** Messages handed to the log, and those answered by it. */
+  pushed: number
+  settled: number
+  inFlightBytes: number
+  /** A message was refused: neither it nor a later one may be acknowledged (MQTT-4.6.0-2). */
+  blocked: boolean
+  /** Answers that wait for those of earlier messages. */
+  readonly after: Array<{ pushed: number; done: () => void }>
+  /** For the sweep: `settled` when it last changed, and for how long it has not. */
+  sweptSettled: number
+  stuckMs: number
+  /** The socket ended without DISCONNECT. */
+  lost: boolean
+  /** Set by whoever ends it. */
+  reason: EndReason | undefined
+}
+
+export function endSession(session: Session, reason: EndReason): void {
+  session.reason ??= reason
+  session.client.close()
+}
+
+/** The live sessions of one bridge. */
+export class Sessions {
+  readonly #byClient = new Map<string, Session>()
+  readonly #byDevice = new Map<number, Set<Session>>()
+  readonly #perDevice: number
+  #count = 0
+
+  constructor(perDevice: number) {
+    this.#perDevice = perDevice
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Ends the session that has the same client id, and the oldest of a device that has too many. */
+  add(session: Session): void {
+    const key = keyOf(session)
+    const earlier = this.#byClient.get(key)
+    if (earlier) endSession(earlier, 'takeover')
+    this.#byClient.set(key, session)
+    const ofDevice = this.#byDevice.get(session.incarnation) ?? new Set()
+    this.#byDevice.set(session.incarnation, ofDevice)
+    const living = [...ofDevice].filter((other) => other.reason === undefined)
+    if (living.length >= this.#perDevice) endSession(living[0]!, 'takeover')
+    ofDevice.add(session)
+    this.#count++
+  }
+
+  remove(session: Session): void {
+    const key = keyOf(session)
+    if (this.#byClient.get(key) === session) this.#byClient.delete(key)
+    const ofDevice = this.#byDevice.get(session.incarnation)
+    if (!ofDevice?.delete(session)) return
+    if (ofDevice.size === 0) this.#byDevice.delete(session.incarnation)
+    this.#count--
+  }
+
+  of(incarnation: number): Iterable<Session> {
+    return this.#byDevice.get(incarnation) ?? []
+  }
+
+  *all(): Iterable<Session> {
+    for (const ofDevice of this.#byDevice.values()) yield* ofDevice
+  }
+
+  incarnations(): number[] {
+    return [...this.#byDevice.keys()]
+  }
+}
+
+function keyOf({ incarnation, clientId }: Session): string {
+  return `${incarnation} ${clientId}`
+}

@@ -1,0 +1,111 @@
+/**
+ * The way of a PUBLISH from aedes into the log and of its answer back.
+ *
+ * Order of PUBACKs (MQTT-4.6.0-2): the log answers in the order in which it was asked, so they leave in order by themselves; what is
+ * answered without the log (a repeated QoS 2 message) waits behind what came before it. A message that is refused stays without an
+ * answer, and so does all that follows it on its connection, until the sweep closes that.
+ */
+import type { PublishPacket } from 'aedes'
+import type { Logger } from 'pino'
+import { type Acceptor, keep } from '../../api/ingest/acceptor.ts'
+import type { Message } from '../../api/ingest/log.ts'
+import { uplinkOf } from '../../api/mqtt/topics.ts'
+import type { BrokerLimits } from './limits.ts'
+import type { Session } from './session.ts'
+
+export interface UplinkOptions {
+  acceptor: Acceptor
+  limits: BrokerLimits
+  log: Logger
+}
+
+/** Answers the packet; with an error the connection is closed. Not called: no answer. */
+export type PublishDone = (error?: Error | null) => void
+
+export interface Uplink {
+  publish(session: Session, packet: PublishPacket, done: PublishDone): void
+  /** Takes no more messages. */
+  stop(): void
+  readonly stopped: boolean
+}
+
+export function createUplink({ acceptor, limits, log }: UplinkOptions): Uplink {
+  let stopped = false
+  return {
+    publish,
+    stop() {
+      stopped = true
+    },
+    get stopped() {
+      return stopped
+    },
+  }
+
+  function publish(session: Session, packet: PublishPacket, done: PublishDone): void {
+    if (packet.topic !== session.topic) {
+      session.uplink = uplinkOf(packet.topic, session.prefix)
+      session.topic = packet.topic
+    }
+    if (!session.uplink) breach(session, 'topic', `may not publish on ${JSON.stringify(packet.topic.slice(0, 200))}`, done)
+    else if (packet.qos === 2 && session.received.has(packet.messageId!)) answerInOrder(session, done)
+    else if (session.blocked || stopped) refuse(session, packet.qos, done)
+    else append(session, packet, done)
+  }
+
+  function append(session: Session, packet: PublishPacket, done: PublishDone): void {
+    const message = messageOf(session, packet)
+    const { length } = message.payload
+    if (!hasRoom(session, length)) {
+      breach(session, 'in-flight', 'has too much in flight', done)
+      return
+    }
+    if (packet.qos === 2) session.received.add(packet.messageId!)
+    session.pushed++
+    session.inFlightBytes += length
+    acceptor.accept(message, 'mqtt', (error) => {
+      session.settled++
+      session.inFlightBytes -= length
+      if (error || session.blocked) refuse(session, packet.qos, done)
+      else done()
+      if (session.after.length > 0) releaseAfter(session)
+    })
+  }
+
+  /** MQTT 3.1.1 has no negative PUBACK: what breaks rights ends the connection. */
+  function breach(session: Session, reason: string, what: string, done: PublishDone): void {
+    acceptor.refused('mqtt', reason)
+    log.info({ tenant: session.tenant, device: session.device }, `A device ${what}; its connection is closed`)
+    session.reason ??= 'protocol'
+    done(new Error(what))
+  }
+
+  function hasRoom(session: Session, bytes: number): boolean {
+    return session.pushed - session.settled < limits.messagesInFlight && session.inFlightBytes + bytes <= limits.bytesInFlight
+  }
+}
+
+function messageOf(session: Session, packet: PublishPacket): Message {
+  const { incarnation, connection } = session
+  const { kind, name, contentType } = session.uplink!
+  const { payload, size } = keep(packet.payload as Buffer)
+  const message: Message = { incarnation, kind, receivedAt: Date.now(), payload, size, connection }
+  if (name !== undefined) message.name = name
+  if (contentType !== undefined) message.contentType = contentType
+  return message
+}
+
+/** QoS 0 is lost, as it may be. */
+function refuse(session: Session, qos: number, done: PublishDone): void {
+  if (qos === 0) done()
+  else session.blocked = true
+}
+
+function answerInOrder(session: Session, done: PublishDone): void {
+  if (session.blocked) return
+  if (session.settled === session.pushed) done()
+  else session.after.push({ pushed: session.pushed, done })
+}
+
+function releaseAfter(session: Session): void {
+  while (!session.blocked && session.after.length > 0 && session.after[0]!.pushed <= session.settled) session.after.shift()!.done()
+}
