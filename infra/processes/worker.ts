@@ -1,0 +1,120 @@
+/**
+ * The worker: runs the workflows of the twins and their activities, on the queue `twins`.
+ *
+ * Not versioned by deployments, on purpose: an unversioned worker gets every task whatever code began the run, which is what
+ * auto-upgrade means. Deployment versions need somebody who promotes each one; until then a new worker would get no task, and
+ * `npm start` of a new Castor on an old data folder would stand still. Recorded histories (tests/replay) keep upgrades honest.
+ */
+import { totalmem } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DefaultLogger, type LogEntry, NativeConnection, Runtime, Worker } from '@temporalio/worker'
+import type { Logger } from 'pino'
+import { createActivities } from '../../activities/create-activities.ts'
+import { TWINS_QUEUE } from '../../workflows/task-queues.ts'
+import { ConfigError } from '../config.ts'
+import { connect } from '../postgres/connect.ts'
+import { createDecisionStore } from '../postgres/decision-store.ts'
+import { workflowBundle } from '../temporal/workflow-bundle.ts'
+import type { ProcessContext, RunningProcess } from './process.ts'
+
+const DATABASE_CONNECTIONS = 10
+/** Below the 8 s that a process has to stop. */
+const GRACE = '3 seconds'
+const FORCE = '6 seconds'
+const CHECK_STATE_MS = 1_000
+
+export async function startWorker({ config, log, fail }: ProcessContext): Promise<RunningProcess> {
+  if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the worker needs the Postgres that the other processes use.')
+  const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
+  const logger = temporalLogger(log)
+  // Signals are the process's own affair: it stops its parts in order.
+  Runtime.install({ logger, shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } } } })
+
+  const sql = connect(config.databaseUrl, { max: DATABASE_CONNECTIONS, name: 'worker', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 })
+  const stopping = new AbortController()
+  let state = 'starting'
+  let worker: Worker | undefined
+
+  const running = run().catch((error: unknown) => {
+    state = 'failed'
+    if (!stopping.signal.aborted) fail(error as Error)
+  })
+
+  async function run(): Promise<void> {
+    const bundle = await workflowBundle({ folder: join(config.dataDir, 'cache'), logger })
+    const connection = await connectPatiently(address, stopping.signal, (why) => {
+      state = why
+    })
+    if (!connection) return
+    try {
+      worker = await Worker.create({
+        connection,
+        namespace: config.temporalNamespace,
+        taskQueue: TWINS_QUEUE,
+        workflowBundle: bundle,
+        activities: createActivities({ store: createDecisionStore(sql), log }),
+        maxCachedWorkflows: cachedTwins(),
+        shutdownGraceTime: GRACE,
+        shutdownForceTime: FORCE,
+      })
+      if (stopping.signal.aborted) return
+      const watch = watchState(worker)
+      await Promise.race([worker.run(), watch.failed]).finally(watch.stop)
+    } finally {
+      await connection.close().catch(() => {})
+    }
+  }
+
+  return {
+    ready: () => (worker?.getState() === 'RUNNING' ? true : (worker?.getState() ?? state)),
+    stop: async () => {
+      stopping.abort()
+      if (worker?.getState() === 'RUNNING') worker.shutdown()
+      await running
+      await sql.end({ timeout: 1 })
+    },
+  }
+}
+
+/**
+ * How many twins stay in memory between their decisions; one that does not is replayed from its history when it is signalled, which
+ * costs up to 60 ms of CPU. A cached twin takes some 0.5 MB; they may have an eighth of the memory, and a thread's heap holds no more
+ * than 2,000 with room to spare.
+ */
+export function cachedTwins(memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity)): number {
+  const share = memoryBytes / 8 / (0.5 * 1024 * 1024)
+  return Math.round(Math.min(Math.max(share, 100), 2_000))
+}
+
+/** Temporal may come up later than we do, or be away for long: that ends no process. Undefined when we are to stop. */
+async function connectPatiently(address: string, stopping: AbortSignal, say: (why: string) => void): Promise<NativeConnection | undefined> {
+  for (let waitMs = 200; !stopping.aborted; waitMs = Math.min(waitMs * 2, 5_000)) {
+    try {
+      return await NativeConnection.connect({ address })
+    } catch (error) {
+      say(`Temporal at ${address} does not answer: ${(error as Error).message}`)
+      await sleep(waitMs * (0.5 + Math.random() / 2), undefined, { signal: stopping }).catch(() => {})
+    }
+  }
+  return undefined
+}
+
+/** A worker can fail while its process lives on: its own state is the only thing to ask. */
+function watchState(worker: Worker): { failed: Promise<never>; stop(): void } {
+  let timer: NodeJS.Timeout | undefined
+  const failed = new Promise<never>((_resolve, reject) => {
+    timer = setInterval(() => {
+      if (worker.getState() === 'FAILED') reject(new Error('The Temporal worker failed'))
+    }, CHECK_STATE_MS)
+  })
+  return { failed, stop: () => clearInterval(timer) }
+}
+
+function temporalLogger(log: Logger): DefaultLogger {
+  const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const
+  return new DefaultLogger('DEBUG', ({ level, message, meta }: LogEntry) => {
+    const { error, ...rest } = (meta ?? {}) as { error?: unknown }
+    log[levels[level]]({ ...rest, ...(error === undefined ? {} : { err: error }), part: 'temporal' }, message)
+  })
+}
