@@ -182,7 +182,7 @@ export interface ApiKeys {
 
 export interface Models {
   find(name: string): DeviceModel | undefined
-  list(): DeviceModel[]
+  list(): readonly DeviceModel[]
 }
 
 export interface Status {

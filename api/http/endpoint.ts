@@ -97,7 +97,7 @@ export function createEndpoints(deps: EndpointDeps) {
         const query = parseQuery(spec.query, c)
         const params = spec.params ? parseParams(spec.params, c) : (undefined as Params)
         const body = spec.body ? await parseBody(spec.body, c) : (undefined as Body)
-        const reply = await handle({ params, query, body, tenant, limitBy, header: (name) => c.req.header(name) })
+        const reply = await withDeadline(handle({ params, query, body, tenant, limitBy, header: (name) => c.req.header(name) }))
         if (reply.body !== null) headers['content-type'] = 'application/json'
         return new Response(reply.body, { status: reply.status, headers: Object.assign(headers, reply.headers) })
       } catch (error) {
@@ -105,6 +105,24 @@ export function createEndpoints(deps: EndpointDeps) {
         return new Response(reply.body, reply)
       }
     }
+  }
+}
+
+/** Whatever hangs behind us, the caller gets an answer. Longer than any handler waits on purpose. */
+const DEADLINE_MS = 15_000
+
+async function withDeadline<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new CastorError('unavailable', 'This takes too long. Try again later.', { retryAfterSeconds: 5 })),
+      DEADLINE_MS,
+    )
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

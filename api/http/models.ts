@@ -26,7 +26,7 @@ export function modelEndpoints(endpoint: Endpoints, { models }: { models: Models
     },
     async ({ query }) => {
       const after = keyOf('models', query.cursor, z.string()) ?? ''
-      const sorted = models.list().sort((a, b) => (a.name < b.name ? -1 : 1))
+      const sorted = models.list().toSorted((a, b) => (a.name < b.name ? -1 : 1))
       const shown = sorted.filter(({ name }) => name > after).slice(0, query.limit)
       const items = shown.map(({ name, version, title, description }) => JSON.stringify({ name, version, title, description }))
       return { status: 200, body: pageJson(items, query.limit, () => cursorOf('models', shown.at(-1)!.name)) }
