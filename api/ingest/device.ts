@@ -1,0 +1,90 @@
+/** A device as the owner of its lane holds it in memory: its registry part, its latest values, its inbox. Nobody else writes them. */
+import { emptyInbox, type Inbox, presenceAfter } from '../../twin-models/core/inbox.ts'
+import type { Batch, Latest, TwinInput, Wake } from '../../twin-models/core/types.ts'
+import { firstWake } from '../../twin-models/core/wake.ts'
+import { modelOf } from '../../twin-models/devices/index.ts'
+import type { DeviceModel } from '../../twin-models/model.ts'
+import type { DeviceRow, InboxChange } from './lane-store.ts'
+import { laneOf } from './log.ts'
+
+export interface Device {
+  incarnation: number
+  lane: number
+  tenant: string
+  device: string
+  /** Undefined when this Castor no longer ships the model: its telemetry becomes dead letters. */
+  model: DeviceModel | undefined
+  lastSeen: number
+  /** The newest MQTT connection: its number, and the stream of the bridge that holds it. */
+  connection: [number: number, stream: number] | null
+  latest: Latest
+  inbox: Inbox
+  /** There is an inbox row. */
+  stored: boolean
+  dirty: boolean
+  /** More than what a message changes: something was sealed or answered. */
+  dirtySeal: boolean
+  usedTick: number
+}
+
+export function deviceOf(row: DeviceRow): Device {
+  const model = modelOf(row.model, row.modelVersion) ?? modelOf(row.model)
+  const { incarnation, tenant, device } = row
+  const base = { incarnation, lane: laneOf(incarnation), tenant, device, model, dirty: false, dirtySeal: false, usedTick: 0 }
+  if (row.inbox === null) {
+    const wake = firstWake(model?.settings ?? UNKNOWN_MODEL)
+    return { ...base, lastSeen: 0, connection: null, latest: {}, inbox: emptyInbox(wake), stored: false }
+  }
+  const { lastSeen, connection, latest } = row.inbox
+  return {
+    ...base,
+    lastSeen,
+    connection: connection === null ? null : JSON.parse(connection),
+    latest: JSON.parse(latest),
+    inbox: inboxOf(row.inbox),
+    stored: true,
+  }
+}
+
+/** The row as it is to be written now. */
+export function inboxChange(device: Device): InboxChange {
+  const { inbox, incarnation, lane, lastSeen } = device
+  const { pending, sealed } = inbox
+  return {
+    incarnation,
+    lane,
+    lastSeen,
+    connection: device.connection === null ? null : JSON.stringify(device.connection),
+    latest: JSON.stringify(device.latest),
+    pending: pending === null ? null : JSON.stringify(pending),
+    pendingSince: pending === null ? null : pending.since,
+    urgent: pending?.urgent ?? false,
+    sealed: device.dirtySeal ? (sealed?.batch ?? null) : null,
+    sealedSeq: inbox.sealedSeq,
+    sealedAt: sealed?.at ?? 0,
+    wake: device.dirtySeal || !device.stored ? JSON.stringify(inbox.wake) : '',
+    full: device.dirtySeal || !device.stored,
+  }
+}
+
+/** The input that every twin's first batch begins with, and that follows a change of its model. */
+export function configuredInput(device: Device, at: number): TwinInput {
+  return { kind: 'configured', at, settings: device.model?.settings ?? UNKNOWN_MODEL }
+}
+
+const UNKNOWN_MODEL = { model: 'unknown', modelVersion: '0', presenceTimeoutMs: 300_000, ranges: {} }
+
+function inboxOf(row: NonNullable<DeviceRow['inbox']>): Inbox {
+  const wake: Wake = JSON.parse(row.wake)
+  const batch: Batch | null = row.sealed === null ? null : JSON.parse(row.sealed)
+  const pending: Inbox['pending'] = row.pending === null ? null : JSON.parse(row.pending)
+  const open = new Set<string>()
+  for (const input of batch?.inputs ?? []) if (input.kind === 'reading') open.add(input.name)
+  return {
+    pending,
+    sealed: row.sealed === null ? null : { seq: row.sealedSeq, batch: row.sealed, at: row.sealedAt, open: [...open] },
+    sealedSeq: row.sealedSeq,
+    wake,
+    expected: presenceAfter(pending?.inputs ?? [], presenceAfter(batch?.inputs ?? [], wake.presence)),
+  }
+}

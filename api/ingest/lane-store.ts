@@ -1,0 +1,170 @@
+/**
+ * What the processor needs of the store. infra/postgres/lane-store.ts keeps it in Postgres, tests/support/memory-store.ts in memory;
+ * tests/conformance/lane-store.ts holds both to the same.
+ *
+ * Everything but `commit` only reads. `commit` is the one transaction of a tick: all of it becomes true, or nothing. Because a lane has one
+ * owner, and `commit` fails with `LeaseLost` when that is somebody else now, what was read before it still holds in it.
+ */
+import type { PresenceStatus, Reading } from '../../twin-models/core/types.ts'
+
+export class LeaseLost extends Error {
+  constructor() {
+    super('another processor owns the lane now')
+    this.name = 'LeaseLost'
+  }
+}
+
+/** Stream → seq of the last entry processed; FINISHED: closed and read to its end. */
+export type Cursors = { [stream: string]: number }
+export const FINISHED = -1
+
+export interface Lane {
+  lane: number
+  epoch: number
+  cursors: Cursors
+  /** Epoch ms, 0 before the first entry. */
+  watermark: number
+  graceSince: number
+  /** The cursors as they stand in the store: `commit` compares, so that a commit of unknown outcome cannot be made twice. */
+  stored: string
+}
+
+export interface LogEntry {
+  stream: number
+  seq: number
+  lane: number
+  at: number
+  heads: string
+  body: Uint8Array
+}
+
+export interface StreamState {
+  stream: number
+  closed: boolean
+}
+
+/** A device as stored: registry part, and its inbox row if there is one. Texts are JSON. */
+export interface DeviceRow {
+  incarnation: number
+  tenant: string
+  device: string
+  model: string
+  modelVersion: string
+  inbox: InboxRow | null
+}
+
+export interface InboxRow {
+  lastSeen: number
+  connection: string | null
+  latest: string
+  pending: string | null
+  sealed: string | null
+  sealedSeq: number
+  sealedAt: number
+  wake: string
+}
+
+/** What a new owner of a lane must know of each device of it to go on: what is due, unanswered, or may fall silent. */
+export interface LaneDevice {
+  incarnation: number
+  lastSeen: number
+  connected: boolean
+  presence: PresenceStatus
+  presenceTimeoutMs: number
+  pendingSince: number | null
+  urgent: boolean
+  /** The unanswered seal. */
+  sealedSeq: number | null
+  sealedAt: number
+}
+
+export interface Answer {
+  id: number
+  incarnation: number
+  seq: number
+  wake: string
+}
+
+export interface TwinRequest {
+  id: string
+  incarnation: number
+  lane: number
+  kind: string
+  createdAt: number
+}
+
+export interface RemovedDevice {
+  incarnation: number
+  tenant: string
+  device: string
+}
+
+export interface DeadLetter {
+  at: number
+  tenant: string
+  device: string
+  incarnation: number
+  topic: string
+  reason: string
+  path: string | null
+  detail: string
+  messageId: string | null
+  size: number
+  raw: Uint8Array
+}
+
+export interface DeviceReading extends Reading {
+  incarnation: number
+  property: number
+}
+
+export interface InboxChange extends InboxRow {
+  incarnation: number
+  lane: number
+  pendingSince: number | null
+  urgent: boolean
+  /** sealed, sealedSeq, sealedAt or wake changed. (Most changes are not of this kind, and those columns are then left alone.) */
+  full: boolean
+}
+
+export interface TickChanges {
+  lanes: Lane[]
+  /** Later than every earlier reading of their property: they cannot be there yet. */
+  news: DeviceReading[]
+  /** Perhaps there: of two, the one with the greater (receivedAt, messageId) stays. */
+  late: DeviceReading[]
+  inboxes: InboxChange[]
+  messageIds: Array<{ incarnation: number; digest: string; seenAt: number }>
+  deadLetters: DeadLetter[]
+  errors: Array<{ stream: number; incarnation: number; body: string }>
+  /** Answers taken. */
+  answers: number[]
+  /** Requests that a seal carries now. */
+  requests: Array<{ id: string; seq: number }>
+  removed: number[]
+}
+
+export interface LaneStore {
+  lanes(lanes: number[]): Promise<Lane[]>
+  streams(): Promise<StreamState[]>
+  /** Entries of these lanes and heartbeats with a seq above `after`, in order. Fewer than `maxEntries` means that there were no more. */
+  read(stream: number, after: number, lanes: number[], maxEntries: number): Promise<LogEntry[]>
+  devices(incarnations: number[]): Promise<DeviceRow[]>
+  /** Those of the digests that were processed before. */
+  knownMessages(ids: Array<{ incarnation: number; digest: string }>): Promise<Set<string>>
+  /** Ids of property names of a tenant; made when missing. A name missing in the answer is one too many for the tenant. */
+  properties(tenant: string, names: string[]): Promise<Map<string, number>>
+  answers(lanes: number[], limit: number): Promise<Answer[]>
+  requests(lanes: number[], limit: number): Promise<TwinRequest[]>
+  removed(lanes: number[], limit: number): Promise<RemovedDevice[]>
+  /** The workflow of the removed device was told. */
+  removalTold(incarnation: number): Promise<void>
+  laneDevices(lanes: number[]): AsyncIterable<LaneDevice[]>
+  connectedThrough(stream: number, lanes: number[]): Promise<number[]>
+  /** Latest values for search, as the twin document shows them (JSON). A copy that lags: not part of any transaction. */
+  copyForSearch(rows: Array<{ incarnation: number; telemetry: string }>): Promise<void>
+  /** With `trial` everything is done and then rolled back: to find the message that cannot be stored. */
+  commit(changes: TickChanges, trial?: boolean): Promise<void>
+  /** An error that has to do with the moment, not with what was to be stored. */
+  isTransient(error: unknown): boolean
+}

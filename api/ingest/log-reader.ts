@@ -1,0 +1,123 @@
+/**
+ * Reads the ingest log for the lanes that this processor owns, without gaps (docs/architecture.md §3.4), and computes how far time has
+ * come in it: the watermark, before which everything that any bridge accepted is processed (§3.7).
+ */
+import { FINISHED, type Lane, type LaneStore, type LogEntry } from './lane-store.ts'
+import { HEARTBEAT_LANE, type Head, type Message } from './log.ts'
+
+/** Bytes that one read aims at. */
+const READ_BYTES = 4 * 1024 * 1024
+const ENTRIES = { first: 200, least: 20, most: 3_000 } as const
+/** A watermark that jumps so far went over a time in which nothing was accepted: an outage of ours, not of the devices. */
+export const OUTAGE_MS = 10_000
+
+export interface LogMessage extends Message {
+  stream: number
+  /** Entry, and place in it. */
+  seq: number
+  index: number
+}
+
+export interface Read {
+  messages: LogMessage[]
+  entries: number
+  /** The lanes as they stand once these messages are processed. */
+  lanes: Lane[]
+  /** Streams of dead bridges that are read to their end now. */
+  finished: number[]
+  /** The log goes on: read again at once. */
+  more: boolean
+  /** Accept time of the oldest entry, for the lag. Null when there was none. */
+  oldest: number | null
+  /** Accept time of the last entry read, per stream that is not finished. */
+  streamAt: Map<number, number>
+}
+
+export class LogReader {
+  readonly #store: LaneStore
+  #entryBytes = READ_BYTES / ENTRIES.first
+  #streamAt = new Map<number, number>()
+
+  constructor(store: LaneStore) {
+    this.#store = store
+  }
+
+  async read(lanes: Lane[]): Promise<Read> {
+    const next = lanes.map((lane) => ({ ...lane, cursors: { ...lane.cursors } }))
+    const read: Read = { messages: [], entries: 0, lanes: next, finished: [], more: false, oldest: null, streamAt: new Map() }
+    const open = (await this.#store.streams()).filter(({ stream }) => lanes.some((lane) => lane.cursors[stream] !== FINISHED))
+    for (const { stream, closed } of open) {
+      const at = await this.#readStream(stream, closed, read)
+      if (!read.finished.includes(stream)) read.streamAt.set(stream, at ?? this.#streamAt.get(stream) ?? 0)
+    }
+    moveWatermarks(read)
+    return read
+  }
+
+  /** The transaction that the read belongs to is committed. */
+  committed(read: Read): void {
+    this.#streamAt = read.streamAt
+  }
+
+  /** Accept time of the last entry read. */
+  async #readStream(stream: number, closed: boolean, read: Read): Promise<number | undefined> {
+    const lanes = read.lanes.filter((lane) => lane.cursors[stream] !== FINISHED)
+    const after = Math.min(...lanes.map((lane) => lane.cursors[stream] ?? 0))
+    const limit = Math.min(ENTRIES.most, Math.max(ENTRIES.least, Math.floor(READ_BYTES / this.#entryBytes)))
+    const numbers = lanes.map((lane) => lane.lane)
+    const entries = await this.#store.read(stream, after, numbers, limit)
+    const last = entries[entries.length - 1]
+    const laneOf = new Map(lanes.map((lane) => [lane.lane, lane]))
+    for (const entry of entries) if (entry.seq > (laneOf.get(entry.lane)?.cursors[stream] ?? 0)) take(entry, read)
+    if (last !== undefined) {
+      // Every lane moves with the range that was scanned, quiet ones too, else retention would wait for them for ever.
+      for (const lane of lanes) lane.cursors[stream] = Math.max(lane.cursors[stream] ?? 0, last.seq)
+      const bytes = entries.reduce((sum, entry) => sum + entry.body.length + entry.heads.length, 0)
+      this.#entryBytes = Math.max(1, (this.#entryBytes + bytes / entries.length) / 2)
+    }
+    if (entries.length === limit) read.more = true
+    else if (closed) {
+      for (const lane of lanes) lane.cursors[stream] = FINISHED
+      read.finished.push(stream)
+    }
+    return last?.at
+  }
+}
+
+function take(entry: LogEntry, read: Read): void {
+  read.entries++
+  if (read.oldest === null || entry.at < read.oldest) read.oldest = entry.at
+  if (entry.lane === HEARTBEAT_LANE) return
+  let offset = 0
+  let index = 0
+  for (const [incarnation, kind, receivedAt, length, name, connection, id, contentType, trace, size] of JSON.parse(entry.heads) as Head[]) {
+    const message: LogMessage = {
+      incarnation,
+      kind,
+      receivedAt,
+      payload: entry.body.subarray(offset, offset + length),
+      size: size ?? length,
+      stream: entry.stream,
+      seq: entry.seq,
+      index: index++,
+    }
+    if (name != null) message.name = name
+    if (connection != null) message.connection = connection
+    if (id != null) message.id = id
+    if (contentType != null) message.contentType = contentType
+    if (trace != null) message.trace = trace
+    read.messages.push(message)
+    offset += length
+  }
+}
+
+/** The watermark is where the slowest stream is. While no bridge accepts anything, or nothing is processed, it stands still. */
+function moveWatermarks({ lanes, streamAt }: Read): void {
+  if (streamAt.size === 0) return
+  const watermark = Math.min(...streamAt.values())
+  for (const lane of lanes) {
+    if (watermark <= lane.watermark) continue
+    if (watermark - lane.watermark > OUTAGE_MS) lane.graceSince = watermark
+    lane.watermark = watermark
+  }
+}

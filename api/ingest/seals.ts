@@ -1,0 +1,126 @@
+/**
+ * Which twin is told next, and which of those that were told have not answered.
+ *
+ * Urgent news goes as soon as the pace allows, oldest first; routine news when its window is over. A seal without an answer is signalled
+ * again with backoff: always the same bytes, so the twin knows what it has seen.
+ */
+import { Deadlines } from './deadlines.ts'
+import type { Device } from './device.ts'
+import type { LaneDevice } from './lane-store.ts'
+import { Pace, ROUTINE_SHARE, routineWindow } from './pace.ts'
+
+/** After a signal that Temporal took, and after one that it did not take. Doubled each time. */
+const RESEND_TAKEN_MS = 30_000
+const RESEND_FAILED_MS = 1_000
+const RESEND_MOST_MS = 300_000
+
+export interface Unanswered {
+  seq: number
+  sealedAt: number
+  tries: number
+  nextTry: number
+  sending: boolean
+}
+
+export class Seals {
+  readonly pace = new Pace()
+  readonly #urgent = new Map<number, number>()
+  readonly #routine = new Deadlines()
+  readonly #unanswered = new Map<number, Unanswered>()
+
+  /** Devices with something pending that waits for its time. */
+  get waiting(): number {
+    return this.#urgent.size + this.#routine.size
+  }
+  get unanswered(): number {
+    return this.#unanswered.size
+  }
+  /** Epoch ms since when the oldest urgent news waits; null when none does. */
+  get oldestUrgent(): number | null {
+    for (const since of this.#urgent.values()) return since
+    return null
+  }
+
+  /** Puts the device where it belongs after its inbox changed. While a seal is unanswered, what is pending waits. */
+  note({ incarnation, inbox }: Device): void {
+    this.#place(incarnation, inbox.pending?.since ?? null, inbox.pending?.urgent ?? false, inbox.sealed !== null)
+  }
+
+  /** A device of a lane that was just taken over. */
+  noteRow({ incarnation, pendingSince, urgent, sealedSeq, sealedAt }: LaneDevice, now: number): void {
+    if (sealedSeq !== null) this.sealed(incarnation, sealedSeq, sealedAt, now)
+    this.#place(incarnation, pendingSince, urgent, sealedSeq !== null)
+  }
+
+  #place(incarnation: number, pendingSince: number | null, urgent: boolean, unanswered: boolean): void {
+    if (pendingSince === null || unanswered) {
+      this.#urgent.delete(incarnation)
+      this.#routine.delete(incarnation)
+    } else if (urgent) {
+      this.#routine.delete(incarnation)
+      if (!this.#urgent.has(incarnation)) this.#urgent.set(incarnation, pendingSince)
+    } else if (!this.#routine.has(incarnation)) {
+      this.#urgent.delete(incarnation)
+      this.#routine.set(incarnation, pendingSince + routineWindow(this.#routine.size))
+    }
+  }
+
+  /** Takes those that may be sealed now. The caller seals each, or notes it again. */
+  choose(now: number, routineToo: boolean): number[] {
+    let room = this.pace.limit - this.#unanswered.size
+    const chosen: number[] = []
+    for (const incarnation of this.#urgent.keys()) {
+      if (room <= 0) return chosen
+      this.#urgent.delete(incarnation)
+      chosen.push(incarnation)
+      room--
+    }
+    const routineRoom = Math.floor(this.pace.limit * ROUTINE_SHARE) - this.#unanswered.size - chosen.length
+    if (routineToo && routineRoom > 0) chosen.push(...this.#routine.due(now, Math.min(room, routineRoom)))
+    return chosen
+  }
+
+  sealed(incarnation: number, seq: number, sealedAt: number, now: number): void {
+    this.#unanswered.set(incarnation, { seq, sealedAt, tries: 0, nextTry: now, sending: false })
+  }
+
+  answered(incarnation: number, seq: number, now: number): void {
+    const known = this.#unanswered.get(incarnation)
+    if (known === undefined || known.seq > seq) return
+    this.#unanswered.delete(incarnation)
+    if (known.tries <= 1) this.pace.answered(now - known.sealedAt, now)
+  }
+
+  /** Those whose signal is due now. The caller sends each and says how it went. */
+  toSend(now: number): Array<{ incarnation: number; seq: number }> {
+    const due: Array<{ incarnation: number; seq: number }> = []
+    for (const [incarnation, seal] of this.#unanswered) {
+      if (seal.sending || seal.nextTry > now) continue
+      seal.sending = true
+      due.push({ incarnation, seq: seal.seq })
+    }
+    return due
+  }
+
+  sent(incarnation: number, seq: number, taken: boolean, now: number): void {
+    const seal = this.#unanswered.get(incarnation)
+    if (seal === undefined || seal.seq !== seq) return
+    seal.sending = false
+    seal.tries++
+    const base = taken ? RESEND_TAKEN_MS : RESEND_FAILED_MS
+    seal.nextTry = now + Math.min(RESEND_MOST_MS, base * 2 ** Math.min(seal.tries - 1, 10))
+    if (!taken) this.pace.slower(now)
+  }
+
+  forgetOne(incarnation: number): void {
+    this.#urgent.delete(incarnation)
+    this.#routine.delete(incarnation)
+    this.#unanswered.delete(incarnation)
+  }
+
+  forget(keep: (incarnation: number) => boolean): void {
+    for (const map of [this.#urgent, this.#unanswered])
+      for (const incarnation of [...map.keys()]) if (!keep(incarnation)) map.delete(incarnation)
+    this.#routine.retain(keep)
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The processor: owns lanes by lease and runs their ticks. All it holds in memory stands in Postgres: it may die at any time, and run
+ * many times; they share the lanes evenly.
+ */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { LeaseLost } from '../../api/ingest/lane-store.ts'
+import { Processor } from '../../api/ingest/processor.ts'
+import { ConfigError } from '../config.ts'
+import { connect, type Sql } from '../postgres/connect.ts'
+import { startHousekeeping } from '../postgres/housekeeping.ts'
+import { postgresLaneStore } from '../postgres/lane-store.ts'
+import { claimLanes, closeDeadStreams, currentLanes, leaveProcessors, releaseLanes, renewLanes, shareOfLanes } from '../postgres/leases.ts'
+import { processorMetrics } from '../telemetry/processor-metrics.ts'
+import { temporalSignaller } from '../temporal/twin-signaller.ts'
+import type { ProcessContext, RunningProcess } from './process.ts'
+
+/** From one tick's start to the next while messages come. It only costs latency: a transaction takes all that came. */
+const TICK_MS = 80
+const LEASE_CHECK_MS = 1_500
+/** Shorter than the lease, so that a transaction of ours cannot outlive it (docs/architecture.md §3.4). */
+const TRANSACTION_MS = 4_500
+const STREAM_SILENT_SECONDS = 10
+const FAILURE_PAUSE = { first: 100, most: 3_000 } as const
+
+export async function startProcessor({ config, log }: ProcessContext): Promise<RunningProcess> {
+  if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the processor needs the Postgres that the other processes use.')
+  const sql = connect(config.databaseUrl, { max: 4, name: 'processor', transactionTimeoutMs: TRANSACTION_MS, lockTimeoutMs: 3_000 })
+  const leases = connect(config.databaseUrl, { max: 1, name: 'processor leases', statementTimeoutMs: 3_000 })
+  const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
+  const signaller = temporalSignaller({ address, namespace: config.temporalNamespace, log })
+  const processor = new Processor({ store: postgresLaneStore(sql), signaller, clock: Date.now, pause: (ms) => sleep(ms) })
+  const housekeeping = startHousekeeping({ sql: leases, log })
+  const metrics = processorMetrics(processor)
+  const id = randomUUID()
+  const stopping = new AbortController()
+  let trouble: string | undefined = 'no lanes yet'
+
+  const loop = run()
+
+  async function run(): Promise<void> {
+    let failures = 0
+    let nextLeaseCheck = 0
+    while (!stopping.signal.aborted) {
+      const started = Date.now()
+      try {
+        if (started >= nextLeaseCheck) {
+          await keepLanes(leases, id, processor)
+          nextLeaseCheck = started + LEASE_CHECK_MS
+        }
+        const report = await processor.tick()
+        if (report) metrics.tick(report)
+        void processor.deliver()
+        failures = 0
+        trouble = undefined
+        if (!report?.more) await pause(TICK_MS - (Date.now() - started))
+      } catch (error) {
+        nextLeaseCheck = 0
+        trouble = (error as Error).message
+        if (error instanceof LeaseLost) log.info('Another processor took over a lane')
+        else log.warn({ err: error }, 'A batch failed and is tried again')
+        await pause(Math.min(FAILURE_PAUSE.most, FAILURE_PAUSE.first * 2 ** failures++) * (0.5 + Math.random() / 2))
+      }
+    }
+  }
+
+  async function pause(ms: number): Promise<void> {
+    if (ms > 0) await sleep(ms, undefined, { signal: stopping.signal }).catch(() => {})
+  }
+
+  return {
+    ready: () => trouble ?? true,
+    stop: async () => {
+      stopping.abort()
+      await loop
+      await housekeeping.stop()
+      await releaseLanes(leases, id, processor.lanes).catch(() => {})
+      await leaveProcessors(leases, id).catch(() => {})
+      await Promise.all([sql.end({ timeout: 1 }), leases.end({ timeout: 1 }), signaller.close()])
+    },
+  }
+}
+
+/** Renews the leases, and takes or gives back lanes so that every processor has its share. */
+async function keepLanes(sql: Sql, id: string, processor: Processor): Promise<void> {
+  await closeDeadStreams(sql, STREAM_SILENT_SECONDS)
+  const share = await shareOfLanes(sql, id)
+  const held = new Set(await renewLanes(sql, id))
+  const lost = processor.lanes.filter((lane) => !held.has(lane))
+  if (lost.length > 0) processor.giveUp(lost)
+  // Won, but a failure came before they were read.
+  const owned = new Set(processor.lanes)
+  await processor.takeOver(
+    await currentLanes(
+      sql,
+      [...held].filter((lane) => !owned.has(lane)),
+    ),
+  )
+  const surplus = processor.lanes.slice(share)
+  if (surplus.length > 0) {
+    processor.giveUp(surplus)
+    await releaseLanes(sql, id, surplus)
+  }
+  await processor.takeOver(await claimLanes(sql, id, share - processor.lanes.length))
+}

@@ -1,0 +1,245 @@
+/**
+ * The twin inbox of one device, as the owner of its lane holds it: two slots (docs/architecture.md §3.5, §3.6).
+ *
+ *   message ──► pending ──(due)──► sealed, numbered, immutable ──► signal ──► decision write ──► answer: sealed is empty again
+ *
+ * `pending` merges routine readings, so its size does not grow with their number. What meets a wake condition makes it urgent, and the
+ * first such reading *opens* its property: from then on that property's readings are appended in order, until a decision consumed them.
+ * Only the lane's owner calls these functions, so they change the inbox in place. They are pure otherwise: time comes as an argument.
+ */
+import type { Batch, Firmware, Health, Merged, PresenceStatus, Reading, TwinInput, Value, Wake } from './types.ts'
+import { wakes } from './wake.ts'
+
+/** A batch, and so a signal, is at most this long (JSON characters). What does not fit stays pending. */
+export const BATCH_LIMIT = 128 * 1024
+/** Appended inputs one inbox holds. Readings beyond are merged, device events beyond are refused. */
+export const INPUT_LIMIT = 2_000
+
+export interface Inbox {
+  pending: Pending | null
+  sealed: Sealed | null
+  /** Number of the newest seal, 0 before the first. */
+  sealedSeq: number
+  wake: Wake
+  /** The presence that the twin will have decided on once it has consumed all that waits for it. */
+  expected: PresenceStatus
+}
+
+export interface Pending {
+  /** Receipt time of its first message: the window counts from here. */
+  since: number
+  urgent: boolean
+  messages: number
+  lastSeenAt: number
+  merged: { [name: string]: MergedTuple }
+  inputs: TwinInput[]
+  /** Properties opened since the last seal. */
+  open: string[]
+  trace?: string
+}
+
+export interface Sealed {
+  seq: number
+  /** The batch as it goes out, always the same bytes. */
+  batch: string
+  at: number
+  /** Properties that it holds single readings of: they stay open until it is answered. */
+  open: string[]
+}
+
+/** `Merged`, packed, because it is written with every transaction: count, first and its ts, last, its ts and receivedAt, min, ts, max, ts. */
+export type MergedTuple = [
+  count: number,
+  first: Value,
+  firstTs: number,
+  last: Value,
+  lastTs: number,
+  lastReceivedAt: number,
+  min: number | null,
+  minTs: number,
+  max: number | null,
+  maxTs: number,
+]
+
+export function emptyInbox(wake: Wake): Inbox {
+  return { pending: null, sealed: null, sealedSeq: 0, wake, expected: wake.presence }
+}
+
+/** A message came: a sign of life, which wakes a twin that thinks its device away. `counts` is false for what was seen before. */
+export function addSignOfLife(inbox: Inbox, receivedAt: number, counts: boolean, messageId?: string, trace?: string): void {
+  const pending = pendingOf(inbox, receivedAt)
+  if (counts) pending.messages++
+  if (receivedAt > pending.lastSeenAt) pending.lastSeenAt = receivedAt
+  if (trace !== undefined) pending.trace = trace
+  if (inbox.expected === 'online') return
+  append(pending, { kind: 'life', at: receivedAt, ...(messageId === undefined ? {} : { messageId }) }, true)
+  inbox.expected = 'online'
+}
+
+/** A reading that is news: its ts is later than every earlier one of its property. (Others are history and decide nothing.) */
+export function addReading(inbox: Inbox, reading: Reading): void {
+  const pending = pendingOf(inbox, reading.receivedAt)
+  const waking = wakes(inbox.wake, reading)
+  if (waking && !pending.open.includes(reading.name)) pending.open.push(reading.name)
+  if ((waking || isOpen(inbox, pending, reading.name)) && pending.inputs.length < INPUT_LIMIT) append(pending, inputOf(reading), waking)
+  else merge(pending.merged, reading)
+}
+
+/** The device's own word on its presence. It wakes when it says something new. */
+export function addHello(inbox: Inbox, hello: Extract<TwinInput, { kind: 'hello' }>): void {
+  const pending = pendingOf(inbox, hello.at)
+  const news = hello.status !== inbox.expected || differs(inbox.wake, hello.firmware, hello.health)
+  // While nothing is urgent, hellos are the only inputs, and none says anything new: the latest is enough, however chatty the device.
+  if (!news && !pending.urgent) pending.inputs = []
+  append(pending, hello, news)
+  inbox.expected = hello.status
+}
+
+/** A device event, a request, new settings: appended, never merged, due at once. False when the inbox is full. */
+export function addInput(inbox: Inbox, input: TwinInput): boolean {
+  const pending = pendingOf(inbox, input.at)
+  if (input.kind === 'event' && pending.inputs.length >= INPUT_LIMIT) return false
+  append(pending, input, true)
+  return true
+}
+
+/** Silence was found. Nothing happens when the twin is known to think so already. */
+export function addSilence(inbox: Inbox, at: number, lastSeenAt: number): boolean {
+  if (inbox.expected !== 'online') return false
+  append(pendingOf(inbox, at), { kind: 'silent', at, lastSeenAt }, true)
+  inbox.expected = 'offline'
+  return true
+}
+
+/** Moves what waits into `sealed`. The caller saw that `sealed` is empty and something is pending; it commits before it signals. */
+export function seal(inbox: Inbox, now: number): Sealed {
+  const pending = inbox.pending as Pending
+  const { batch, rest } = takeBatch(pending)
+  const open = new Set<string>()
+  for (const input of batch.inputs) if (input.kind === 'reading') open.add(input.name)
+  inbox.sealedSeq++
+  inbox.sealed = { seq: inbox.sealedSeq, batch: JSON.stringify(batch), at: now, open: [...open] }
+  inbox.pending = rest
+  return inbox.sealed
+}
+
+/** The twin answered: the seal is gone, its wake conditions are new, and what is pending is looked at in their light. */
+export function answered(inbox: Inbox, seq: number, wake: Wake): void {
+  inbox.wake = wake
+  if (inbox.sealed !== null && inbox.sealed.seq <= seq) inbox.sealed = null
+  if (inbox.sealed === null && inbox.pending !== null) reconsider(inbox, inbox.pending)
+  if (inbox.sealed === null) inbox.expected = presenceAfter(inbox.pending?.inputs ?? [], wake.presence)
+}
+
+/** The presence that a twin will have decided on after these inputs. */
+export function presenceAfter(inputs: TwinInput[], before: PresenceStatus): PresenceStatus {
+  let status = before
+  for (const input of inputs) {
+    if (input.kind === 'life') status = 'online'
+    else if (input.kind === 'silent') status = 'offline'
+    else if (input.kind === 'hello') status = input.status
+  }
+  return status
+}
+
+function pendingOf(inbox: Inbox, at: number): Pending {
+  inbox.pending ??= { since: at, urgent: false, messages: 0, lastSeenAt: 0, merged: {}, inputs: [], open: [] }
+  return inbox.pending
+}
+
+function append(pending: Pending, input: TwinInput, urgent: boolean): void {
+  pending.inputs.push(input)
+  if (urgent) pending.urgent = true
+}
+
+function inputOf(reading: Reading): TwinInput {
+  const { name, value, ts, receivedAt, messageId } = reading
+  return { kind: 'reading', at: receivedAt, name, value, ts, ...(messageId === undefined ? {} : { messageId }) }
+}
+
+function isOpen(inbox: Inbox, pending: Pending, name: string): boolean {
+  return pending.open.includes(name) || inbox.sealed?.open.includes(name) === true
+}
+
+function differs(wake: Wake, firmware: Firmware | undefined, health: Health | undefined): boolean {
+  return (firmware !== undefined && firmware.version !== wake.firmware) || (health !== undefined && health.ok !== wake.healthOk)
+}
+
+function merge(merged: { [name: string]: MergedTuple }, reading: Reading): void {
+  const { name, value, ts, receivedAt } = reading
+  const number = typeof value === 'number' ? value : null
+  const known = merged[name]
+  if (known === undefined) {
+    merged[name] = [1, value, ts, value, ts, receivedAt, number, ts, number, ts]
+    return
+  }
+  known[0]++
+  known[3] = value
+  known[4] = ts
+  known[5] = receivedAt
+  if (number === null) return
+  if (known[6] === null || number < known[6]) {
+    known[6] = number
+    known[7] = ts
+  }
+  if (known[8] === null || number > known[8]) {
+    known[8] = number
+    known[9] = ts
+  }
+}
+
+/** Readings that were appended only because their property was open are merged again when, by the new conditions, none of them wakes. */
+function reconsider(inbox: Inbox, pending: Pending): void {
+  const waking = new Set<string>()
+  for (const input of pending.inputs) {
+    if (input.kind === 'reading' && wakes(inbox.wake, input)) waking.add(input.name)
+  }
+  const kept: TwinInput[] = []
+  let urgent = false
+  for (const input of pending.inputs) {
+    if (input.kind === 'reading' && !waking.has(input.name)) {
+      merge(pending.merged, { name: input.name, value: input.value, ts: input.ts, receivedAt: input.at })
+      continue
+    }
+    kept.push(input)
+    if (input.kind !== 'hello' || differs(inbox.wake, input.firmware, input.health) || input.status !== inbox.wake.presence) urgent = true
+  }
+  pending.inputs = kept
+  pending.urgent = urgent
+  pending.open = [...waking]
+}
+
+function takeBatch(pending: Pending): { batch: Batch; rest: Pending | null } {
+  const merged: { [name: string]: Merged } = {}
+  let length = 200
+  const left: { [name: string]: MergedTuple } = {}
+  for (const [name, tuple] of Object.entries(pending.merged)) {
+    const entry = unpack(tuple)
+    const size = JSON.stringify(entry).length + name.length + 8
+    if (length + size > BATCH_LIMIT) left[name] = tuple
+    else {
+      merged[name] = entry
+      length += size
+    }
+  }
+  let taken = 0
+  for (const input of pending.inputs) {
+    length += JSON.stringify(input).length + 1
+    if (length > BATCH_LIMIT && taken > 0) break
+    taken++
+  }
+  const batch: Batch = { messages: pending.messages, lastSeenAt: pending.lastSeenAt, merged, inputs: pending.inputs.slice(0, taken) }
+  if (pending.trace !== undefined) batch.trace = pending.trace
+  const inputs = pending.inputs.slice(taken)
+  if (inputs.length === 0 && Object.keys(left).length === 0) return { batch, rest: null }
+  const open = inputs.length === 0 ? [] : pending.open
+  const { since, lastSeenAt } = pending
+  return { batch, rest: { since, urgent: inputs.length > 0, messages: 0, lastSeenAt, merged: left, inputs, open } }
+}
+
+function unpack([count, first, firstTs, last, lastTs, lastReceivedAt, min, minTs, max, maxTs]: MergedTuple): Merged {
+  const merged: Merged = { count, first: [first, firstTs], last: [last, lastTs, lastReceivedAt] }
+  if (min !== null) merged.min = [min, minTs]
+  if (max !== null) merged.max = [max, maxTs]
+  return merged
+}
