@@ -5,7 +5,8 @@
  * the URL means a Unix socket, as in libpq. int8 (counts, sequences, epoch milliseconds) reads as number: ours stay below 2^53.
  */
 import net from 'node:net'
-import postgres from 'postgres'
+import type postgres from 'postgres'
+import { postgres as driver } from './driver.ts'
 
 /** A pool, with int8 as number. */
 export type Sql = postgres.Sql<{ bigint: number }>
@@ -30,7 +31,7 @@ export interface ConnectOptions {
 
 export function connect(url: string, options: ConnectOptions): Sql {
   const target = addressOf(url)
-  return postgres<{ bigint: postgres.PostgresType<number> }>(target.url, {
+  return driver<{ bigint: postgres.PostgresType<number> }>(target.url, {
     max: options.max,
     connect_timeout: (options.connectTimeoutMs ?? 10_000) / 1000,
     connection: {

@@ -17,8 +17,8 @@ export const SEARCH_ATTRIBUTES = {
 
 /** temporal.api.enums.v1.IndexedValueType */
 const INDEXED_VALUE_TYPE = { Keyword: 2 } as const
-/** How long closed workflows can be looked at; open ones stay as long as they are open. */
-const RETENTION_SECONDS = 3 * 24 * 60 * 60
+/** How long closed runs can be looked at; what a twin decided stays in Postgres. */
+const RETENTION_SECONDS = 24 * 60 * 60
 const CALL_TIMEOUT_MS = 10_000
 /** gRPC status codes. */
 const NOT_FOUND = 5
@@ -56,8 +56,8 @@ export async function ensureNamespace(connection: Connection, namespace: string)
       throw new Error(`Temporal has no namespace ${namespace} and does not let Castor make it: make it by hand.`, { cause: error })
     if (code !== ALREADY_EXISTS) throw error
   }
-  // A frontend learns of a new namespace within seconds.
-  await retryWhile(async () => !(await namespaceExists(connection, namespace)))
+  // A frontend uses a new namespace only after its cache is refreshed: within some ten seconds.
+  await retryWhile(async () => !(await namespaceUsable(connection, namespace)))
 }
 
 export async function ensureSearchAttributes(connection: Connection, namespace: string): Promise<void> {
@@ -88,6 +88,16 @@ export async function ensureSearchAttributes(connection: Connection, namespace: 
 
 async function searchAttributes(connection: Connection, namespace: string): Promise<Record<string, unknown>> {
   return (await connection.operatorService.listSearchAttributes({ namespace })).customAttributes ?? {}
+}
+
+async function namespaceUsable(connection: Connection, namespace: string): Promise<boolean> {
+  try {
+    await connection.workflowService.countWorkflowExecutions({ namespace })
+    return true
+  } catch (error) {
+    if (codeOf(error) === NOT_FOUND) return false
+    throw error
+  }
 }
 
 async function namespaceExists(connection: Connection, namespace: string): Promise<boolean> {
