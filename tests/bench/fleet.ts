@@ -76,7 +76,7 @@ async function insertDevices(sql: Sql, prefix: string, count: number): Promise<v
     await sql`
       insert into devices (tenant, device, model, model_version, attributes, token_hash)
       select ${TENANT}, r.device, ${MODEL}, ${'1.0.0'}, r.attributes, decode(r.token, 'hex')
-      from json_to_recordset(${JSON.stringify(rows)}::json) as r (device text, attributes jsonb, token text)`
+      from json_to_recordset(${JSON.stringify(rows)}::text::json) as r (device text, attributes jsonb, token text)`
   }
   await sql`analyze devices`
 }
