@@ -3,35 +3,45 @@ import type { Sql } from '../../infra/postgres/connect.ts'
 import { until } from '../support/wait.ts'
 
 export interface Depth {
-  /** Entries of the ingest log that no lane has passed. */
+  /** Entries of the ingest log that some lane has not passed. */
   unprocessed: number
+  /** Inboxes in which something waits: what is urgent, and all. Routine readings wait for a window of a minute, on purpose. */
+  urgent: number
   pending: number
+  /** Seals that no decision has answered. */
   unanswered: number
-  /** Answers of twins that no lane has taken. */
-  answers: number
 }
 
-/** What is under way now. `pending` may stay for a window: routine readings wait there on purpose. */
+/** What is under way now. */
 export async function depth(sql: Sql): Promise<Depth> {
-  const [inbox] = await sql<{ pending: number; unanswered: number; answers: number }[]>`
-    select count(*) filter (where pending is not null)::int as pending,
-           count(*) filter (where sealed is not null)::int as unanswered,
-           (select count(*)::int from twin_answers) as answers
+  const [inbox] = await sql<{ urgent: number; pending: number; unanswered: number }[]>`
+    select count(*) filter (where urgent)::int as urgent,
+           count(*) filter (where pending is not null)::int as pending,
+           count(*) filter (where sealed is not null)::int as unanswered
     from twin_inbox`
   return { unprocessed: await unprocessed(sql), ...inbox! }
 }
 
-/** Waits until all is processed and each twin has decided. Routine readings need their window of a minute: allow for it. */
-export async function settled(sql: Sql, timeoutMs: number): Promise<void> {
+/** Waits until all is processed and decided but routine readings. */
+export function decided(sql: Sql, timeoutMs: number): Promise<void> {
+  return waitFor(sql, ({ unprocessed, urgent, unanswered }) => unprocessed + urgent + unanswered === 0, timeoutMs)
+}
+
+/** Waits until routine readings are decided too: nothing waits anywhere. */
+export function drained(sql: Sql, timeoutMs: number): Promise<void> {
+  return waitFor(sql, ({ unprocessed, pending, unanswered }) => unprocessed + pending + unanswered === 0, timeoutMs)
+}
+
+async function waitFor(sql: Sql, isThere: (depth: Depth) => boolean, timeoutMs: number): Promise<void> {
   let last: Depth | undefined
   const isSettled = async () => {
     last = await depth(sql)
-    return last.unprocessed === 0 && last.pending === 0 && last.unanswered === 0
+    return isThere(last)
   }
   try {
-    await until(isSettled, 'everything is decided', timeoutMs)
+    await until(isSettled, 'it settles', timeoutMs)
   } catch (error) {
-    throw new Error(`It did not settle: ${JSON.stringify(last)}`, { cause: error })
+    throw new Error(`It did not settle in ${timeoutMs / 1000} s: ${JSON.stringify(last)}`, { cause: error })
   }
 }
 

@@ -45,7 +45,7 @@ test('registers its devices, says hello, sends, and says goodbye', async () => {
   const { id, ts, values } = JSON.parse(ofPump.find((m) => m.path === 'telemetry')!.payload)
   expect(id).toMatch(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/)
   expect(new Date(ts).toISOString()).toBe(ts)
-  expect(Object.keys(values)).toEqual(['vibration', 'flow', 'pressure', 'running'])
+  expect(Object.keys(values)).toEqual(['vibration', 'temperature', 'flow', 'pressure', 'running'])
 })
 
 test('reports exactly what was acknowledged', async () => {

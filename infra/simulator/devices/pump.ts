@@ -9,6 +9,8 @@ export interface PumpState {
   spin: number
   /** Wear of the bearing, 0 to 1; at 1 it is serviced. */
   wear: number
+  /** Of the bearing, Celsius: it warms while the pump runs, the more so the more it is worn. */
+  temperature: number
   /** Seconds for which a leak still lasts; pressure is lower meanwhile. */
   leakFor: number
   nominalFlow: number
@@ -16,6 +18,7 @@ export interface PumpState {
 }
 
 const SPIN_UP_SECONDS = 8
+const WARM_UP_SECONDS = 400
 const WEAR_PER_HOUR = 0.004
 const LEAKS_PER_HOUR = 0.5
 const LEAK_SECONDS = 240
@@ -30,6 +33,7 @@ export const pump: DeviceKind<PumpState> = {
       switchIn: random.between(30, 1500),
       spin: Number(running),
       wear: random.between(0, 0.6),
+      temperature: running ? 42 : 22,
       leakFor: 0,
       nominalFlow: random.between(35, 60),
       nominalPressure: random.between(2.5, 4),
@@ -41,6 +45,8 @@ export const pump: DeviceKind<PumpState> = {
     state.spin += (Number(state.running) - state.spin) * (1 - Math.exp(-step.seconds / SPIN_UP_SECONDS))
     state.wear += ((state.spin * step.seconds) / 3600) * WEAR_PER_HOUR
     if (state.wear >= 1) state.wear = 0
+    const warm = 22 + state.spin * (20 + 18 * state.wear)
+    state.temperature += (warm - state.temperature) * (1 - Math.exp(-step.seconds / WARM_UP_SECONDS))
     const events = leak(state, step)
     return { state, measurement: { values: measure(state, step), events } }
   },
@@ -66,6 +72,7 @@ function measure(state: PumpState, { random }: Step) {
   const vibration = 0.1 + state.spin * (1.2 + 3 * state.wear ** 2) + Math.abs(random.normal()) * 0.08
   return {
     vibration: round(vibration, 3),
+    temperature: round(state.temperature + random.normal() * 0.05, 2),
     flow: round(Math.max(0, flow), 2),
     pressure: round(Math.max(0, pressure), 3),
     running: state.running,
