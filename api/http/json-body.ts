@@ -29,7 +29,7 @@ export async function readJson(request: Request, contentType: string | undefined
   return value
 }
 
-function checkContentType(contentType: string | undefined, types: string[]): void {
+export function checkContentType(contentType: string | undefined, types: string[]): void {
   const [type, ...parameters] = (contentType ?? '').toLowerCase().split(';')
   const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith('charset='))
   const isUtf8 = charset === undefined || /^charset="?utf-8"?$/.test(charset)
@@ -48,7 +48,7 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
 }
 
 /** The length that a client announces cannot be exceeded; without one, what comes is counted. */
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const tooLarge = () => new CastorError('too-large', `The body is larger than ${maxBytes} bytes.`)
   const announced = request.headers.get('content-length')
   if (announced !== null) {

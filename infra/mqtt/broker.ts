@@ -33,6 +33,8 @@ export interface MqttBroker {
   send(incarnation: number, subtopic: string, payload: string): void
   /** Ends the device's connections. */
   drop(incarnation: number, reason: EndReason): void
+  /** Ends those that logged in with another token. */
+  dropOtherTokens(incarnation: number, tokenHash: Buffer): void
   /** Says in the log, anew, which connections live: after the stream that said so was closed. */
   announce(): void
   /** Takes no more messages, lets those under way be answered, ends all connections. */
@@ -105,7 +107,7 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
   const sweep = setInterval(() => sweepSessions(sessions, sweepMs), sweepMs)
   sweep.unref()
 
-  return { handle, sessions, send, drop, announce, close }
+  return { handle, sessions, send, drop, dropOtherTokens, announce, close }
 
   function handle(socket: Socket): void {
     socket.setNoDelay(true)
@@ -185,6 +187,10 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
 
   function drop(incarnation: number, reason: EndReason): void {
     for (const session of sessions.of(incarnation)) endSession(session, reason)
+  }
+
+  function dropOtherTokens(incarnation: number, tokenHash: Buffer): void {
+    for (const session of sessions.of(incarnation)) if (!session.tokenHash.equals(tokenHash)) endSession(session, 'revoked')
   }
 
   function announce(): void {

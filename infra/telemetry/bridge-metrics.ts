@@ -1,0 +1,46 @@
+/** What a bridge tells of itself, beyond what api/ingest/acceptor.ts counts of messages. */
+import { metrics } from '@opentelemetry/api'
+import type { Commit } from '../../api/ingest/log.ts'
+
+export interface BridgeGauges {
+  connections: number
+  /** Waiting for their commit. */
+  messages: number
+  bytes: number
+}
+
+export function measureBridge() {
+  const meter = metrics.getMeter('castor')
+  const size = meter.createHistogram('castor_commit_messages', {
+    description: 'Messages in one commit into the ingest log',
+    advice: { explicitBucketBoundaries: [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000] },
+  })
+  const seconds = meter.createHistogram('castor_commit_seconds', {
+    description: 'Time of one commit into the ingest log',
+    unit: 's',
+    advice: { explicitBucketBoundaries: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] },
+  })
+  return {
+    committed(_commit: Commit, messages: number, milliseconds: number): void {
+      size.record(messages)
+      seconds.record(milliseconds / 1000)
+    },
+    observe(read: () => BridgeGauges): void {
+      const connections = meter.createObservableGauge('castor_mqtt_connections', { description: 'MQTT connections of devices' })
+      const messages = meter.createObservableGauge('castor_append_queue_messages', { description: 'Messages that wait for their commit' })
+      const bytes = meter.createObservableGauge('castor_append_queue_bytes', {
+        description: 'Bytes that wait for their commit',
+        unit: 'By',
+      })
+      meter.addBatchObservableCallback(
+        (result) => {
+          const now = read()
+          result.observe(connections, now.connections)
+          result.observe(messages, now.messages)
+          result.observe(bytes, now.bytes)
+        },
+        [connections, messages, bytes],
+      )
+    },
+  }
+}
