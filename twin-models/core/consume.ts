@@ -88,9 +88,8 @@ function seen(draft: TwinState, at: number): TwinState {
 
 function keepValue(draft: TwinState, name: string, value: Value, ts: number): void {
   const watched = own(draft.ranges, name)
-  if (watched && ts >= watched.newest) {
-    draft.ranges[name] = { ...watched, newest: ts, ...(typeof value === 'number' ? { value } : {}) }
-  }
+  // The model lets only numbers through for a property with a range.
+  if (watched && typeof value === 'number' && ts >= watched.newest) draft.ranges[name] = { ...watched, newest: ts, value }
   const known = own<[Value, number]>(draft.values, name)
   if (known ? ts < known[1] : !watched && Object.keys(draft.values).length >= VALUE_NAMES) return
   if (name === '__proto__') return

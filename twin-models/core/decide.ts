@@ -35,9 +35,9 @@ export function decide(state: TwinState, input: TwinInput, now: number): TwinEve
   }
 }
 
-/** A change of health worth an event: the device's own verdict and its errors. Battery and signal move all the time. */
+/** A change of health worth an event is the device's own verdict, as the wake conditions know it. The rest of it moves all the time. */
 export function healthDiffers(before: Health | null, after: Health): boolean {
-  return before === null || before.ok !== after.ok || !same(before.errors ?? [], after.errors ?? [])
+  return before === null || before.ok !== after.ok
 }
 
 /** A device that complains at length must not make its twin long. */

@@ -1,0 +1,94 @@
+/** The decision write on real Postgres. */
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createDecisionStore } from '../../infra/postgres/decision-store.ts'
+import { initialState } from '../../twin-models/core/initial.ts'
+import type { TwinKey } from '../../twin-models/ids.ts'
+import { type TestDatabase, testDatabase } from '../support/postgres.ts'
+import { decisionOf, decisionStoreSuite, type StoreUnderTest } from './decision-store.ts'
+
+let database: TestDatabase
+
+beforeAll(async () => {
+  database = await testDatabase()
+  await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
+})
+afterAll(() => database.drop())
+
+decisionStoreSuite('the decision write in Postgres', async () => onPostgres(database))
+
+test('the backstop is told the last receipt, the connection and how far the lane has looked', async () => {
+  const { store, register } = onPostgres(database)
+  const { sql } = database
+  const key = await register()
+  const lane = key.incarnation % 16
+  expect(await store.lastSeen(key)).toEqual({ lastSeenAt: 0, connected: false, watermark: 0 })
+  await sql`update lanes set watermark = to_timestamp(1700000100.5) where lane = ${lane}`
+  await sql`insert into twin_inbox (incarnation, lane, last_seen, connection) values (${key.incarnation}, ${lane}, 1700000000123, '[1, 1]')`
+  expect(await store.lastSeen(key)).toEqual({ lastSeenAt: 1_700_000_000_123, connected: true, watermark: 1_700_000_100_500 })
+  await sql`update lanes set grace_since = to_timestamp(1700000050) where lane = ${lane}`
+  expect(await store.lastSeen(key)).toMatchObject({ lastSeenAt: 1_700_000_050_000 })
+})
+
+test('what fails leaves nothing behind: without a partition for its history a decision is not written', async () => {
+  const { store, register, row, answers } = onPostgres(database)
+  const key = await register()
+  const other = await testDatabase()
+  try {
+    await other.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
+    const there = onPostgres(other)
+    const lost = await there.register()
+    for (const { name } of await other.sql<{ name: string }[]>`
+      select inhrelid::regclass::text as name from pg_inherits where inhparent = 'twin_history'::regclass`)
+      await other.sql.unsafe(`drop table ${name}`)
+    const decision = decisionOf(lost, initialState(), 1, [{ kind: 'life', at: 1 }])
+    await expect(there.store.write(decision)).rejects.toMatchObject({ code: '23514' })
+    expect(await there.row(lost)).toMatchObject({ revision: 0 })
+    expect(await there.answers(lost)).toEqual([])
+  } finally {
+    await other.drop()
+  }
+  await store.write(decisionOf(key, initialState(), 1, [{ kind: 'life', at: 1 }]))
+  expect(await row(key)).toMatchObject({ revision: 1 })
+  expect(await answers(key)).toHaveLength(1)
+})
+
+function onPostgres({ sql }: TestDatabase): StoreUnderTest {
+  return {
+    store: createDecisionStore(sql),
+    register: async () => {
+      const device = `d-${randomUUID()}`
+      const [row] = await sql<[{ incarnation: number }]>`
+        insert into devices (tenant, device, model, model_version, token_hash)
+        values ('demo', ${device}, 'thermostat', '1.0.0', sha256(${device}::text::bytea)) returning incarnation`
+      return { tenant: 'demo', device, incarnation: row.incarnation }
+    },
+    remove: async ({ incarnation }: TwinKey) => {
+      await sql`delete from devices where incarnation = ${incarnation}`
+    },
+    answers: async ({ incarnation }) => {
+      const rows = await sql<{ lane: number; seq: number; wake: string }[]>`
+        select lane, seq, wake from twin_answers where incarnation = ${incarnation} order by id`
+      return rows.map(({ lane, seq, wake }) => ({ lane, seq, wake: JSON.parse(wake) }))
+    },
+    history: async ({ incarnation }) => {
+      const rows = await sql<{ revision: number; n: number; kind: string; event: string; cause: string }[]>`
+        select revision, n, kind, event, cause from twin_history where incarnation = ${incarnation} order by revision, n`
+      return rows.map((row) => ({ ...row, event: JSON.parse(row.event), cause: JSON.parse(row.cause) }))
+    },
+    request: async ({ tenant, incarnation }) => {
+      const id = randomUUID()
+      await sql`insert into twin_requests (id, tenant, incarnation, lane, kind) values (${id}, ${tenant}, ${incarnation}, ${incarnation % 16}, 'deliver')`
+      return id
+    },
+    answerOf: async (id) => {
+      const [row] = await sql<{ answer: string | null }[]>`select answer from twin_requests where id = ${id}`
+      return row?.answer ? JSON.parse(row.answer) : undefined
+    },
+    row: async ({ incarnation }) => {
+      const [row] = await sql<{ revision: number; seq: number; decided: unknown }[]>`
+        select revision, decided_seq as seq, decided from devices where incarnation = ${incarnation}`
+      return row && { ...row }
+    },
+  }
+}
