@@ -11,7 +11,7 @@ export const limitParameter = z.coerce
   .min(1)
   .max(MAX_LIMIT)
   .default(DEFAULT_LIMIT)
-  .openapi({ description: 'How many items at most.', type: 'integer' })
+  .openapi({ description: 'How many items at most.', type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: DEFAULT_LIMIT })
 
 export const cursorParameter = z.string().max(400).optional().openapi({ description: 'Where to go on: `next` of the page before. Opaque.' })
 

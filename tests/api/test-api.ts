@@ -1,0 +1,116 @@
+/** REST in process, on a database of its own with two tenants. Only the workflow and the status of other processes are stand-ins. */
+import { hash } from 'node:crypto'
+import { pino } from 'pino'
+import { type AppDeps, createApp } from '../../api/app.ts'
+import type { TwinWorkflows } from '../../api/ports.ts'
+import { ensureAdminKey, findApiKey } from '../../infra/postgres/api-keys.ts'
+import { findDeadLetter, listDeadLetters } from '../../infra/postgres/dead-letters.ts'
+import { ensurePartitions } from '../../infra/postgres/partitions.ts'
+import { createRegistry } from '../../infra/postgres/registry.ts'
+import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
+import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
+import { createTwins } from '../../infra/postgres/twins.ts'
+import { listModels, modelOf } from '../../twin-models/devices/index.ts'
+import { type TestDatabase, testDatabase } from '../support/postgres.ts'
+
+export const DEMO_KEY = 'demo-key-0123456789'
+export const OTHER_KEY = 'other-key-0123456789'
+
+export interface Answer {
+  status: number
+  headers: Headers
+  text: string
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  json: any
+}
+
+export interface TestApi {
+  database: TestDatabase
+  /** `body` other than text is sent as JSON. */
+  ask(method: string, path: string, options?: { key?: string | null; body?: unknown; headers?: Record<string, string> }): Promise<Answer>
+  /** Registers one and gives its incarnation and token. */
+  register(id: string, attributes?: object, key?: string): Promise<{ incarnation: number; token: string }>
+  app: ReturnType<typeof createApp>
+}
+
+export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi> {
+  const database = await testDatabase()
+  const { sql } = database
+  await ensureAdminKey(sql, DEMO_KEY)
+  await sql`insert into tenants (tenant) values ('other')`
+  await sql`insert into api_keys (key_hash, tenant, name) values (${hash('sha256', OTHER_KEY, 'buffer')}, 'other', 'admin')`
+  await ensurePartitions(sql, new Date())
+
+  const app = createApp({
+    registry: createRegistry(sql),
+    twins: createTwins(sql),
+    history: { readings: (query) => readTelemetry(sql, query) },
+    deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
+    requests: {
+      insert: (request) => insertRequest(sql, request),
+      answered: (ids) => answeredRequests(sql, ids),
+      find: (tenant, id) => findRequest(sql, tenant, id),
+    },
+    workflows: NO_WORKFLOWS,
+    apiKeys: { find: (keyHash) => findApiKey(sql, keyHash) },
+    models: { find: (name) => modelOf(name), list: listModels },
+    status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
+    log: pino({ level: 'silent' }),
+    ...overrides,
+  })
+
+  const ask: TestApi['ask'] = async (method, path, { key = DEMO_KEY, body, headers = {} } = {}) => {
+    const text = body === undefined || typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+    const response = await app.request(path, {
+      method,
+      ...(text !== undefined && { body: text as string }),
+      headers: {
+        ...(key !== null && { authorization: `Bearer ${key}` }),
+        ...(text !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+    })
+    const answered = await response.text()
+    const isJson = response.headers.get('content-type')?.includes('json')
+    return {
+      status: response.status,
+      headers: response.headers,
+      text: answered,
+      json: isJson && answered !== '' ? JSON.parse(answered) : undefined,
+    }
+  }
+
+  return {
+    database,
+    app,
+    ask,
+    async register(id, attributes = {}, key = DEMO_KEY) {
+      const made = await ask('POST', '/v1/devices', { key, body: { id, model: 'thermostat', attributes } })
+      if (made.status !== 201) throw new Error(made.text)
+      const [row] = await sql<Array<{ incarnation: number }>>`
+        select incarnation from devices where token_hash = ${hash('sha256', made.json.token, 'buffer')}`
+      return { incarnation: row!.incarnation, token: made.json.token }
+    },
+  }
+}
+
+const NO_WORKFLOWS: TwinWorkflows = { query: async () => undefined }
+
+/** Every id of a list, page by page. `between` runs after each page. */
+export async function allItems(
+  api: TestApi,
+  path: string,
+  between: (page: number) => Promise<void> = async () => {},
+): Promise<Answer['json'][]> {
+  const items: unknown[] = []
+  let cursor: string | null = null
+  for (let page = 0; page < 1000; page++) {
+    const { status, json, text } = await api.ask('GET', cursor === null ? path : `${path}${path.includes('?') ? '&' : '?'}cursor=${cursor}`)
+    if (status !== 200) throw new Error(text)
+    items.push(...json.items)
+    cursor = json.next
+    if (cursor === null) return items
+    await between(page)
+  }
+  throw new Error('the list does not end')
+}
