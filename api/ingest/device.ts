@@ -21,16 +21,26 @@ export interface Device {
   inbox: Inbox
   /** There is an inbox row. */
   stored: boolean
-  dirty: boolean
   /** More than what a message changes: something was sealed or answered. */
   dirtySeal: boolean
   usedTick: number
+  /** How often the device was told of an error in this minute. Not stored: it only bounds chatter. */
+  errors: { minute: number; said: number; unsaid: number }
 }
 
 export function deviceOf(row: DeviceRow): Device {
   const model = modelOf(row.model, row.modelVersion) ?? modelOf(row.model)
   const { incarnation, tenant, device } = row
-  const base = { incarnation, lane: laneOf(incarnation), tenant, device, model, dirty: false, dirtySeal: false, usedTick: 0 }
+  const base = {
+    incarnation,
+    lane: laneOf(incarnation),
+    tenant,
+    device,
+    model,
+    dirtySeal: false,
+    usedTick: 0,
+    errors: { minute: 0, said: 0, unsaid: 0 },
+  }
   if (row.inbox === null) {
     const wake = firstWake(model?.settings ?? UNKNOWN_MODEL)
     return { ...base, lastSeen: 0, connection: null, latest: {}, inbox: emptyInbox(wake), stored: false }

@@ -12,6 +12,7 @@ import { type Lane, type LaneStore, LeaseLost, type TickChanges, type TwinReques
 import { laneOf } from './log.ts'
 import { type LogMessage, LogReader, type Read } from './log-reader.ts'
 import { findPoison } from './poison.ts'
+import { PropertyIds } from './property-ids.ts'
 import { Seals } from './seals.ts'
 import { SearchCopy } from './search-copy.ts'
 import { Silence } from './silence.ts'
@@ -64,6 +65,7 @@ export class Processor {
   readonly #pause: (ms: number) => Promise<void>
   readonly #reader: LogReader
   readonly #search: SearchCopy
+  readonly #properties = new PropertyIds()
   readonly #lanes = new Map<number, Lane>()
   /** null: no such device (any more). */
   readonly #devices = new Map<number, Device | null>()
@@ -208,12 +210,8 @@ export class Processor {
 
   async #takeMessages(messages: LogMessage[], work: Work): Promise<void> {
     await this.#load(messages.map((message) => message.incarnation))
-    await applyMessages(messages, {
-      devices: this.#devices,
-      work,
-      store: this.#store,
-      isPoison: (message) => this.#poison.has(keyOf(message)),
-    })
+    const isPoison = (message: LogMessage): boolean => this.#poison.size > 0 && this.#poison.has(keyOf(message))
+    await applyMessages(messages, { devices: this.#devices, work, store: this.#store, properties: this.#properties, isPoison })
   }
 
   async #findSilence(read: Read, work: Work): Promise<void> {

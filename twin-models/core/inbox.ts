@@ -65,14 +65,18 @@ export function emptyInbox(wake: Wake): Inbox {
   return { pending: null, sealed: null, sealedSeq: 0, wake, expected: wake.presence }
 }
 
-/** A message came: a sign of life, which wakes a twin that thinks its device away. `counts` is false for what was seen before. */
-export function addSignOfLife(inbox: Inbox, receivedAt: number, counts: boolean, messageId?: string, trace?: string): void {
+/** A message came. `counts` is false for what was seen before. */
+export function addMessage(inbox: Inbox, receivedAt: number, counts: boolean, trace?: string): void {
   const pending = pendingOf(inbox, receivedAt)
   if (counts) pending.messages++
   if (receivedAt > pending.lastSeenAt) pending.lastSeenAt = receivedAt
   if (trace !== undefined) pending.trace = trace
+}
+
+/** It was a sign of life, and no hello that says more: it wakes a twin that thinks its device away. */
+export function addLife(inbox: Inbox, at: number, messageId?: string): void {
   if (inbox.expected === 'online') return
-  append(pending, { kind: 'life', at: receivedAt, ...(messageId === undefined ? {} : { messageId }) }, true)
+  append(pendingOf(inbox, at), { kind: 'life', at, ...(messageId === undefined ? {} : { messageId }) }, true)
   inbox.expected = 'online'
 }
 
