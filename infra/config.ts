@@ -41,6 +41,13 @@ const environment = z.object({
   TEMPORAL_CLI_PATH: text.optional(),
   MQTT_URL: text.optional(),
   KAFKA_BROKERS: text.optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: text.optional(),
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: text.optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: text.optional(),
+  OTEL_TRACES_SAMPLER: z
+    .enum(['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio'])
+    .default('parentbased_traceidratio'),
+  OTEL_TRACES_SAMPLER_ARG: z.coerce.number().min(0).max(1).default(0.001),
   XDG_CACHE_HOME: text.optional(),
   HOME: text.optional(),
 })
@@ -49,6 +56,17 @@ const environment = z.object({
 export interface Peer {
   name: string
   url: string
+}
+
+export type Sampler = z.infer<typeof environment>['OTEL_TRACES_SAMPLER']
+
+/** Of the standard OpenTelemetry variables; the exporters read theirs (headers, timeouts, …) themselves. */
+export interface TelemetryConfig {
+  exportMetrics: boolean
+  exportTraces: boolean
+  sampler: Sampler
+  /** Share of traces that begin here and are followed. */
+  samplerRatio: number
 }
 
 export interface Config {
@@ -84,6 +102,7 @@ export interface Config {
   cacheDir: string
   /** The processes under the same supervisor, this one included. */
   peers: Peer[]
+  telemetry: TelemetryConfig
 }
 
 /** Not an error of the program but of its settings: shown without a stack. */
@@ -123,6 +142,12 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     temporalCliPath: v.TEMPORAL_CLI_PATH,
     cacheDir: v.XDG_CACHE_HOME ?? resolve(v.HOME ?? '.', '.cache'),
     peers: parsePeers(v.CASTOR_PEERS),
+    telemetry: {
+      exportMetrics: Boolean(v.OTEL_EXPORTER_OTLP_ENDPOINT ?? v.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT),
+      exportTraces: Boolean(v.OTEL_EXPORTER_OTLP_ENDPOINT ?? v.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT),
+      sampler: v.OTEL_TRACES_SAMPLER,
+      samplerRatio: v.OTEL_TRACES_SAMPLER_ARG,
+    },
   }
 }
 
