@@ -1,18 +1,21 @@
-/** Last-writer-wins per property, by (ts, receivedAt, messageId): it commutes, and twice changes nothing (docs/architecture.md §3.3). */
+/** Latest values: last-writer-wins per property by (ts, receivedAt, messageId). It commutes, and twice changes nothing (docs/architecture.md §3.3). */
+import { own } from './plain.ts'
 import type { Latest, LatestValue, Reading } from './types.ts'
 
-/** True when the reading is the latest now. Changes `latest` in place: it runs for every value of every message. */
-export function mergeLatest(latest: Latest, reading: Reading): boolean {
-  const { name, value, ts, receivedAt, messageId } = reading
-  const known = latest[name]
+/**
+ * Merges a reading in place; true when it is the latest now. Its name is one that decoding lets through: none that every object has.
+ * Of ids an absent one is the least, others go by code units.
+ */
+export function mergeLatest(latest: Latest, { name, value, ts, receivedAt, messageId }: Reading): boolean {
+  const known = own(latest, name)
   if (known !== undefined && !isLater(ts, receivedAt, messageId, known)) return false
   latest[name] = messageId === undefined ? [value, ts, receivedAt] : [value, ts, receivedAt, messageId]
   return true
 }
 
-/** No id comes before every id; ids compare by code units. */
-function isLater(ts: number, receivedAt: number, messageId: string | undefined, [, knownTs, knownReceivedAt, knownId]: LatestValue): boolean {
-  if (ts !== knownTs) return ts > knownTs
-  if (receivedAt !== knownReceivedAt) return receivedAt > knownReceivedAt
-  return (messageId ?? '') > (knownId ?? '')
+function isLater(ts: number, receivedAt: number, messageId: string | undefined, known: LatestValue): boolean {
+  if (ts !== known[1]) return ts > known[1]
+  if (receivedAt !== known[2]) return receivedAt > known[2]
+  const knownId = known[3]
+  return messageId !== undefined && (knownId === undefined || messageId > knownId)
 }

@@ -5,11 +5,10 @@
 import { z } from 'zod'
 import { formatDuration, parseDuration } from '../durations.ts'
 import { NAME_PATTERN } from '../ids.ts'
+import { isReservedName } from '../names.ts'
 
 const TD_CONTEXT = 'https://www.w3.org/2022/wot/td/v1.1'
 const THING_MODEL = 'tm:ThingModel'
-/** The words of a telemetry message itself; no property may be called so (docs/protocol.md). */
-export const RESERVED_NAMES: ReadonlySet<string> = new Set(['id', 'ts', 'ageMs', 'values'])
 
 /** Telemetry has partitions for a week back (infra/postgres/partitions.ts). */
 const LONGEST_BACKFILL_MS = 7 * 86_400_000
@@ -48,7 +47,7 @@ const property = z
 const name = z
   .string()
   .regex(NAME_PATTERN, 'names begin with a letter or _, go on with letters, digits, _ . -, and have at most 128 characters')
-  .refine((text) => !RESERVED_NAMES.has(text), 'the names id, ts, ageMs and values are reserved')
+  .refine((text) => !isReservedName(text), 'the names id, ts, ageMs and values are reserved, and what every object has, like constructor')
 
 const context = z.union([z.string(), z.array(z.union([z.string(), z.record(z.string(), z.unknown())]))])
 const type = z.union([z.string(), z.array(z.string())])
