@@ -69,6 +69,7 @@ export async function adminKey(path: string, given: string | undefined): Promise
   const file = join(path, 'admin.key')
   const kept = await readFile(file, 'utf8').catch(() => '')
   if (kept.trim() !== '') return { key: kept.trim(), place: file }
+  await makeFolder(path)
   const key = `castor_${randomBytes(24).toString('base64url')}`
   await writeWhole(file, `${key}\n`)
   return { key, place: file }

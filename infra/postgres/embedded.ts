@@ -20,6 +20,7 @@ const USER = 'castor'
 const DATABASE = 'castor'
 /** Crash recovery replays the write-ahead log, which is bounded (max_wal_size): minutes at most. */
 const START_TIMEOUT_MS = 300_000
+const SHARED_MEMORY_MS = 10_000
 
 export interface EmbeddedOptions {
   /** The data folder; Postgres lives in `postgres` below it. */
@@ -31,6 +32,8 @@ export interface EmbeddedOptions {
   durable?: boolean
   /** For a person: what takes long. */
   say?: (line: string) => void
+  /** Ends the start, with the server. */
+  signal?: AbortSignal
   /** Called as soon as the process runs, before it is ready, so that its pid can be kept. */
   onSpawn?: (identity: ProcessIdentity) => Promise<void> | void
 }
@@ -46,13 +49,42 @@ export interface EmbeddedPostgres {
 
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const binaries = await postgresBinaries()
-  const user = await unprivilegedUser([binaries.postgres, options.dataDir])
+  const user = await unprivilegedUser([binaries.postgres, join(options.dataDir, 'postgres')])
   const folder = join(options.dataDir, 'postgres')
   const password = await keptPassword(options.dataDir)
   await initialise(binaries, user, folder, password, options)
   const socketFolder = await prepareSocketFolder(options.dataDir, user)
   await forgetForeignPid(folder)
 
+  const { identity, ended } = await launch(binaries, user, folder, socketFolder, options)
+  const address = `postgres://${USER}:${password}@127.0.0.1:${options.port}/${DATABASE}`
+  const url = socketFolder ? `${address}?host=${encodeURIComponent(socketFolder)}` : address
+  return { url, identity, ended, stop: () => stopEmbeddedPostgres(identity) }
+}
+
+/** Backends of a server that was killed hold its shared memory for a moment, in which the next refuses to start. */
+async function launch(binaries: PostgresBinaries, user: SystemUser, folder: string, socketFolder: string | null, options: EmbeddedOptions) {
+  const giveUpAt = performance.now() + SHARED_MEMORY_MS
+  for (;;) {
+    const server = await spawnServer(binaries, user, folder, socketFolder, options)
+    try {
+      await ready(server.identity, folder, options)
+      return server
+    } catch (error) {
+      const transient = /shared memory block|lock file "postmaster.pid"/.test((error as Error).message)
+      if (!transient || performance.now() > giveUpAt) throw error
+      await sleep(250)
+    }
+  }
+}
+
+async function spawnServer(
+  binaries: PostgresBinaries,
+  user: SystemUser,
+  folder: string,
+  socketFolder: string | null,
+  options: EmbeddedOptions,
+): Promise<{ identity: ProcessIdentity; ended: Promise<void> }> {
   const args = ['-D', folder, ...settings(options, socketFolder).flatMap((setting) => ['-c', setting])]
   const log = openSync(options.logFile, 'a', 0o600)
   const child = spawn(binaries.postgres, args, { ...user, detached: true, stdio: ['ignore', log, log], env: environment(), cwd: folder })
@@ -64,11 +96,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   const identity = await spawned(child, options)
   child.unref()
   await options.onSpawn?.(identity)
-  await ready(identity, folder, options)
-
-  const address = `postgres://${USER}:${password}@127.0.0.1:${options.port}/${DATABASE}`
-  const url = socketFolder ? `${address}?host=${encodeURIComponent(socketFolder)}` : address
-  return { url, identity, ended, stop: () => stopEmbeddedPostgres(identity) }
+  return { identity, ended }
 }
 
 /** SIGINT is a fast shutdown; SIGTERM would wait for every session to end by itself. */
@@ -161,6 +189,8 @@ async function ready(identity: ProcessIdentity, folder: string, options: Embedde
     const lines = (await readFile(join(folder, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')
     if (lines[0]?.trim() === String(identity.pid) && lines[7]?.trim() === 'ready') return
     if (!isAlive(identity)) throw await startError(options)
+    if (options.signal?.aborted) await stopEmbeddedPostgres(identity)
+    options.signal?.throwIfAborted()
     const waited = performance.now() - start
     if (waited > START_TIMEOUT_MS) {
       await stopEmbeddedPostgres(identity)

@@ -3,6 +3,7 @@
  * search attributes), made where it is missing. Idempotent, against the dev server and an outer cluster alike.
  */
 import { Connection } from '@temporalio/client'
+import type { Logger } from 'pino'
 
 /** SQL visibility has 10 Keyword columns; upserted only when they change (docs/architecture.md §5). */
 export const SEARCH_ATTRIBUTES = {
@@ -117,4 +118,20 @@ async function retryWhile(condition: () => Promise<boolean>): Promise<void> {
 
 function codeOf(error: unknown): number | undefined {
   return (error as { code?: number }).code
+}
+
+/** Temporal may come up later than we do: waits for it, and says so once. */
+export async function prepareTemporalPatiently(address: string, namespace: string, log: Logger): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    let connection: Connection | undefined
+    try {
+      connection = await connectTemporal(address)
+      return await prepareTemporal(connection, namespace)
+    } catch (error) {
+      if (attempt === 0) log.warn({ err: error }, `Waiting for Temporal at ${address}`)
+      await new Promise((resolve) => setTimeout(resolve, Math.min(5_000, 250 * 2 ** attempt)))
+    } finally {
+      await connection?.close().catch(() => {})
+    }
+  }
 }

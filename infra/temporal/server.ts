@@ -24,6 +24,8 @@ export interface TemporalServerOptions {
   databaseFile: string | null
   namespace: string
   logFile: string
+  /** Ends the start, with the server. */
+  signal?: AbortSignal
   /** Called as soon as the process runs, before it is ready, so that its pid can be kept. */
   onSpawn?: (identity: ProcessIdentity) => Promise<void> | void
 }
@@ -65,11 +67,7 @@ export async function stopTemporalServer(identity: ProcessIdentity): Promise<voi
 
 function serverArguments(options: TemporalServerOptions): string[] {
   const limits = ['frontend.rps', 'frontend.namespaceRPS', 'frontend.globalNamespaceRPS', 'history.rps', 'matching.rps']
-  const dynamic = [
-    ...limits.map((name) => `${name}=${REQUESTS_PER_SECOND}`),
-    'frontend.namespaceRPS.visibility=1000',
-    // Updates and their admission stay at the server's defaults: Castor's own pace is lower.
-  ]
+  const dynamic = [...limits.map((name) => `${name}=${REQUESTS_PER_SECOND}`), 'frontend.namespaceRPS.visibility=1000']
   return [
     'server',
     'start-dev',
@@ -88,6 +86,8 @@ async function listening(identity: ProcessIdentity, options: TemporalServerOptio
   const end = performance.now() + START_TIMEOUT_MS
   while (!(await accepts(options.host, options.port))) {
     if (!isAlive(identity)) throw await startError(options)
+    if (options.signal?.aborted) await stopTemporalServer(identity)
+    options.signal?.throwIfAborted()
     if (performance.now() > end) {
       await stopTemporalServer(identity)
       throw new Error(`The Temporal server did not listen within ${START_TIMEOUT_MS / 1000} s; its log is ${options.logFile}.`)
