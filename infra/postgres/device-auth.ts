@@ -53,6 +53,9 @@ export interface DeviceError {
 export async function takeDeviceErrors(sql: Queries, stream: number, limit: number): Promise<DeviceError[]> {
   await sql`delete from device_errors where stream <> ${stream} and at < now() - interval '5 minutes'`
   return sql<DeviceError[]>`
-    delete from device_errors where id in (select id from device_errors where stream = ${stream} order by id limit ${limit})
-    returning incarnation, body`
+    with taken as (
+      delete from device_errors where id in (select id from device_errors where stream = ${stream} order by id limit ${limit})
+      returning id, incarnation, body
+    )
+    select incarnation, body from taken order by id`
 }

@@ -14,6 +14,7 @@ import { closeHttp, type DeviceServers, listenForDevices, readCertificate } from
 import { type DiskProbe, folderProbe, watchDisk } from '../disk-guard.ts'
 import { createBroker, type MqttBroker } from '../mqtt/broker.ts'
 import { watchDevices } from '../mqtt/device-watch.ts'
+import type { BrokerLimits } from '../mqtt/limits.ts'
 import { connect } from '../postgres/connect.ts'
 import { findByToken, findLogin } from '../postgres/device-auth.ts'
 import { postgresIngestLog } from '../postgres/ingest-log.ts'
@@ -27,7 +28,9 @@ const PARTITIONS_MS = 5 * 60_000
 const NOT_READY_MS = 3000
 const STOP = { answerMs: 1500, commitMs: 2500, totalMs: 7500 }
 
+/** For tests. */
 export interface BridgeOverrides {
+  limits?: Partial<BrokerLimits>
   /** Instead of the disk that holds the embedded Postgres. */
   diskProbe?: DiskProbe
   diskIntervalMs?: number
@@ -49,7 +52,12 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
     onStreamChanged: () => broker.announce(),
   })
   const acceptor = createAcceptor({ log: writer, refusal: () => (disk.full() ? diskFull() : undefined) })
-  const broker: MqttBroker = await createBroker({ acceptor, findLogin: (...login) => findLogin(sql, ...login), log })
+  const broker: MqttBroker = await createBroker({
+    acceptor,
+    findLogin: (...login) => findLogin(sql, ...login),
+    log,
+    limits: overrides.limits ?? {},
+  })
   const devices = createDeviceApi({ acceptor, findByToken: (hash) => findByToken(sql, hash), log })
   const watch = watchDevices({ sql, broker, stream: () => writer.stream, log })
   metrics.observe(() => ({ connections: broker.sessions.count, ...writer.waiting }))
