@@ -1,4 +1,5 @@
 /** When is everything that was accepted also processed, sealed, decided and answered? */
+import { FINISHED } from '../../api/ingest/lane-store.ts'
 import type { Sql } from '../../infra/postgres/connect.ts'
 import { until } from '../support/wait.ts'
 
@@ -52,7 +53,11 @@ export async function processed(sql: Sql, timeoutMs: number): Promise<void> {
 
 async function unprocessed(sql: Sql): Promise<number> {
   const [row] = await sql<{ count: number }[]>`
-    select count(*)::int as count from ingest_log e join lanes l on l.lane = e.lane
-    where e.seq > coalesce((l.cursors::jsonb ->> e.stream::text)::bigint, 0)`
+    select count(*)::int as count
+    from (
+      select lane, stream, coalesce((cursors::jsonb ->> stream::text)::bigint, 0) as cursor from lanes cross join streams
+    ) reached
+    join ingest_log e using (lane, stream)
+    where cursor <> ${FINISHED} and e.seq > cursor`
   return row!.count
 }
