@@ -3,6 +3,7 @@
  * What /openapi.json says is generated from the schemas that parse, and stands in docs/openapi.json.
  */
 import { OpenAPIHono } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import type { Logger } from 'pino'
 import { CastorError } from '../twin-models/errors.ts'
 import { createAuthenticate } from './http/authenticate.ts'
@@ -69,18 +70,23 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   return app
 }
 
-/** A known path with another method is 405 and says which there are; all else is 404. */
+/**
+ * A known path with another method is 405 and says which there are; all else is 404. Looked at only when no endpoint took the request: as
+ * routes of their own they would make every request pass a chain of handlers.
+ */
 function refuseTheRest(app: OpenAPIHono, methods: Map<string, string[]>, log: Logger): void {
-  const refuse = (error: unknown, c: Parameters<typeof requestIdOf>[0], headers: Record<string, string> = {}) => {
+  const refuse = (error: unknown, c: Context, headers: Record<string, string> = {}) => {
     const reply = refusal(error, { ...COMMON_HEADERS, 'x-request-id': requestIdOf(c), ...headers }, log)
     return new Response(reply.body, reply)
   }
-  for (const [path, known] of methods) {
-    const allow = known.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ')
-    app.all(path, (c) => {
-      return refuse(new CastorError('method-not-allowed', `This path knows ${allow}.`), c, { allow })
-    })
-  }
-  app.notFound((c) => refuse(new CastorError('not-found', 'There is nothing at this path. /docs has all that is there.'), c))
+  const paths = [...methods].map(([path, known]) => ({
+    pattern: new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/:\w+/g, '[^/]+')}$`),
+    allow: known.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', '),
+  }))
+  app.notFound((c) => {
+    const allow = paths.find(({ pattern }) => pattern.test(c.req.path))?.allow
+    if (allow === undefined) return refuse(new CastorError('not-found', 'There is nothing at this path. /docs has all that is there.'), c)
+    return refuse(new CastorError('method-not-allowed', `This path knows ${allow}.`), c, { allow })
+  })
   app.onError((error, c) => refuse(error, c))
 }

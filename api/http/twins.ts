@@ -1,7 +1,7 @@
 /** /v1/twins: what a twin is, one by one and by search. */
 import { hash } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
-import { twinDocument } from '../../twin-models/core/document.ts'
+import { twinJson } from '../../twin-models/core/document.ts'
 import type { Models, TwinRow, Twins } from '../ports.ts'
 import type { Endpoints, Reply } from './endpoint.ts'
 import { createFilterCompiler, filterParameter } from './filter-parameter.ts'
@@ -51,7 +51,7 @@ export function twinEndpoints(endpoint: Endpoints, { twins, models, strongRead, 
       if (!row) throw noDevice(params.id)
       const current = query.consistency === 'strong' ? await strongRead(tenant, row) : row
       if (!current) throw noDevice(params.id)
-      return withETag(twinJson(tenant, current), header('if-none-match'))
+      return withETag(shown(tenant, current), header('if-none-match'))
     },
   )
 
@@ -69,20 +69,13 @@ export function twinEndpoints(endpoint: Endpoints, { twins, models, strongRead, 
     async ({ tenant, query }) => {
       const after = keyOf('twins', query.cursor, z.string())
       const rows = await twins.search(tenant, { after, limit: query.limit }, compile(query.filter))
-      const items = rows.map((row) => twinJson(tenant, row))
+      const items = rows.map((row) => shown(tenant, row))
       return { status: 200, body: pageJson(items, query.limit, () => cursorOf('twins', rows.at(-1)!.device)) }
     },
   )
 
-  function twinJson(tenant: string, row: TwinRow): string {
-    const parts = {
-      ...row,
-      tenant,
-      attributes: JSON.parse(row.attributes),
-      decided: JSON.parse(row.decided),
-      latest: JSON.parse(row.latest),
-    }
-    return JSON.stringify(twinDocument(parts, models.find(row.model), now()))
+  function shown(tenant: string, row: TwinRow): string {
+    return twinJson({ ...row, tenant }, models.find(row.model), now())
   }
 }
 
