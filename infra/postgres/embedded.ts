@@ -42,8 +42,8 @@ export interface EmbeddedPostgres {
   /** Of the database `castor`; over the Unix socket where its path is short enough. */
   url: string
   identity: ProcessIdentity
-  /** Resolves when the server ends, whoever ended it. */
-  ended: Promise<void>
+  /** Resolves when the server ends, whoever ended it, with how it ended. */
+  ended: Promise<string>
   stop(): Promise<void>
 }
 
@@ -84,14 +84,14 @@ async function spawnServer(
   folder: string,
   socketFolder: string | null,
   options: EmbeddedOptions,
-): Promise<{ identity: ProcessIdentity; ended: Promise<void> }> {
+): Promise<{ identity: ProcessIdentity; ended: Promise<string> }> {
   const args = ['-D', folder, ...settings(options, socketFolder).flatMap((setting) => ['-c', setting])]
   const log = openSync(options.logFile, 'a', 0o600)
   const child = spawn(binaries.postgres, args, { ...user, detached: true, stdio: ['ignore', log, log], env: environment(), cwd: folder })
   closeSync(log)
-  const ended = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve())
-    child.once('error', () => resolve())
+  const ended = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ? `killed by ${signal}` : `exit status ${code}`))
+    child.once('error', (error) => resolve(error.message))
   })
   const identity = await spawned(child, options)
   child.unref()

@@ -85,14 +85,14 @@ export function temporalPart(options: TemporalServerOptions): Part {
 
 interface Server {
   identity: ProcessIdentity
-  ended: Promise<void>
+  ended: Promise<string>
   stop(): Promise<void>
 }
 
 function serverPart({ identity, ended, stop }: Server, logFile: string): RunningPart {
   return {
     identity,
-    ended: ended.then(() => `see ${logFile}`),
+    ended: ended.then((how) => `${how}, see ${logFile}`),
     async stop(withinMs) {
       const timer = setTimeout(() => killQuietly(identity.pid), withinMs)
       await stop()

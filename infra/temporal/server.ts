@@ -33,8 +33,8 @@ export interface TemporalServerOptions {
 export interface TemporalServer {
   address: string
   identity: ProcessIdentity
-  /** Resolves when the server ends, whoever ended it. */
-  ended: Promise<void>
+  /** Resolves when the server ends, whoever ended it, with how it ended. */
+  ended: Promise<string>
   stop(): Promise<void>
 }
 
@@ -42,9 +42,9 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
   const log = openSync(options.logFile, 'a', 0o600)
   const child = spawn(options.binary, serverArguments(options), { detached: true, stdio: ['ignore', log, log] })
   closeSync(log)
-  const ended = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve())
-    child.once('error', () => resolve())
+  const ended = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ? `killed by ${signal}` : `exit status ${code}`))
+    child.once('error', (error) => resolve(error.message))
   })
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve)
