@@ -1,0 +1,203 @@
+/**
+ * Retention: every table that grows is bounded by age, and where a device decides how fast it grows, by bytes (docs/architecture.md
+ * §3.13). One run does a bounded piece of work; what is left over waits for the next, a minute later.
+ */
+import type { Logger } from 'pino'
+import { FINISHED } from '../../api/ingest/lane-store.ts'
+import type { Sql } from './connect.ts'
+import { dropPartition, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
+import { ensurePartitions } from './partitions.ts'
+
+const MINUTE_MS = 60_000
+const DAY_MS = 24 * 60 * MINUTE_MS
+/** A commit that is tried again may still come into a partition that is over. */
+const LOG_MARGIN_MS = 5 * MINUTE_MS
+const PARTITIONS_PER_RUN = 20
+const ROWS_PER_RUN = 20_000
+
+export interface RetentionLimits {
+  /** By age, for tables in partitions. */
+  ages: { telemetry: number; dead_letters: number; message_ids: number; twin_history: number }
+  /** All partitions of the table together. Whole partitions go, the oldest first, but never the one of now. */
+  bytes: { telemetry: number; dead_letters: number; message_ids: number }
+}
+
+/** Telemetry, dead letters and message ids may take half of the disk, or of 200 GB where the disk is not known. */
+export function limitsFor(diskBytes: number = 200e9): RetentionLimits {
+  return {
+    ages: { telemetry: 30 * DAY_MS, dead_letters: 30 * DAY_MS, message_ids: 7 * DAY_MS, twin_history: 365 * DAY_MS },
+    bytes: { telemetry: diskBytes * 0.4, dead_letters: diskBytes * 0.05, message_ids: diskBytes * 0.05 },
+  }
+}
+
+export interface RetentionOptions {
+  sql: Sql
+  log: Logger
+  limits: RetentionLimits
+  /** Epoch ms. */
+  now: number
+}
+
+/** One run. A step that fails (a lock that was not given, say) is logged, and the others go on. Returns what was dropped or deleted. */
+export async function retain(options: RetentionOptions): Promise<Record<string, number>> {
+  const { sql, log, limits } = options
+  const now = new Date(options.now)
+  const done: Record<string, number> = {}
+  const steps: Array<[name: string, step: () => Promise<number>]> = [
+    ['unfinished drops', async () => (await finishDrops(sql)).length],
+    ['ingest_log partitions', () => dropProcessedLog(options)],
+    ...Object.entries(limits.ages).map(([table, age]): [string, () => Promise<number>] => [
+      `${table} partitions by age`,
+      () => dropByAge(options, table, age),
+    ]),
+    ...Object.entries(limits.bytes).map(([table, bytes]): [string, () => Promise<number>] => [
+      `${table} partitions by size`,
+      () => dropBySize(options, table, bytes),
+    ]),
+    // After the drops: of what went by size, the time of late readings is made again, empty.
+    ['partitions made', async () => (await ensurePartitions(sql, now)).length],
+    ['dead_letters by size', () => deleteDeadLetters(sql, limits.bytes.dead_letters)],
+    ['streams', () => deleteStreams(sql, now)],
+    ['twin_requests', () => deleteRequests(sql, now)],
+    ['removed_devices', () => deleteRemovedDevices(sql, now)],
+    ['device_errors', () => deleteDeviceErrors(sql, now)],
+    ['idempotency_keys', () => deleteIdempotencyKeys(sql, now)],
+  ]
+  for (const [name, step] of steps) {
+    try {
+      const count = await step()
+      if (count > 0) done[name] = count
+    } catch (error) {
+      log.warn({ err: error, step: name }, 'Retention could not finish a step and tries it again in a minute')
+    }
+  }
+  if (Object.keys(done).length > 0) log.info({ retention: done }, 'Retention')
+  return done
+}
+
+/**
+ * An ingest log partition goes when it is over, every lane has passed every entry of it, and no open stream may still write into it: times
+ * never fall along a stream, so one whose last entry is later cannot.
+ */
+async function dropProcessedLog({ sql, now }: RetentionOptions): Promise<number> {
+  const over = (await listPartitions(sql, 'ingest_log')).filter(({ to }) => to < now - LOG_MARGIN_MS)
+  if (over.length === 0) return 0
+  const streams = await sql<Array<{ stream: number; open: boolean }>>`select stream, closed_at is null as open from streams`
+  const writtenUpTo = await openStreamsWrittenUpTo(
+    sql,
+    streams.filter(({ open }) => open).map(({ stream }) => stream),
+  )
+  const cursors = (await sql<Array<{ cursors: string }>>`select cursors from lanes`).map((lane) => JSON.parse(lane.cursors))
+  let dropped = 0
+  for (const partition of over) {
+    if (dropped >= PARTITIONS_PER_RUN || writtenUpTo < partition.to) break
+    if (!(await isProcessed(sql, partition, streams, cursors))) break
+    await dropPartition(sql, partition)
+    dropped++
+  }
+  return dropped
+}
+
+/** Epoch ms; 0 while an open stream has not written anything. */
+async function openStreamsWrittenUpTo(sql: Sql, open: number[]): Promise<number> {
+  let least = Infinity
+  for (const stream of open) {
+    const [last] = await sql<Array<{ at: number }>>`
+      select (extract(epoch from at) * 1000)::float8 as at from ingest_log where stream = ${stream} order by seq desc limit 1`
+    least = Math.min(least, last?.at ?? 0)
+  }
+  return least
+}
+
+type Cursors = { [stream: string]: number }
+
+async function isProcessed(sql: Sql, { name }: ExistingPartition, streams: Array<{ stream: number }>, lanes: Cursors[]): Promise<boolean> {
+  for (const { stream } of streams) {
+    const [last] = await sql<Array<{ seq: number | null }>>`select max(seq) as seq from ${sql(name)} where stream = ${stream}`
+    const seq = last?.seq ?? 0
+    if (lanes.some((cursors) => cursors[stream] !== FINISHED && (cursors[stream] ?? 0) < seq)) return false
+  }
+  return true
+}
+
+async function dropByAge({ sql, now }: RetentionOptions, table: string, ageMs: number): Promise<number> {
+  const old = (await listPartitions(sql, table)).filter(({ to }) => to <= now - ageMs).slice(0, PARTITIONS_PER_RUN)
+  for (const partition of old) await dropPartition(sql, partition)
+  return old.length
+}
+
+async function dropBySize({ sql, log, now }: RetentionOptions, table: string, limit: number): Promise<number> {
+  const partitions = await listPartitions(sql, table)
+  let total = partitions.reduce((sum, { bytes }) => sum + bytes, 0)
+  let dropped = 0
+  for (const partition of partitions) {
+    if (total <= limit || dropped >= PARTITIONS_PER_RUN) break
+    // An empty one, made ahead for late readings, gives nothing back.
+    if (partition.to > now || (await isEmpty(sql, partition.name))) continue
+    await dropPartition(sql, partition)
+    log.warn({ table, partition: partition.name, bytes: partition.bytes, limit }, 'Dropped the oldest data of a table that is too large')
+    total -= partition.bytes
+    dropped++
+  }
+  if (total > limit) log.warn({ table, bytes: total, limit }, 'A table is larger than it should be, and all of it is of today')
+  return dropped
+}
+
+async function isEmpty(sql: Sql, name: string): Promise<boolean> {
+  const [row] = await sql<[{ found: boolean }]>`select exists (select from ${sql(name)}) as found`
+  return !row.found
+}
+
+/** One bad device can fill a day's partition with garbage: then its oldest rows go. Their space is used again, so the table grows no more. */
+async function deleteDeadLetters(sql: Sql, limit: number): Promise<number> {
+  const partitions = await listPartitions(sql, 'dead_letters')
+  if (partitions.reduce((sum, { bytes }) => sum + bytes, 0) <= limit) return 0
+  const [row] = await sql<[{ bytes: number }]>`select coalesce(sum(octet_length(raw) + 300), 0)::float8 as bytes from dead_letters`
+  if (row.bytes <= limit) return 0
+  const { count } = await sql`
+    delete from dead_letters where id in (
+      select id from (
+        select id, sum(octet_length(raw) + 300) over (order by id) as older from dead_letters order by id limit ${ROWS_PER_RUN}
+      ) as oldest where older <= ${row.bytes - limit * 0.9}::float8)`
+  return count
+}
+
+/** Closed, and read to the end by every lane. */
+async function deleteStreams(sql: Sql, now: Date): Promise<number> {
+  const { count } = await sql`
+    delete from streams where closed_at < ${now}::timestamptz - interval '1 hour'
+      and not exists (select from lanes where coalesce((cursors::json ->> stream::text)::bigint, 0) <> ${FINISHED})`
+  return count
+}
+
+async function deleteRequests(sql: Sql, now: Date): Promise<number> {
+  const { count } = await sql`
+    delete from twin_requests where id in (
+      select id from twin_requests where created_at < ${now}::timestamptz - interval '7 days' and answered_at is not null
+      order by created_at limit ${ROWS_PER_RUN})`
+  return count
+}
+
+/** Kept for a day after the end, because messages and signals of that registration may still be under way. */
+async function deleteRemovedDevices(sql: Sql, now: Date): Promise<number> {
+  const { count } = await sql`
+    delete from removed_devices where incarnation in (
+      select incarnation from removed_devices where ended_at < ${now}::timestamptz - interval '1 day' limit ${ROWS_PER_RUN})`
+  return count
+}
+
+/** Words for devices that no bridge took, because the connection had gone. */
+async function deleteDeviceErrors(sql: Sql, now: Date): Promise<number> {
+  const { count } = await sql`
+    delete from device_errors where id in (
+      select id from device_errors where at < ${now}::timestamptz - interval '1 minute' order by id limit ${ROWS_PER_RUN})`
+  return count
+}
+
+async function deleteIdempotencyKeys(sql: Sql, now: Date): Promise<number> {
+  const { count } = await sql`
+    delete from idempotency_keys where (tenant, key_hash) in (
+      select tenant, key_hash from idempotency_keys where created_at < ${now}::timestamptz - interval '24 hours'
+      order by created_at limit ${ROWS_PER_RUN})`
+  return count
+}
