@@ -67,7 +67,6 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
 
   const aedes = new UplinkAedes({
     persistence: sessionlessPersistence((client) => sessionOf.get(client)?.received),
-    concurrency: 10_000,
     connectTimeout: 10_000,
     queueLimit: 100,
     maxTopicLevels: 100,
@@ -168,6 +167,9 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
     const reason = session.reason ?? (session.lost ? 'lost' : 'client')
     if (session.will && session.lost && WILL_REASONS.has(reason)) note(session, 'will', session.will.payload)
     note(session, 'disconnect', JSON.stringify({ reason }))
+    // Told by its newest connection, a device with several is still there by an earlier one.
+    const other = sessions.newest(session.incarnation)
+    if (other && other.connection < session.connection) note(other, 'connect', connectBody(other))
   }
 
   function note(session: Session, kind: MessageKind, body: string | Buffer, done: (error?: Error) => void = () => {}): void {

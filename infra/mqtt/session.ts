@@ -108,6 +108,15 @@ export class Sessions {
     return this.#byDevice.get(incarnation) ?? []
   }
 
+  /** Of the device's connections that are not about to end, the one with the highest number. */
+  newest(incarnation: number): Session | undefined {
+    let newest: Session | undefined
+    for (const session of this.of(incarnation)) {
+      if (session.reason === undefined && session.connection > (newest?.connection ?? 0)) newest = session
+    }
+    return newest
+  }
+
   *all(): Iterable<Session> {
     for (const ofDevice of this.#byDevice.values()) yield* ofDevice
   }

@@ -304,6 +304,23 @@ describe('client ids', () => {
   })
 })
 
+test('a device whose newest connection ends is still there by an earlier one', async () => {
+  const device = await newDevice()
+  await connect(device, { clientId: 'a' })
+  const second = await connect(device, { clientId: 'b' })
+  second.send({ cmd: 'disconnect' })
+  await second.ended()
+  await until(async () => (await messagesOf(database.sql, device.incarnation)).length === 4, 'the first to be told again')
+  const stored = await messagesOf(database.sql, device.incarnation)
+  const [one, two] = stored.map(({ connection }) => connection)
+  expect(stored.map(({ kind, connection }) => [kind, connection])).toEqual([
+    ['connect', one],
+    ['connect', two],
+    ['disconnect', two],
+    ['connect', one],
+  ])
+})
+
 describe('the end of a connection', () => {
   const willOf = (device: TestDevice) => ({
     topic: `${device.prefix}presence`,

@@ -13,19 +13,30 @@ export interface TestBridge extends RunningProcess {
   port: number
   /** Of device HTTP. */
   url: string
+  /** The same over TLS, when `env` names a certificate. */
+  securePort: number
+  secureUrl: string
 }
 
-export async function startTestBridge(databaseUrl: string, overrides: BridgeOverrides = {}): Promise<TestBridge> {
-  const [mqtt, http] = [await freePort(), await freePort()]
+export async function startTestBridge(
+  databaseUrl: string,
+  overrides: BridgeOverrides = {},
+  env: Record<string, string> = {},
+): Promise<TestBridge> {
+  const [mqtt, http, mqtts, https] = [await freePort(), await freePort(), await freePort(), await freePort()]
   const config = readConfig({
     DATABASE_URL: databaseUrl,
     CASTOR_MQTT_PORT: String(mqtt),
+    CASTOR_MQTTS_PORT: String(mqtts),
     CASTOR_DEVICE_HTTP_PORT: String(http),
+    CASTOR_DEVICE_HTTPS_PORT: String(https),
     CASTOR_DATA_DIR: '/nowhere',
+    ...env,
   })
   const health = { ready: () => ({ ready: true, processes: {} }), readyAll: never, metrics: never, metricsAll: never }
-  const running = await startBridge({ config, log: pino({ level: process.env.TEST_LOG ?? 'silent' }), health, fail: () => {} }, overrides)
-  return { ...running, port: mqtt, url: `http://127.0.0.1:${http}` }
+  const log = pino({ level: process.env.TEST_LOG ?? 'silent' })
+  const running = await startBridge({ config, log, health, fail: () => {} }, overrides)
+  return { ...running, port: mqtt, url: `http://127.0.0.1:${http}`, securePort: mqtts, secureUrl: `https://127.0.0.1:${https}` }
 }
 
 function never(): Promise<never> {
