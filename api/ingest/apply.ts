@@ -82,7 +82,10 @@ function applyMessage(device: Device, message: LogMessage, decoded: Decoded | un
     addMessage(device.inbox, message.receivedAt, counts, message.trace)
     if (!parts.some((part) => part.hello)) addLife(device.inbox, message.receivedAt, parts[0]?.id)
   }
-  for (const reading of news) addReading(device.inbox, reading)
+  for (const reading of news) {
+    addReading(device.inbox, reading)
+    device.mergedTexts.forget(reading.name)
+  }
   for (const part of parts) if (part.hello || part.event) addToInbox(device, part, message, problems)
   if (problems.length > 0) addDeadLetter(work, device, message, problems, decoded.problemCount)
 }
@@ -109,7 +112,7 @@ function storeReading(device: Device, reading: Reading, problems: Problem[], { w
   }
   const before = device.latest[reading.name]
   const isNews = before === undefined || reading.ts > before[1]
-  mergeLatest(device.latest, reading)
+  if (mergeLatest(device.latest, reading)) device.latestTexts.forget(reading.name)
   const row: DeviceReading = Object.assign(reading, { incarnation: device.incarnation, property })
   if (isNews) work.changes.news.push(row)
   else work.changes.late.push(row)

@@ -1,11 +1,12 @@
 /** A device as the owner of its lane holds it in memory: its registry part, its latest values, its inbox. Nobody else writes them. */
-import { emptyInbox, type Inbox, presenceAfter } from '../../twin-models/core/inbox.ts'
+import { emptyInbox, type Inbox, type Pending, presenceAfter } from '../../twin-models/core/inbox.ts'
 import type { Batch, Latest, TwinInput, Wake } from '../../twin-models/core/types.ts'
 import { firstWake } from '../../twin-models/core/wake.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../twin-models/model.ts'
 import type { DeviceRow, InboxChange } from './lane-store.ts'
 import { laneOf } from './log.ts'
+import { MemberTexts } from './member-texts.ts'
 
 export interface Device {
   incarnation: number
@@ -18,7 +19,9 @@ export interface Device {
   /** The newest MQTT connection: its number, and the stream of the bridge that holds it. */
   connection: [number: number, stream: number] | null
   latest: Latest
+  latestTexts: MemberTexts
   inbox: Inbox
+  mergedTexts: MemberTexts
   /** There is an inbox row. */
   stored: boolean
   /** More than what a message changes: something was sealed or answered. */
@@ -37,6 +40,8 @@ export function deviceOf(row: DeviceRow): Device {
     tenant,
     device,
     model,
+    latestTexts: new MemberTexts(),
+    mergedTexts: new MemberTexts(),
     dirtySeal: false,
     usedTick: 0,
     errors: { minute: 0, said: 0, unsaid: 0 },
@@ -65,8 +70,8 @@ export function inboxChange(device: Device): InboxChange {
     lane,
     lastSeen,
     connection: device.connection === null ? null : JSON.stringify(device.connection),
-    latest: JSON.stringify(device.latest),
-    pending: pending === null ? null : JSON.stringify(pending),
+    latest: device.latestTexts.json(device.latest),
+    pending: pending === null ? null : pendingText(pending, device.mergedTexts),
     pendingSince: pending === null ? null : pending.since,
     urgent: pending?.urgent ?? false,
     sealed: device.dirtySeal ? (sealed?.batch ?? null) : null,
@@ -75,6 +80,10 @@ export function inboxChange(device: Device): InboxChange {
     wake: device.dirtySeal || !device.stored ? JSON.stringify(inbox.wake) : '',
     full: device.dirtySeal || !device.stored,
   }
+}
+
+function pendingText({ merged, ...rest }: Pending, texts: MemberTexts): string {
+  return `${JSON.stringify(rest).slice(0, -1)},"merged":${texts.json(merged)}}`
 }
 
 /** The input that every twin's first batch begins with, and that follows a change of its model. */

@@ -18,8 +18,8 @@ import { SearchCopy } from './search-copy.ts'
 import { Silence } from './silence.ts'
 import { isWork, newWork, touch, type Work } from './work.ts'
 
-/** Devices kept in memory: at some 3 kB each, 150 MB. */
-const CACHED_DEVICES = 50_000
+/** Devices kept in memory: at 3 to 8 kB each, some 150 MB. */
+const CACHED_DEVICES = 30_000
 const ANSWERS_PER_TICK = 1_000
 const REQUESTS_PER_TICK = 500
 const REMOVALS_PER_TICK = 200
@@ -192,6 +192,7 @@ export class Processor {
       const device = this.#devices.get(incarnation)
       if (!device) continue
       answered(device.inbox, seq, JSON.parse(wake))
+      device.mergedTexts.forgetAll()
       work.answered.push({ device, seq })
       touch(work, device, true)
     }
@@ -248,6 +249,7 @@ export class Processor {
       if (!device?.inbox.pending || device.inbox.sealed) continue
       if (device.inbox.sealedSeq === 0) device.inbox.pending.inputs.unshift(configuredInput(device, device.inbox.pending.since))
       seal(device.inbox, now)
+      device.mergedTexts.forgetAll()
       work.sealed.push(device)
       touch(work, device, true)
     }

@@ -47,7 +47,10 @@ export interface Sealed {
   open: string[]
 }
 
-/** `Merged`, packed, because it is written with every transaction: count, first and its ts, last, its ts and receivedAt, min, ts, max, ts. */
+/**
+ * `Merged`, packed, because it is written with every transaction: count, first and its ts, last, its ts and receivedAt, min, ts, max, ts.
+ * All times are relative to the `since` of the pending: most of them have five digits instead of thirteen then.
+ */
 export type MergedTuple = [
   count: number,
   first: Value,
@@ -86,7 +89,7 @@ export function addReading(inbox: Inbox, reading: Reading): void {
   const waking = wakes(inbox.wake, reading)
   if (waking && !pending.open.includes(reading.name)) pending.open.push(reading.name)
   if ((waking || isOpen(inbox, pending, reading.name)) && pending.inputs.length < INPUT_LIMIT) append(pending, inputOf(reading), waking)
-  else merge(pending.merged, reading)
+  else merge(pending, reading)
 }
 
 /** The device's own word on its presence. It wakes when it says something new. */
@@ -169,18 +172,18 @@ function differs(wake: Wake, firmware: Firmware | undefined, health: Health | un
   return (firmware !== undefined && firmware.version !== wake.firmware) || (health !== undefined && health.ok !== wake.healthOk)
 }
 
-function merge(merged: { [name: string]: MergedTuple }, reading: Reading): void {
-  const { name, value, ts, receivedAt } = reading
+function merge({ merged, since }: Pending, { name, value, ts: at, receivedAt }: Reading): void {
+  const ts = at - since
   const number = typeof value === 'number' ? value : null
   const known = merged[name]
   if (known === undefined) {
-    merged[name] = [1, value, ts, value, ts, receivedAt, number, ts, number, ts]
+    merged[name] = [1, value, ts, value, ts, receivedAt - since, number, ts, number, ts]
     return
   }
   known[0]++
   known[3] = value
   known[4] = ts
-  known[5] = receivedAt
+  known[5] = receivedAt - since
   if (number === null) return
   if (known[6] === null || number < known[6]) {
     known[6] = number
@@ -202,7 +205,7 @@ function reconsider(inbox: Inbox, pending: Pending): void {
   let urgent = false
   for (const input of pending.inputs) {
     if (input.kind === 'reading' && !waking.has(input.name)) {
-      merge(pending.merged, { name: input.name, value: input.value, ts: input.ts, receivedAt: input.at })
+      merge(pending, { name: input.name, value: input.value, ts: input.ts, receivedAt: input.at })
       continue
     }
     kept.push(input)
@@ -218,7 +221,7 @@ function takeBatch(pending: Pending): { batch: Batch; rest: Pending | null } {
   let length = 200
   const left: { [name: string]: MergedTuple } = {}
   for (const [name, tuple] of Object.entries(pending.merged)) {
-    const entry = unpack(tuple)
+    const entry = unpack(tuple, pending.since)
     const size = JSON.stringify(entry).length + name.length + 8
     if (length + size > BATCH_LIMIT) left[name] = tuple
     else {
@@ -241,9 +244,9 @@ function takeBatch(pending: Pending): { batch: Batch; rest: Pending | null } {
   return { batch, rest: { since, urgent: inputs.length > 0, messages: 0, lastSeenAt, merged: left, inputs, open } }
 }
 
-function unpack([count, first, firstTs, last, lastTs, lastReceivedAt, min, minTs, max, maxTs]: MergedTuple): Merged {
-  const merged: Merged = { count, first: [first, firstTs], last: [last, lastTs, lastReceivedAt] }
-  if (min !== null) merged.min = [min, minTs]
-  if (max !== null) merged.max = [max, maxTs]
+function unpack([count, first, firstTs, last, lastTs, lastReceivedAt, min, minTs, max, maxTs]: MergedTuple, since: number): Merged {
+  const merged: Merged = { count, first: [first, firstTs + since], last: [last, lastTs + since, lastReceivedAt + since] }
+  if (min !== null) merged.min = [min, minTs + since]
+  if (max !== null) merged.max = [max, maxTs + since]
   return merged
 }
