@@ -34,7 +34,8 @@ create table devices (
   unique (tenant, device)
 ) with (fillfactor = 70);
 create unique index devices_token on devices (token_hash);
-create index devices_attributes on devices using gin (attributes jsonb_path_ops);
+-- fastupdate would let searches read a list of unsorted entries, which grows to megabytes while devices are registered.
+create index devices_attributes on devices using gin (attributes jsonb_path_ops) with (fastupdate = off);
 create index devices_token_changed on devices (token_changed_at) where token_changed_at is not null;
 
 -- What was answered to a request with an Idempotency-Key, for 24 hours. No token stands here: it is derived from the client's own key
