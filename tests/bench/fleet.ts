@@ -44,21 +44,32 @@ export function connectionOf(fleet: Fleet, n: number) {
   }
 }
 
-/** Waits until each twin of the fleet has decided something: its workflow runs. Returns how long that took. */
+/** Nothing for so long means that something is broken. */
+const STALLED_MS = 60_000
+
+/** Waits until each twin of the fleet has decided something: its workflow runs. Returns the seconds that took. */
 export async function twinsStarted(castor: Castor, fleet: Fleet, timeoutMs: number, say: (line: string) => void): Promise<number> {
   const from = performance.now()
+  let [best, bestAt, saidAt] = [fleet.count, from, from]
   for (;;) {
-    const [{ waiting }] = (await castor.sql`
-      select count(*) as waiting from devices where tenant = ${TENANT} and device like ${`${fleet.prefix}%`} and revision = 0`) as unknown as [
-      { waiting: number },
-    ]
-    const tookMs = performance.now() - from
-    if (waiting === 0) return tookMs / 1000
-    if (tookMs > timeoutMs)
-      throw new Error(`${waiting} of ${fleet.count} twins have not decided anything after ${Math.round(tookMs / 1000)} s`)
-    say(`  ${fleet.count - waiting} of ${fleet.count} twins run`)
-    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const waiting = await undecided(castor.sql, fleet)
+    const now = performance.now()
+    if (waiting === 0) return (now - from) / 1000
+    if (waiting < best) [best, bestAt] = [waiting, now]
+    const stuck = now - from > timeoutMs || now - bestAt > STALLED_MS
+    if (stuck) throw new Error(`${waiting} of ${fleet.count} twins have not decided anything after ${Math.round((now - from) / 1000)} s`)
+    if (now - saidAt > 5000) {
+      say(`  ${fleet.count - waiting} of ${fleet.count} twins run`)
+      saidAt = now
+    }
+    await new Promise((resolve) => setTimeout(resolve, 250))
   }
+}
+
+async function undecided(sql: Sql, { prefix }: Fleet): Promise<number> {
+  const [row] = await sql<Array<{ waiting: number }>>`
+    select count(*) as waiting from devices where tenant = ${TENANT} and device like ${`${prefix}%`} and revision = 0`
+  return row!.waiting
 }
 
 function tokenOf(device: string): string {

@@ -37,7 +37,7 @@ export function namedProcesses(supervisor: number): Record<string, number> {
 
 function nameOf(command: string[]): string | undefined {
   const role = ['bridge', 'processor', 'worker', 'api'].find((name) => command.slice(1).includes(name))
-  return role ?? ['postgres', 'temporal'].find((name) => command[0]?.endsWith(name))
+  return role ?? ['postgres', 'temporal'].find((name) => command[0]?.endsWith(`/${name}`))
 }
 
 function overTrees(named: Record<string, number>, of: (stat: Stat) => number): Record<string, number> {
