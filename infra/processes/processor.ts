@@ -8,6 +8,7 @@ import { LeaseLost } from '../../api/ingest/lane-store.ts'
 import { Processor } from '../../api/ingest/processor.ts'
 import { ConfigError } from '../config.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
+import { HOUSEKEEPING_CONNECTIONS, startHousekeeping } from '../postgres/housekeeping.ts'
 import { postgresLaneStore } from '../postgres/lane-store.ts'
 import { claimLanes, closeDeadStreams, currentLanes, leaveProcessors, releaseLanes, renewLanes, shareOfLanes } from '../postgres/leases.ts'
 import { processorMetrics } from '../telemetry/processor-metrics.ts'
@@ -29,6 +30,8 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const signaller = temporalSignaller({ address, namespace: config.temporalNamespace, log })
   const processor = new Processor({ store: postgresLaneStore(sql), signaller, clock: Date.now, pause: (ms) => sleep(ms) })
+  const house = connect(config.databaseUrl, HOUSEKEEPING_CONNECTIONS)
+  const housekeeping = startHousekeeping({ sql: house, log })
   const metrics = processorMetrics(processor)
   const id = randomUUID()
   const stopping = new AbortController()
@@ -70,10 +73,10 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
     ready: () => trouble ?? true,
     stop: async () => {
       stopping.abort()
-      await loop
+      await Promise.all([loop, housekeeping.stop()])
       await releaseLanes(leases, id, processor.lanes).catch(() => {})
       await leaveProcessors(leases, id).catch(() => {})
-      await Promise.all([sql.end({ timeout: 1 }), leases.end({ timeout: 1 }), signaller.close()])
+      await Promise.all([sql.end({ timeout: 1 }), leases.end({ timeout: 1 }), house.end({ timeout: 1 }), signaller.close()])
     },
   }
 }
