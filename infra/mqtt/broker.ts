@@ -112,10 +112,10 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
     socket.setNoDelay(true)
     socket.setKeepAlive(true, 60_000)
     const client = aedes.handle(socket)
-    watchFrames(socket, { first: limits.maxConnectBytes, max: MAX_PACKET }, (length) => {
+    watchFrames(socket, { first: limits.maxConnectBytes, max: MAX_PACKET }, (atLeast) => {
       acceptor.refused('mqtt', 'too-large')
       noteReason(client, 'protocol')
-      socket.destroy(new Error(`a packet of ${length} bytes`))
+      socket.destroy(new Error(`a packet of ${atLeast} bytes or more`))
     })
   }
 

@@ -12,7 +12,7 @@ export interface FrameLimits {
 }
 
 /** To be called after the broker attached its 'readable' listener, else the socket would begin to flow past it. */
-export function watchFrames(socket: Socket, limits: FrameLimits, onTooLong: (length: number) => void): void {
+export function watchFrames(socket: Socket, limits: FrameLimits, onTooLong: (atLeast: number) => void): void {
   /** Bytes of the packet's body that are still to come. */
   let rest = 0
   /** Inside the length: what it is so far, and the weight of its next byte; 0 before the first byte of a packet. */

@@ -17,8 +17,8 @@ export interface BrokerLimits extends AdmissionLimits {
 
 export const BROKER_LIMITS: BrokerLimits = {
   logins: 2000,
-  connectsPerSecond: 1000,
-  connectBurst: 3000,
+  connectsPerSecond: 2000,
+  connectBurst: 5000,
   loginTimeoutMs: 5000,
   maxKeepaliveSeconds: 1200,
   maxWillBytes: 4096,

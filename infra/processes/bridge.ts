@@ -7,7 +7,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createDeviceApi } from '../../api/http/device-api.ts'
 import { createAcceptor } from '../../api/ingest/acceptor.ts'
-import { openWriter } from '../../api/ingest/writer.ts'
+import { openWriter, WRITER_LIMITS, type WriterLimits } from '../../api/ingest/writer.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { type Config, ConfigError } from '../config.ts'
 import { closeHttp, type DeviceServers, listenForDevices, readCertificate } from '../device-servers.ts'
@@ -31,6 +31,7 @@ const STOP = { answerMs: 1500, commitMs: 2500, totalMs: 7500 }
 /** For tests. */
 export interface BridgeOverrides {
   limits?: Partial<BrokerLimits>
+  writerLimits?: WriterLimits
   /** Instead of the disk that holds the embedded Postgres. */
   diskProbe?: DiskProbe
   diskIntervalMs?: number
@@ -48,6 +49,7 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
   const writer = await openWriter({
     store: postgresIngestLog({ url, bridge: `${hostname()}/${process.pid}` }),
     log,
+    limits: overrides.writerLimits ?? WRITER_LIMITS,
     onCommit: metrics.committed,
     onStreamChanged: () => broker.announce(),
   })

@@ -1,5 +1,6 @@
 /** The bridge while nothing can be stored, and after. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { WRITER_LIMITS } from '../../api/ingest/writer.ts'
 import { messagesOf, payloads, registerDevice, startTestBridge, type TestBridge, type TestDevice } from '../support/bridge.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { connectPacket, publishPacket, RawClient, rawConnect } from '../support/raw-mqtt.ts'
@@ -21,7 +22,8 @@ beforeEach(async () => {
   const proxied = await proxiedDatabase(database.url)
   proxy = proxied.proxy
   const limits = { loginTimeoutMs: 1000 }
-  bridge = await startTestBridge(proxied.url, { limits, diskProbe: async () => freeDisk, diskIntervalMs: 20 })
+  const writerLimits = { ...WRITER_LIMITS, maxMessages: 100 }
+  bridge = await startTestBridge(proxied.url, { limits, writerLimits, diskProbe: async () => freeDisk, diskIntervalMs: 20 })
   device = await registerDevice(database, `o-${++serial}`)
 })
 afterEach(async () => {
@@ -80,6 +82,32 @@ describe('while Postgres is away', () => {
     expect((await send()).status).toBe(202)
     again.end()
   })
+})
+
+test('what comes beyond the bound of what may wait is refused, and what was acknowledged is there', async () => {
+  const { client } = await rawConnect(bridge.port, device, { keepalive: 6 })
+  expect((await send()).status).toBe(202)
+  proxy.cut()
+  client.send(...Array.from({ length: 150 }, (_, i) => publishPacket(topic(), `a${i}`, i + 1)))
+  // All of it is read: MQTT has no way to say no, so its answers stay out and the connection ends.
+  client.send({ cmd: 'pingreq' })
+  await client.got('pingresp')
+  const answer = await send()
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([503, 'application/problem+json'])
+  expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+  await client.ended()
+  proxy.open()
+  const again = await until(async () => {
+    const { client, code } = await rawConnect(bridge.port, device)
+    return code === 0 ? client : undefined
+  }, 'a connection')
+  const acknowledged = client.packets.filter(({ cmd }) => cmd === 'puback').map(({ messageId }) => messageId)
+  expect(acknowledged).toEqual([])
+  const first = payloads(await stored('telemetry')).filter((text) => text.startsWith('a'))
+  expect(first).toEqual(Array.from({ length: 100 }, (_, i) => `a${i}`))
+  again.send(...Array.from({ length: 90 }, (_, i) => publishPacket(topic(), `b${i}`, i + 1)))
+  await again.got('puback', 90)
+  again.end()
 })
 
 test('while the disk is nearly full nothing is taken, aloud, and taking goes on by itself', async () => {
