@@ -42,14 +42,18 @@ export async function runDev(): Promise<void> {
   const folder = await openDataFolder(config.dataDir)
   let code = 0
   const dev = createDev(config, folder, terminal, stopping.signal)
-  try {
-    await dev.run()
-  } catch (error) {
-    if (!stopping.signal.aborted) {
-      code = 1
-      terminal.say(error instanceof ConfigError ? error.message : `Castor could not start: ${(error as Error).message}`)
-    }
-  }
+  const told = new Promise<void>((resolve) => {
+    stopping.signal.addEventListener('abort', () => resolve())
+    if (stopping.signal.aborted) resolve()
+  })
+  const start = dev.start().catch((error: Error) => {
+    if (stopping.signal.aborted) return
+    code = 1
+    terminal.say(error instanceof ConfigError ? error.message : `Castor could not start: ${error.message}`)
+    stopping.abort()
+  })
+  // Told to end while it starts, it does not finish starting.
+  await Promise.race([start.then(() => told), told])
   await dev.stop()
   await folder.release()
   if (code === 0) terminal.say('Stopped')
@@ -67,10 +71,9 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
     onEnded: (name) => folder.ended(name),
   })
   const logCheck = setInterval(() => void boundLogs(config.dataDir), LOG_CHECK_MS)
-  return { run, stop }
+  return { start, stop }
 
-  /** Returns when told to stop. */
-  async function run(): Promise<void> {
+  async function start(): Promise<void> {
     await folder.started('supervisor', identityOf(process.pid)!)
     if (folder.leftovers.length > 0) terminal.say(`An earlier run was killed; ended what it left: ${folder.leftovers.join(', ')}`)
     const ports = await choosePorts(config)
@@ -80,8 +83,7 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
     const env = await processEnvironment(ports, { databaseUrl, temporalAddress, key })
     await Promise.all(PROCESS_NAMES.map((name) => startProcess(name, env)))
     await ready(ports)
-    terminal.banner(ports, place)
-    if (!stopping.aborted) await new Promise((resolve) => stopping.addEventListener('abort', resolve))
+    if (!stopping.aborted) terminal.banner(ports, place)
   }
 
   async function stop(): Promise<void> {

@@ -47,6 +47,7 @@ export class Supervisor {
 
   /** Resolves when the part has started for the first time; rejects if that fails. Later ends are mended. */
   async run(part: Part): Promise<void> {
+    this.stopping.signal.throwIfAborted()
     this.parts.push(part)
     const first = Promise.withResolvers<void>()
     this.loops.set(part.name, this.keep(part, first))

@@ -5,8 +5,8 @@
  * the error names all. What is made stands in the cache from then on.
  */
 import { execFile } from 'node:child_process'
-import { access, constants, mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, constants, mkdir, readdir, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { tryLock } from '../processes/lock-file.ts'
@@ -59,6 +59,7 @@ export async function temporalBinary(options: BinaryOptions): Promise<string> {
   await mkdir(folder, { recursive: true })
   return withBuildLock(`${cached}.lock`, options, async () => {
     if (await isExecutable(cached)) return cached
+    await removeUnfinished(folder, basename(cached))
     for (const { name, make } of options.makers ?? MAKERS) {
       try {
         await make(cached, options)
@@ -121,6 +122,14 @@ async function withBuildLock<T>(file: string, { say, signal }: BinaryOptions, ac
     said = true
     await sleep(500, undefined, signal ? { signal } : {})
   }
+}
+
+/** What attempts that were killed left: each may be over a hundred megabytes. */
+async function removeUnfinished(folder: string, name: string): Promise<void> {
+  const left = (await readdir(folder)).filter(
+    (entry) => entry.startsWith('.fetch-') || (entry.startsWith(`${name}.`) && entry.endsWith('.new')),
+  )
+  for (const entry of left) await rm(join(folder, entry), { recursive: true, force: true })
 }
 
 async function isExecutable(file: string): Promise<boolean> {

@@ -70,6 +70,14 @@ describe('finding the Temporal CLI', () => {
     expect(await find({ makers: [] })).toBe(cached())
   })
 
+  test('what a killed attempt left is removed before the next', async () => {
+    await program(`${cached()}.123.new`)
+    await mkdir(join(folder, 'cache', 'castor', '.fetch-x'))
+    await find({ makers: [maker('made', async (target) => void (await program(target)))] })
+    const left = (await readdir(join(folder, 'cache', 'castor'))).filter((entry) => !entry.includes('.lock'))
+    expect(left).toEqual([`temporal-1.8.2-${process.platform}-${process.arch}`])
+  })
+
   test('when nothing works the error names every way', async () => {
     const failing = (name: string) =>
       maker(name, async () => {
