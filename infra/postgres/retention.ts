@@ -61,7 +61,6 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['twin_requests', () => deleteRequests(sql, now)],
     ['removed_devices', () => deleteRemovedDevices(sql, now)],
     ['device_errors', () => deleteDeviceErrors(sql, now)],
-    ['idempotency_keys', () => deleteIdempotencyKeys(sql, now)],
   ]
   for (const [name, step] of steps) {
     try {
@@ -191,13 +190,5 @@ async function deleteDeviceErrors(sql: Sql, now: Date): Promise<number> {
   const { count } = await sql`
     delete from device_errors where id in (
       select id from device_errors where at < ${now}::timestamptz - interval '1 minute' order by id limit ${ROWS_PER_RUN})`
-  return count
-}
-
-async function deleteIdempotencyKeys(sql: Sql, now: Date): Promise<number> {
-  const { count } = await sql`
-    delete from idempotency_keys where (tenant, key_hash) in (
-      select tenant, key_hash from idempotency_keys where created_at < ${now}::timestamptz - interval '24 hours'
-      order by created_at limit ${ROWS_PER_RUN})`
   return count
 }
