@@ -93,14 +93,10 @@ export function twinJson(parts: StoredTwinParts, model: DocumentModel | undefine
     status: 'active',
   })
   const { presence, ...decided } = JSON.parse(parts.decided) as DecidedPart
-  const tail = JSON.stringify({
-    presence: presenceOf(parts, presence),
-    ...decided,
-    createdAt: iso(parts.createdAt),
-    updatedAt: iso(parts.updatedAt),
-  })
+  const tail = JSON.stringify({ ...decided, createdAt: iso(parts.createdAt), updatedAt: iso(parts.updatedAt) })
+  const shownPresence = JSON.stringify(presenceOf(parts, presence))
   const telemetry = telemetryJson(JSON.parse(parts.latest) as Latest, model, now)
-  return `${head.slice(0, -1)},"attributes":${parts.attributes},"telemetry":${telemetry},${tail.slice(1)}`
+  return `${head.slice(0, -1)},"attributes":${parts.attributes},"presence":${shownPresence},"telemetry":${telemetry},${tail.slice(1)}`
 }
 
 /**
