@@ -1,5 +1,6 @@
 /** CPU time and memory of processes and all their descendants, out of /proc. */
 import { readdirSync, readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 
 /** USER_HZ, fixed at 100 for what /proc shows on Linux. */
 const TICKS_A_SECOND = 100
@@ -37,7 +38,8 @@ export function namedProcesses(supervisor: number): Record<string, number> {
 
 function nameOf(command: string[]): string | undefined {
   const role = ['bridge', 'processor', 'worker', 'api'].find((name) => command.slice(1).includes(name))
-  return role ?? ['postgres', 'temporal'].find((name) => command[0]?.endsWith(`/${name}`))
+  // The Temporal binary in the cache has its version in its name.
+  return role ?? ['postgres', 'temporal'].find((name) => basename(command[0] ?? '').startsWith(name))
 }
 
 function overTrees(named: Record<string, number>, of: (stat: Stat) => number): Record<string, number> {
