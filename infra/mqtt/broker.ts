@@ -8,12 +8,12 @@ import { Aedes, type AuthenticateError, type Client, type Subscription } from 'a
 import type { Logger } from 'pino'
 import { type Acceptor, MAX_PACKET } from '../../api/ingest/acceptor.ts'
 import type { MessageKind } from '../../api/ingest/log.ts'
-import { filterCovers, maySubscribe, topicPrefix } from '../../api/mqtt/topics.ts'
+import { filterCovers, maySubscribe } from '../../api/mqtt/topics.ts'
 import { type Admitted, createAdmission, type FindLogin, Refusal, within } from './admission.ts'
 import { watchFrames } from './frames.ts'
 import { BROKER_LIMITS, type BrokerLimits } from './limits.ts'
 import { sessionlessPersistence } from './persistence.ts'
-import { type EndReason, endSession, type Session, Sessions } from './session.ts'
+import { type EndReason, endSession, newSession, type Session, Sessions, sweepSessions } from './session.ts'
 import { createUplink } from './uplink.ts'
 
 export interface BrokerOptions {
@@ -221,52 +221,8 @@ const WILL_REASONS: ReadonlySet<EndReason> = new Set(['lost', 'keepalive', 'prot
 /** Handed to aedes as everybody's will: that it publishes it tells an unclean end from a clean one. */
 const probe = { cmd: 'publish' as const, topic: 'castor', payload: Buffer.alloc(0), qos: 0 as const, retain: false, dup: false }
 
-function newSession(client: Client, admitted: Admitted, limits: BrokerLimits): Session {
-  const { tenant, device, incarnation, tokenHash, connection, request } = admitted
-  const { clientId, keepaliveSeconds, will } = request
-  // Spread, so that a fleet does not come back at one moment.
-  const patienceMs = Math.min(keepaliveSeconds * 500, limits.maxPatienceMs) * (0.6 + Math.random() * 0.35)
-  return {
-    client,
-    socket: client.conn as Socket,
-    tenant,
-    device,
-    incarnation,
-    tokenHash,
-    connection,
-    clientId,
-    prefix: topicPrefix(tenant, device),
-    keepaliveSeconds,
-    will: will && { payload: will.payload },
-    patienceMs,
-    filters: new Set(),
-    received: new Set(),
-    topic: '',
-    uplink: undefined,
-    pushed: 0,
-    settled: 0,
-    inFlightBytes: 0,
-    blocked: false,
-    after: [],
-    sweptSettled: 0,
-    stuckMs: 0,
-    lost: false,
-    reason: undefined,
-  }
-}
-
 function connectBody({ keepaliveSeconds }: Session): string {
   return JSON.stringify({ keepalive: keepaliveSeconds })
-}
-
-/** Closes connections whose messages have waited too long for their commit. */
-function sweepSessions(sessions: Sessions, elapsedMs: number): void {
-  for (const session of sessions.all()) {
-    const progress = session.settled !== session.sweptSettled || session.settled === session.pushed
-    session.sweptSettled = session.settled
-    session.stuckMs = progress && !session.blocked ? 0 : session.stuckMs + elapsedMs
-    if (session.stuckMs >= session.patienceMs) endSession(session, 'unavailable')
-  }
 }
 
 async function until(condition: () => boolean, atMostMs: number): Promise<void> {

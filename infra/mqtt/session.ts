@@ -4,7 +4,9 @@
  */
 import type { Socket } from 'node:net'
 import type { Client } from 'aedes'
-import type { Uplink } from '../../api/mqtt/topics.ts'
+import { topicPrefix, type Uplink } from '../../api/mqtt/topics.ts'
+import type { Admitted } from './admission.ts'
+import type { BrokerLimits } from './limits.ts'
 
 /** Why a connection ended; stands in the `disconnect` message. */
 export type EndReason =
@@ -59,6 +61,41 @@ export interface Session {
   lost: boolean
   /** Set by whoever ends it. */
   reason: EndReason | undefined
+}
+
+/** Of a connection that was just admitted. */
+export function newSession(client: Client, admitted: Admitted, limits: BrokerLimits): Session {
+  const { tenant, device, incarnation, tokenHash, connection, request } = admitted
+  const { clientId, keepaliveSeconds, will } = request
+  // Spread, so that a fleet does not come back at one moment.
+  const patienceMs = Math.min(keepaliveSeconds * 500, limits.maxPatienceMs) * (0.6 + Math.random() * 0.35)
+  return {
+    client,
+    socket: client.conn as Socket,
+    tenant,
+    device,
+    incarnation,
+    tokenHash,
+    connection,
+    clientId,
+    prefix: topicPrefix(tenant, device),
+    keepaliveSeconds,
+    will: will && { payload: will.payload },
+    patienceMs,
+    filters: new Set(),
+    received: new Set(),
+    topic: '',
+    uplink: undefined,
+    pushed: 0,
+    settled: 0,
+    inFlightBytes: 0,
+    blocked: false,
+    after: [],
+    sweptSettled: 0,
+    stuckMs: 0,
+    lost: false,
+    reason: undefined,
+  }
 }
 
 export function endSession(session: Session, reason: EndReason): void {
@@ -123,6 +160,16 @@ export class Sessions {
 
   incarnations(): number[] {
     return [...this.#byDevice.keys()]
+  }
+}
+
+/** Closes connections whose messages have waited too long for their commit. */
+export function sweepSessions(sessions: Sessions, elapsedMs: number): void {
+  for (const session of sessions.all()) {
+    const progress = session.settled !== session.sweptSettled || session.settled === session.pushed
+    session.sweptSettled = session.settled
+    session.stuckMs = progress && !session.blocked ? 0 : session.stuckMs + elapsedMs
+    if (session.stuckMs >= session.patienceMs) endSession(session, 'unavailable')
   }
 }
 

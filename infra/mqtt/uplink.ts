@@ -32,6 +32,7 @@ export interface Uplink {
 
 export function createUplink({ acceptor, limits, log }: UplinkOptions): Uplink {
   let stopped = false
+  const seldom = atMost(10, 60_000)
   return {
     publish,
     stop() {
@@ -75,7 +76,7 @@ export function createUplink({ acceptor, limits, log }: UplinkOptions): Uplink {
   /** MQTT 3.1.1 has no negative PUBACK: what breaks rights ends the connection. */
   function breach(session: Session, reason: string, what: string, done: PublishDone): void {
     acceptor.refused('mqtt', reason)
-    log.info({ tenant: session.tenant, device: session.device }, `A device ${what}; its connection is closed`)
+    if (seldom()) log.info({ tenant: session.tenant, device: session.device }, `A device ${what}; its connection is closed`)
     session.reason ??= 'protocol'
     done(new Error(what))
   }
@@ -134,4 +135,17 @@ function answerInOrder(session: Session, done: PublishDone): void {
 
 function releaseAfter(session: Session): void {
   while (!session.blocked && session.after.length > 0 && session.after[0]!.pushed <= session.settled) session.after.shift()!.done()
+}
+
+/** True so many times in so long: whoever breaks rules must not fill the log. */
+function atMost(times: number, milliseconds: number): () => boolean {
+  let left = times
+  let since = performance.now()
+  return () => {
+    if (performance.now() - since > milliseconds) {
+      left = times
+      since = performance.now()
+    }
+    return left-- > 0
+  }
 }

@@ -5,8 +5,9 @@
 import fc from 'fast-check'
 import pino from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { encodeCommit } from '../../api/ingest/commit.ts'
 import { type Commit, HEARTBEAT_LANE, type Head, type IngestLogStore, laneOf, type Message } from '../../api/ingest/log.ts'
-import { encodeCommit, openWriter, WRITER_LIMITS, type WriterOptions } from '../../api/ingest/writer.ts'
+import { openWriter, WRITER_LIMITS, type WriterOptions } from '../../api/ingest/writer.ts'
 import type { StoredEntry } from '../support/memory-ingest-log.ts'
 import { until } from '../support/wait.ts'
 
