@@ -63,7 +63,12 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     serverOptions: { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000, connectionsCheckingInterval: 5_000 },
   }) as Server
   server.maxConnections = MOST_CONNECTIONS
-  await listen(server, config.host, config.httpPort)
+  try {
+    await listen(server, config.host, config.httpPort)
+  } catch (error) {
+    await sql.end({ timeout: 1 })
+    throw error
+  }
   const database = watchDatabase(sql)
   const housekeeping = setInterval(() => void keepHouse(sql, log), HOUSEKEEPING_MS)
 
