@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decode, MAX_PROBLEMS } from '../../api/ingest/decode.ts'
@@ -627,6 +629,11 @@ describe('whatever a device sends', () => {
       }),
     )
   })
+})
+
+test('docs/protocol.md explains every reason in the words of the catalogue', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/protocol.md'), 'utf8')
+  for (const [reason, words] of Object.entries(REASONS)) expect(page).toContain(`| \`${reason}\` | ${words} |`)
 })
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/

@@ -1,7 +1,9 @@
+import { Ajv } from 'ajv'
 import { describe, expect, test } from 'vitest'
 import { compileModel } from '../../twin-models/devices/compile.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { formatDuration, parseDuration } from '../../twin-models/durations.ts'
+import thingModelSchema from './fixtures/thing-model-1.1.schema.json' with { type: 'json' }
 
 describe('durations', () => {
   test.each([
@@ -30,6 +32,15 @@ describe('shipped models', () => {
     expect(modelOf('thermostat', '9.9.9')).toBeUndefined()
     expect(modelOf('constructor')).toBeUndefined()
   })
+
+  test.each(listModels().map((model) => [model.name, model] as const))(
+    '%s is a valid Thing Model by the schema of the W3C',
+    (_, { thingModel }) => {
+      const validate = new Ajv({ strict: false, validateFormats: false }).compile(thingModelSchema)
+      validate(thingModel)
+      expect(validate.errors).toBeNull()
+    },
+  )
 
   test('the thermostat says what its twins carry', () => {
     expect(modelOf('thermostat')).toMatchObject({
