@@ -87,13 +87,10 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
       else uplink.publish(session, packet, done)
     },
     authorizeSubscribe(client, subscription, callback) {
-      callback(null, maySessionSubscribe(client, subscription) ? subscription : null)
+      callback(null, grant(client, subscription) ? subscription : null)
     },
   })
   await aedes.listen()
-  aedes.on('subscribe', (subscriptions, client) => {
-    for (const { topic, qos } of subscriptions) if ((qos as number) < 128) sessionOf.get(client)?.filters.add(topic)
-  })
   aedes.on('unsubscribe', (topics, client) => {
     for (const topic of topics) sessionOf.get(client)?.filters.delete(topic)
   })
@@ -152,9 +149,13 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
     }
   }
 
-  function maySessionSubscribe(client: Client, { topic }: Subscription): boolean {
+  /** SUBACK follows in the same turn of the event loop, so nothing goes down before it. */
+  function grant(client: Client, { topic }: Subscription): boolean {
     const session = sessionOf.get(client)
-    return session !== undefined && session.filters.size < limits.filters && maySubscribe(topic, session.prefix)
+    if (!session || !maySubscribe(topic, session.prefix)) return false
+    if (session.filters.size >= limits.filters && !session.filters.has(topic)) return false
+    session.filters.add(topic)
+    return true
   }
 
   function noteReason(client: Client, reason: EndReason): void {

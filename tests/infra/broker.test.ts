@@ -410,6 +410,21 @@ describe('what goes down', () => {
     expect(granted).toEqual(filters.map(([, code]) => code))
   })
 
+  test('is subscribed by 32 filters at most, in one packet or many', async () => {
+    const device = await newDevice()
+    const client = await connect(device)
+    const many = (from: number, n: number) =>
+      Array.from({ length: n }, (_, i) => ({ topic: `${device.prefix}commands/${from + i}/request`, qos: 1 as const }))
+    client.send({ cmd: 'subscribe', messageId: 1, subscriptions: many(0, 40) })
+    client.send({ cmd: 'subscribe', messageId: 2, subscriptions: [...many(31, 1), ...many(40, 1)] })
+    const [first, second] = (await client.got('suback', 2)) as Array<{ granted: number[] }> as [
+      { granted: number[] },
+      { granted: number[] },
+    ]
+    expect(first.granted).toEqual([...Array(32).fill(1), ...Array(8).fill(128)])
+    expect(second.granted).toEqual([1, 128])
+  })
+
   test('never echoes what came up', async () => {
     const device = await newDevice()
     const [sender, listener] = [await connect(device, { clientId: 'a' }), await connect(device, { clientId: 'b' })]
