@@ -10,7 +10,7 @@ import type { Context } from 'hono'
 import type { Logger } from 'pino'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { Authenticate } from './authenticate.ts'
-import { readJson } from './json-body.ts'
+import { parseBody, parseParams, parseQuery } from './parse-request.ts'
 import { asCastorError, problemReply } from './problem.ts'
 import { problemResponses } from './problem-schema.ts'
 import type { RateLimit } from './rate-limit.ts'
@@ -139,54 +139,6 @@ export const COMMON_HEADERS = { 'cache-control': 'no-cache', 'x-content-type-opt
 export function requestIdOf(c: Context): string {
   const given = c.req.header('x-request-id')
   return given !== undefined && /^[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : randomUUID()
-}
-
-function parseQuery<Query>(schema: z.ZodType<Query> | undefined, c: Context): Query {
-  const given: Record<string, string> = {}
-  if (c.req.url.includes('?')) {
-    for (const [name, values] of Object.entries(c.req.queries())) {
-      if (values.length > 1) throw invalidQuery([{ path: `query:${name}`, detail: 'is given more than once' }])
-      given[name] = values[0]!
-    }
-  }
-  if (!schema) {
-    const unknown = Object.keys(given)
-    if (unknown.length === 0) return undefined as Query
-    throw invalidQuery(unknown.map((name) => ({ path: `query:${name}`, detail: 'is no parameter of this resource' })))
-  }
-  const parsed = schema.safeParse(given)
-  if (parsed.success) return parsed.data
-  throw invalidQuery(issuesOf(parsed.error, (path) => `query:${path.join('.')}`))
-}
-
-function invalidQuery(errors: Array<{ path: string; detail: string }>): CastorError {
-  return new CastorError('invalid', `The query is not valid: ${sentence(errors)}`, { errors })
-}
-
-/** What breaks the grammar of its id cannot be there. */
-function parseParams<Params>(schema: z.ZodType<Params>, c: Context): Params {
-  const parsed = schema.safeParse(c.req.param())
-  if (parsed.success) return parsed.data
-  throw new CastorError('not-found', `There is nothing at this path: ${parsed.error.issues[0]!.message}.`)
-}
-
-async function parseBody<Body>(rules: { schema: z.ZodType<Body>; types: string[]; maxBytes: number }, c: Context): Promise<Body> {
-  const value = await readJson(c.req.raw, c.req.header('content-type'), rules)
-  const parsed = rules.schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const errors = issuesOf(parsed.error, (path) => path.map((part) => `/${part}`).join(''))
-  throw new CastorError('invalid', `The body is not valid: ${sentence(errors)}`, { errors })
-}
-
-function issuesOf(error: z.ZodError, pathOf: (path: string[]) => string): Array<{ path: string; detail: string }> {
-  return error.issues.slice(0, 20).flatMap((issue) => {
-    if (issue.code !== 'unrecognized_keys') return [{ path: pathOf(issue.path.map(String)), detail: issue.message }]
-    return issue.keys.slice(0, 20).map((key) => ({ path: pathOf([...issue.path.map(String), key]), detail: 'is not known here' }))
-  })
-}
-
-function sentence(errors: Array<{ path: string; detail: string }>): string {
-  return `${errors.map(({ path, detail }) => `${path || 'it'}: ${detail}`).join('; ')}.`
 }
 
 /** Attribute objects are made once per status, not once per request. */
