@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decode, MAX_PROBLEMS } from '../../api/ingest/decode.ts'
+import { parseTime } from '../../api/ingest/decoding/time.ts'
 import type { Message } from '../../api/ingest/log.ts'
 import { REASONS } from '../../api/ingest/reasons.ts'
 import { compileModel } from '../../twin-models/devices/compile.ts'
@@ -149,6 +150,27 @@ describe('times', () => {
     const decoded = telemetry([{ ...time, values: { temperature: 1 } }, { humidity: 2 }])
     expect(valuesOf(decoded)).toEqual({ humidity: 2 })
     expect(reasonsOf(decoded)).toEqual([problem.replace(' ', ' /0')])
+  })
+
+  test('every time of the calendar reads as Date reads it, and nothing else is a time', () => {
+    const date = fc.date({ min: new Date('0000-03-01T00:00:00Z'), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true })
+    fc.assert(
+      fc.property(date, (time) => {
+        expect(parseTime(time.toISOString())).toBe(time.getTime())
+      }),
+    )
+    const nearly = fc
+      .tuple(date, fc.nat(23), fc.oneof(fc.constantFrom(...'0123456789-:.TZtz+ '), fc.string({ maxLength: 2 })))
+      .map(([time, at, text]) => `${time.toISOString().slice(0, at)}${text}${time.toISOString().slice(at + 1)}`)
+    fc.assert(
+      fc.property(nearly, (text) => {
+        const lastDay = new Date(0)
+        lastDay.setUTCFullYear(Number(text.slice(0, 4)), Number(text.slice(5, 7)), 0)
+        const isTime = RFC3339.test(text) && Number(text.slice(8, 10)) <= lastDay.getUTCDate()
+        expect(parseTime(text) !== undefined).toBe(isTime)
+      }),
+      { numRuns: 2000 },
+    )
   })
 
   test('1e400 as a time is refused', () => {
@@ -636,6 +658,8 @@ test('docs/protocol.md explains every reason in the words of the catalogue', () 
   for (const [reason, words] of Object.entries(REASONS)) expect(page).toContain(`| \`${reason}\` | ${words} |`)
 })
 
+const RFC3339 =
+  /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** Postgres stores neither U+0000 nor half of a surrogate pair. */
