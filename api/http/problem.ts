@@ -53,9 +53,15 @@ export function asCastorError(error: unknown): CastorError {
   return new CastorError('internal', 'Castor failed on this request. The log has more under the request id.', { cause: error })
 }
 
-/** Codes of the driver (connection lost, refused, timed out) and of Postgres (53: resources, 57: shut down or cancelled, 08: connection). */
+/**
+ * Codes of the driver (connection lost, refused, timed out) and of Postgres: 08 connection, 53 resources, 57 shut down or cancelled, and
+ * what a moment later may succeed: a lock or a transaction that took too long, a conflict of transactions.
+ */
 function isDatabaseTrouble(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code
   if (typeof code !== 'string') return false
-  return /^(CONNECTION_|CONNECT_TIMEOUT|ECONNREFUSED|ECONNRESET|EPIPE|ENOENT|ETIMEDOUT)/.test(code) || /^(08|53|57)[0-9A-Z]{3}$/.test(code)
+  return (
+    /^(CONNECTION_|CONNECT_TIMEOUT|ECONNREFUSED|ECONNRESET|EPIPE|ENOENT|ETIMEDOUT)/.test(code) ||
+    /^((08|53|57)[0-9A-Z]{3}|55P03|25P0[34]|40001|40P01)$/.test(code)
+  )
 }
