@@ -79,9 +79,19 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
     const ports = await choosePorts(config)
     await requireFreePorts(wantedPorts(ports))
     const { key, place } = await adminKey(config.dataDir, config.adminKey)
-    const [databaseUrl, temporalAddress] = await Promise.all([startPostgres(ports), startTemporal(ports)])
+    const temporal = startTemporal(ports)
+    // Its failure is told where it is awaited.
+    temporal.catch(() => {})
+    const databaseUrl = await startPostgres(ports)
+    const temporalAddress = ports.temporalAddress ?? `${ports.host}:${ports.temporalPort}`
     const env = await processEnvironment(ports, { databaseUrl, temporalAddress, key })
-    await Promise.all(PROCESS_NAMES.map((name) => startProcess(name, env)))
+    // Only the worker needs Temporal's namespace and search attributes; without Temporal the others wait, or go on without.
+    await Promise.all(
+      PROCESS_NAMES.map(async (name) => {
+        if (name === 'worker') await temporal
+        await startProcess(name, env)
+      }),
+    )
     await ready(ports)
     if (!stopping.aborted) terminal.banner(ports, place)
   }
@@ -110,12 +120,10 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
     return url!
   }
 
-  async function startTemporal(ports: Config): Promise<string> {
-    let address = ports.temporalAddress
-    if (!address) {
-      const { cliPath, cacheDir } = { cliPath: ports.temporalCliPath, cacheDir: ports.cacheDir }
+  async function startTemporal(ports: Config): Promise<void> {
+    if (!ports.temporalAddress) {
+      const { temporalCliPath: cliPath, cacheDir } = ports
       const binary = await temporalBinary({ cliPath, cacheDir, say: terminal.say, signal: stopping })
-      address = `${ports.host}:${ports.temporalPort}`
       await supervisor.run(
         temporalPart({
           binary,
@@ -129,13 +137,12 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
         }),
       )
     }
-    const connection = await connectTemporal(address)
+    const connection = await connectTemporal(ports.temporalAddress ?? `${ports.host}:${ports.temporalPort}`)
     try {
       await prepareTemporal(connection, ports.temporalNamespace)
     } finally {
       await connection.close()
     }
-    return address
   }
 
   function startProcess(name: ProcessName, env: (name: ProcessName) => Record<string, string>): Promise<void> {

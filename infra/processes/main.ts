@@ -1,4 +1,7 @@
 /** `npm start`, and each process alone: `npm start -- processor`. The version comes first: older Node may not even load the rest. */
+import { enableCompileCache } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
 const major = Number(process.versions.node.split('.')[0])
 if (major !== 24) {
   console.error(
@@ -7,6 +10,6 @@ if (major !== 24) {
   )
   process.exit(1)
 }
+// Keeps what Node makes of our files: every start after the first compiles half as long. Where it cannot write, it goes without.
+enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/node', import.meta.url)))
 await import('./command-line.ts')
-
-export {}
