@@ -1,7 +1,8 @@
 /** The activities of all workflows, over the interfaces that they need. A twin's run as local activities: one marker each. */
-import { metrics, ROOT_CONTEXT, type Span, SpanStatusCode, trace } from '@opentelemetry/api'
+import { metrics, type Span, SpanStatusCode, trace } from '@opentelemetry/api'
 import type { Logger } from 'pino'
 import type { TwinKey } from '../twin-models/ids.ts'
+import { contextOf } from '../twin-models/traceparent.ts'
 import { toFailure } from './failures.ts'
 import type { Decision, DecisionOutcome, DecisionStore, LastSeen } from './ports.ts'
 
@@ -60,7 +61,7 @@ function instruments() {
 
 /** The span that ends a sampled message's trace: its parent was opened where the message came in. */
 async function traced(decision: Decision, run: () => Promise<DecisionOutcome>): Promise<DecisionOutcome> {
-  const parent = parentOf(decision.trace)
+  const parent = contextOf(decision.trace)
   if (!parent) return run()
   const attributes = { 'castor.tenant': decision.tenant, 'castor.device': decision.device, 'castor.seq': decision.seq }
   return trace.getTracer('castor').startActiveSpan('castor.decide', { attributes }, parent, async (span: Span) => {
@@ -76,12 +77,4 @@ async function traced(decision: Decision, run: () => Promise<DecisionOutcome>): 
       span.end()
     }
   })
-}
-
-/** W3C traceparent: version-traceid-spanid-flags. */
-function parentOf(traceparent: string | undefined) {
-  const match = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/.exec(traceparent ?? '')
-  if (!match) return undefined
-  const [, traceId, spanId, flags] = match as unknown as [string, string, string, string]
-  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true })
 }

@@ -2,8 +2,10 @@
  * Where a message is taken in, whatever it came by: refused aloud when nothing can be stored, else appended, counted, and for a few
  * traced from here on (docs/architecture.md §2).
  */
+
 import { metrics, type Span, SpanKind, trace } from '@opentelemetry/api'
 import type { CastorError } from '../../twin-models/errors.ts'
+import { traceparentOf } from '../../twin-models/traceparent.ts'
 import type { Done, IngestLogWriter, Message } from './log.ts'
 
 export type Protocol = 'mqtt' | 'http'
@@ -67,8 +69,8 @@ export function createAcceptor({ log, refusal, traceOneIn = 1000, measureOneIn =
       kind: SpanKind.SERVER,
       attributes: { 'castor.protocol': protocol, 'castor.kind': message.kind, 'castor.incarnation': message.incarnation },
     })
-    const { traceId, spanId, traceFlags } = span.spanContext()
-    if (span.isRecording()) message.trace = `00-${traceId}-${spanId}-0${traceFlags & 1}`
+    const traceparent = traceparentOf(span)
+    if (traceparent !== undefined) message.trace = traceparent
     return span
   }
 }

@@ -16,6 +16,7 @@ import { PropertyIds } from './property-ids.ts'
 import { Seals } from './seals.ts'
 import { SearchCopy } from './search-copy.ts'
 import { Silence } from './silence.ts'
+import { traceProcessing } from './trace-processing.ts'
 import { isWork, newWork, touch, type Work } from './work.ts'
 
 /** Devices kept in memory: at 3 to 8 kB each, some 150 MB. */
@@ -129,6 +130,7 @@ export class Processor {
     try {
       const work = newWork(read.lanes)
       await this.#takeRequests(work)
+      work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
       await this.#findSilence(read, work)
       await this.#seal(work, read)
@@ -259,6 +261,7 @@ export class Processor {
     const { changes } = work
     for (const device of work.touched) changes.inboxes.push(inboxChange(device))
     if (read.entries > 0 || read.finished.length > 0 || isWork(changes)) await this.#store.commit(changes)
+    for (const span of work.spans) span.end()
     this.#reader.committed(read)
     for (const lane of read.lanes) {
       lane.stored = JSON.stringify(lane.cursors)

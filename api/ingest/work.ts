@@ -1,4 +1,5 @@
 /** One tick's work: what it changes, and what is to be done once that is committed. */
+import type { Span } from '@opentelemetry/api'
 import type { Device } from './device.ts'
 import type { Lane, RemovedDevice, TickChanges } from './lane-store.ts'
 
@@ -10,6 +11,8 @@ export interface Work {
   removed: RemovedDevice[]
   /** Messages of registrations that ended. */
   dropped: number
+  /** Of sampled messages. They end with the commit. */
+  spans: Span[]
 }
 
 export function newWork(lanes: Lane[]): Work {
@@ -25,7 +28,7 @@ export function newWork(lanes: Lane[]): Work {
     requests: [],
     removed: [],
   }
-  return { changes, touched: new Set(), answered: [], sealed: [], removed: [], dropped: 0 }
+  return { changes, touched: new Set(), answered: [], sealed: [], removed: [], dropped: 0, spans: [] }
 }
 
 /** The device's row is to be written. `seal`: not only what a message changes. */
