@@ -1,11 +1,14 @@
 /**
- * The `postgres` driver, with three faults of 3.4.9 mended while it is loaded (upstream issues 1154, 1208, 1216; pull requests 1209
- * and 1215 are open). They show when a connection is lost inside `begin` or `reserve`, which is what happens whenever Postgres is
+ * The `postgres` driver, with four faults of 3.4.9 mended while it is loaded (upstream issues 1154, 1208, 1216; pull requests 1209
+ * and 1215 are open). Three show when a connection is lost inside `begin` or `reserve`, which is what happens whenever Postgres is
  * restarted or a transaction takes too long, and no caller can do anything about them:
  *
  * 1. the driver's own rollback writes to a socket that is gone: an exception from a timer, which ends the process;
  * 2. what was about to be written stays, so that the connection never gets through its next start: its slot in the pool is lost;
  * 3. statements of the lost transaction run on the connection's next session, inside another's transaction.
+ *
+ * And a fourth, when a connection is lost while it starts: nobody takes the rejection of the driver's own first query, which ends the
+ * process. The connection itself is started again all the same.
  *
  * Drop this file when a release has the fixes: an edit that does not find its text is an error at start.
  */
@@ -14,6 +17,7 @@ import { registerHooks } from 'node:module'
 type Edit = [from: string, to: string]
 
 const CONNECTION_EDITS: Edit[] = [
+  ['        return fetchArrayTypes()\n', '        return fetchArrayTypes().catch(() => {})\n'],
   [
     '    const x = socket.write(chunk, fn)\n',
     `    if (!socket) {

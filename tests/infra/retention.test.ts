@@ -254,6 +254,24 @@ test('one of two keeps house, and when it ends the other does', async () => {
   expect(await lockHolders()).toEqual([])
 })
 
+test('a housekeeper whose connections were cut goes on with new ones', async () => {
+  const sql = connect(database.url, { max: 2, name: 'housekeeper' })
+  const keeper = startHousekeeping({ sql, log, fleetEveryMs: 20, retentionEveryMs: 20, limits: limitsFor() })
+  try {
+    for (let round = 0; round < 8; round++) {
+      await until(async () => (await lockHolders()).length === 1, 'it holds the lock')
+      await database.sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = 'castor housekeeper' and datname = current_database()`
+      await addOldError()
+      await until(errorsAreGone, 'it keeps house again')
+    }
+  } finally {
+    await keeper.stop()
+    await sql.end()
+  }
+})
+
 async function addOldError(): Promise<void> {
   await database.sql`insert into device_errors (stream, incarnation, body, at) values (1, 1, 'old', now() - interval '5 minutes')`
 }
