@@ -87,7 +87,7 @@ export function createEndpoints(deps: EndpointDeps) {
     async function answer(c: Context, headers: Record<string, string>): Promise<Response> {
       try {
         const authenticated = deps.authenticate(c.req.header('authorization'))
-        const { tenant } = authenticated instanceof Promise ? await authenticated : authenticated
+        const { tenant } = authenticated instanceof Promise ? await withDeadline(authenticated) : authenticated
         const limitBy = (limit: RateLimit) => {
           const taken = limit.take(tenant)
           Object.assign(headers, taken.headers)
