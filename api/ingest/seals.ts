@@ -9,10 +9,11 @@ import type { Device } from './device.ts'
 import type { LaneDevice } from './lane-store.ts'
 import { Pace, ROUTINE_SHARE, routineWindow } from './pace.ts'
 
-/** After a signal that Temporal took, and after one that it did not take. Doubled each time. */
-const RESEND_TAKEN_MS = 30_000
-const RESEND_FAILED_MS = 1_000
-const RESEND_MOST_MS = 300_000
+/**
+ * After a signal that Temporal took, nothing is lost unless somebody reset or ended the run: there is no hurry. One that it did not take is
+ * tried again soon, however long it was away, so that all goes on when it is back. Both double each time, up to a bound.
+ */
+const RESEND = { taken: { first: 60_000, most: 600_000 }, refused: { first: 1_000, most: 8_000 } } as const
 
 export interface Unanswered {
   seq: number
@@ -107,8 +108,8 @@ export class Seals {
     if (seal === undefined || seal.seq !== seq) return
     seal.sending = false
     seal.tries++
-    const base = taken ? RESEND_TAKEN_MS : RESEND_FAILED_MS
-    seal.nextTry = now + Math.min(RESEND_MOST_MS, base * 2 ** Math.min(seal.tries - 1, 10))
+    const { first, most } = taken ? RESEND.taken : RESEND.refused
+    seal.nextTry = now + Math.min(most, first * 2 ** Math.min(seal.tries - 1, 10))
     if (!taken) this.pace.slower(now)
   }
 
