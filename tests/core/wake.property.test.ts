@@ -8,9 +8,9 @@ import { consume } from '../../twin-models/core/consume.ts'
 import {
   addHello,
   addInput,
-  addReading,
   addLife,
   addMessage,
+  addReading,
   addSilence,
   answered,
   emptyInbox,
@@ -91,7 +91,7 @@ test('a woken twin decides what one fed with every message decides', () => {
       expect(statuses(woken.state())).toEqual(statuses(fed.state()))
       expect(wakeOf(woken.state())).toEqual(wakeOf(fed.state()))
     }),
-    { numRuns: 5_000 },
+    { numRuns: 2_000 },
   )
 })
 

@@ -69,7 +69,7 @@ const scenes: Record<string, (twins: Twins) => Promise<{ workflowId: string; run
     const key = await twins.register()
     const handle = await twins.signal(key, 1, configured(Date.now()))
     const { runId } = await handle.describe()
-    for (let seq = 2; seq <= 42; seq++) {
+    for (let seq = 2; seq <= 22; seq++) {
       await twins.signal(key, seq, [reading(seq % 2 ? 20 : 50)])
       await decided(twins, key, seq)
     }

@@ -45,7 +45,8 @@ describe.each([100, 0])('a twin, with %d twins cached', (maxCachedWorkflows) => 
   })
 
   const decided = (key: TwinKey, seq: number) =>
-    until(async () => (await twins.row(key)).seq >= seq, `seal ${seq} of ${key.device} is decided`)
+    // With a cache of nothing the SDK now and then loses a task that follows at once on another, and gets it again after its 10 s.
+    until(async () => (await twins.row(key)).seq >= seq, `seal ${seq} of ${key.device} is decided`, 60_000)
 
   async function eventTypes(handle: WorkflowHandle): Promise<string[]> {
     const { events } = await twins.client.workflow.getHandle(handle.workflowId).fetchHistory()
@@ -169,20 +170,20 @@ describe.each([100, 0])('a twin, with %d twins cached', (maxCachedWorkflows) => 
     expect(rows[0]!.n).toBe(4)
   })
 
-  test('continues as new under load without losing or repeating a seal', async () => {
+  test('continues as new under load without losing or repeating a seal', { timeout: 180_000 }, async () => {
     const key = await twins.register()
     const handle = await twins.signal(key, 1, first())
     const { runId } = await handle.describe()
-    for (let seq = 2; seq <= 90; seq++) {
+    for (let seq = 2; seq <= 60; seq++) {
       // Two at a time, so that some arrive while a task runs.
       await Promise.all([twins.signal(key, seq, [seq % 2 ? mild(Date.now()) : hot(Date.now())]), twins.signal(key, seq - 1, [])])
       if (seq % 3 === 0) await decided(key, seq - 2)
     }
-    await decided(key, 90)
-    expect(await twins.row(key)).toMatchObject({ revision: 90, seq: 90 })
+    await decided(key, 60)
+    expect(await twins.row(key)).toMatchObject({ revision: 60, seq: 60 })
     const now = await twins.client.workflow.getHandle(handle.workflowId).describe()
     expect(now.runId).not.toBe(runId)
-    expect(now.historyLength).toBeLessThan(300)
+    expect(now.historyLength).toBeLessThan(150)
     expect(JSON.stringify(now.searchAttributes)).toContain(key.device)
     const details = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata')
     expect(details.currentDetails).toContain('thermostat')
