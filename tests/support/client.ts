@@ -13,7 +13,8 @@ export interface Answer {
 
 export type RestClient = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>
 
-const REQUEST_TIMEOUT_MS = 15_000
+/** Longer than Castor itself lets anybody wait. */
+const REQUEST_TIMEOUT_MS = 40_000
 
 export function restClient(url: string, key: string): RestClient {
   return async (method, path, body, headers) => {
