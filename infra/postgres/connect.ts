@@ -27,6 +27,8 @@ export interface ConnectOptions {
   /** A statement that waits longer for a lock fails. 0: never. */
   lockTimeoutMs?: number
   connectTimeoutMs?: number
+  /** Plans prepared statements once, whatever their parameters: only for queries that are good by one plan. */
+  genericPlans?: boolean
 }
 
 export function connect(url: string, options: ConnectOptions): Sql {
@@ -39,6 +41,7 @@ export function connect(url: string, options: ConnectOptions): Sql {
       statement_timeout: options.statementTimeoutMs ?? 30_000,
       transaction_timeout: options.transactionTimeoutMs ?? 60_000,
       lock_timeout: options.lockTimeoutMs ?? 10_000,
+      ...(options.genericPlans && { plan_cache_mode: 'force_generic_plan' }),
     } as Record<string, string | number>,
     types: { bigint: { to: 20, from: [20], serialize: (value: number) => String(value), parse: (text: string) => Number(text) } },
     onnotice: () => {},

@@ -20,6 +20,7 @@ import { createTwinWorkflows } from '../temporal/twin-query.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 8
+const SEARCH_CONNECTIONS = 4
 const STATEMENT_MS = 8_000
 const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
@@ -36,6 +37,12 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     statementTimeoutMs: STATEMENT_MS,
     lockTimeoutMs: 4_000,
   })
+  const searches = connect(config.databaseUrl, {
+    max: SEARCH_CONNECTIONS,
+    name: 'api searches',
+    statementTimeoutMs: STATEMENT_MS,
+    genericPlans: true,
+  })
   for (const name of await migrate(sql)) log.info({ migration: name }, 'Migrated the database')
   if (config.adminKey !== undefined) await ensureAdminKey(sql, config.adminKey)
 
@@ -43,7 +50,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const workflows = createTwinWorkflows({ address, namespace: config.temporalNamespace })
   const app = createApp({
     registry: createRegistry(sql),
-    twins: createTwins(sql),
+    twins: createTwins(sql, searches),
     history: { readings: (query) => readTelemetry(sql, query) },
     deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
     requests: {
@@ -66,7 +73,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   try {
     await listen(server, config.host, config.httpPort)
   } catch (error) {
-    await sql.end({ timeout: 1 })
+    await Promise.all([sql.end({ timeout: 1 }), searches.end({ timeout: 1 })])
     throw error
   }
   const database = watchDatabase(sql)
@@ -78,7 +85,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
       clearInterval(housekeeping)
       database.stop()
       await close(server)
-      await Promise.all([workflows.close(), sql.end({ timeout: 1 })])
+      await Promise.all([workflows.close(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 })])
     },
   }
 }

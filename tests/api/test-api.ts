@@ -4,6 +4,7 @@ import { pino } from 'pino'
 import { type AppDeps, createApp } from '../../api/app.ts'
 import type { TwinWorkflows } from '../../api/ports.ts'
 import { ensureAdminKey, findApiKey } from '../../infra/postgres/api-keys.ts'
+import { connect } from '../../infra/postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../../infra/postgres/dead-letters.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { createRegistry } from '../../infra/postgres/registry.ts'
@@ -34,7 +35,9 @@ export interface TestApi {
 }
 
 export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi> {
-  const database = await testDatabase()
+  const made = await testDatabase()
+  const quick = connect(made.url, { max: 2, name: 'test searches', genericPlans: true })
+  const database = { ...made, drop: () => quick.end({ timeout: 1 }).then(made.drop) }
   const { sql } = database
   await ensureAdminKey(sql, DEMO_KEY)
   await sql`insert into tenants (tenant) values ('other')`
@@ -43,7 +46,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
 
   const app = createApp({
     registry: createRegistry(sql),
-    twins: createTwins(sql),
+    twins: createTwins(sql, quick),
     history: { readings: (query) => readTelemetry(sql, query) },
     deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
     requests: {

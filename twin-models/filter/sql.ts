@@ -10,6 +10,8 @@ export interface CompiledFilter {
   /** A boolean SQL expression. */
   where: string
   parameters: string[]
+  /** An index narrows it: it demands an attribute to equal something. */
+  indexed: boolean
 }
 
 /** `first` is the number of the first parameter that it may use. */
@@ -19,7 +21,12 @@ export function compileFilter(filter: Filter, first = 1): CompiledFilter {
     parameters.push(value)
     return `$${first + parameters.length - 1}::${type}`
   }
-  return { where: conditionOf(filter, parameter), parameters }
+  return { where: conditionOf(filter, parameter), parameters, indexed: isIndexed(filter) }
+}
+
+function isIndexed(filter: Filter): boolean {
+  if (filter.kind === 'and') return filter.terms.some(isIndexed)
+  return filter.kind === 'compare' && filter.comparison === '=' && filter.path[0] === 'attributes' && filter.path.length > 1
 }
 
 type Parameter = (value: string, type: 'text' | 'numeric' | 'text::jsonb') => string
