@@ -10,8 +10,8 @@ import { ensurePartitions } from './partitions.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 24 * 60 * MINUTE_MS
-/** A commit that is tried again may still come into a partition that is over. */
-const LOG_MARGIN_MS = 5 * MINUTE_MS
+/** A commit that is tried again may still come into the partition before the one of now, which is always there (partitions.ts). */
+const LOG_MARGIN_MS = 10 * MINUTE_MS
 const PARTITIONS_PER_RUN = 20
 const ROWS_PER_RUN = 20_000
 
@@ -79,7 +79,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
  * never fall along a stream, so one whose last entry is later cannot.
  */
 async function dropProcessedLog({ sql, now }: RetentionOptions): Promise<number> {
-  const over = (await listPartitions(sql, 'ingest_log')).filter(({ to }) => to < now - LOG_MARGIN_MS)
+  const over = (await listPartitions(sql, 'ingest_log')).filter(({ to }) => to <= now - LOG_MARGIN_MS)
   if (over.length === 0) return 0
   const streams = await sql<Array<{ stream: number; open: boolean }>>`select stream, closed_at is null as open from streams`
   const writtenUpTo = await openStreamsWrittenUpTo(

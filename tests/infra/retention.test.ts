@@ -83,6 +83,12 @@ describe('the ingest log', () => {
     expect(await names('ingest_log')).not.toContain(OLD)
   })
 
+  test('the partitions that are always made stay: nothing is dropped only to be made again', async () => {
+    await cursors(() => ({ 1: 99, 2: 99 }))
+    await run(limitsFor(), LATER)
+    for (const minutes of [0, 1, 9]) expect(await run(limitsFor(), LATER + minutes * MINUTE)).not.toHaveProperty('ingest_log partitions')
+  })
+
   test('the partition of now stays, whatever the cursors', async () => {
     await cursors(() => ({ 1: 99, 2: 99 }))
     await run(limitsFor(), LATER)

@@ -91,7 +91,7 @@ export function takeValue(
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     const problem = valueProblem(value)
     if (problem !== undefined) {
-      addProblem(draft, problem.reason, `${where ?? path + pointer(name)}${problem.path}`, `${shown(name)}: ${problem.detail}`, id)
+      addProblem(draft, problem.reason, `${where ?? path + pointer(name)}${problem.path}`, problem.detail, id)
       return
     }
   }
