@@ -5,8 +5,12 @@
 import { FINISHED, type Lane, type LaneStore, type LogEntry } from './lane-store.ts'
 import { HEARTBEAT_LANE, type Head, type Message } from './log.ts'
 
-/** Bytes that one read aims at. */
-const READ_BYTES = 4 * 1024 * 1024
+/**
+ * Bytes that one read aims at. A tick that took long reads less the next time: on a machine that is busy with other things it would else
+ * outlast its transaction's time, for ever with the same batch.
+ */
+const READ_BYTES = { first: 1024 * 1024, least: 32 * 1024, most: 4 * 1024 * 1024 } as const
+const TICK_MS = { quick: 300, slow: 1_000 } as const
 const ENTRIES = { first: 200, least: 20, most: 3_000 } as const
 /** A watermark that jumps so far went over a time in which nothing was accepted: an outage of ours, not of the devices. */
 export const OUTAGE_MS = 10_000
@@ -35,7 +39,8 @@ export interface Read {
 
 export class LogReader {
   readonly #store: LaneStore
-  #entryBytes = READ_BYTES / ENTRIES.first
+  #readBytes: number = READ_BYTES.first
+  #entryBytes = READ_BYTES.first / ENTRIES.first
   #streamAt = new Map<number, number>()
 
   constructor(store: LaneStore) {
@@ -54,16 +59,23 @@ export class LogReader {
     return read
   }
 
-  /** The transaction that the read belongs to is committed. */
-  committed(read: Read): void {
+  /** The transaction that the read belongs to is committed, so long after it began. */
+  committed(read: Read, tookMs: number): void {
     this.#streamAt = read.streamAt
+    if (tookMs > TICK_MS.slow) this.failed()
+    else if (read.more && tookMs < TICK_MS.quick) this.#readBytes = Math.min(READ_BYTES.most, this.#readBytes * 1.5)
+  }
+
+  /** It was not committed, perhaps because it was too much. */
+  failed(): void {
+    this.#readBytes = Math.max(READ_BYTES.least, this.#readBytes / 2)
   }
 
   /** Accept time of the last entry read. */
   async #readStream(stream: number, closed: boolean, read: Read): Promise<number | undefined> {
     const lanes = read.lanes.filter((lane) => lane.cursors[stream] !== FINISHED)
     const after = Math.min(...lanes.map((lane) => lane.cursors[stream] ?? 0))
-    const limit = Math.min(ENTRIES.most, Math.max(ENTRIES.least, Math.floor(READ_BYTES / this.#entryBytes)))
+    const limit = Math.min(ENTRIES.most, Math.max(ENTRIES.least, Math.floor(this.#readBytes / this.#entryBytes)))
     const numbers = lanes.map((lane) => lane.lane)
     const entries = await this.#store.read(stream, after, numbers, limit)
     const last = entries[entries.length - 1]

@@ -126,6 +126,7 @@ export class Processor {
     const lanes = [...this.#lanes.values()]
     if (lanes.length === 0) return undefined
     this.#ticks++
+    const started = this.#clock()
     const read = await this.#reader.read(lanes)
     try {
       const work = newWork(read.lanes)
@@ -134,9 +135,10 @@ export class Processor {
       await this.#takeMessages(read.messages, work)
       await this.#findSilence(read, work)
       await this.#seal(work, read)
-      return await this.#commit(work, read)
+      return await this.#commit(work, read, started)
     } catch (error) {
       this.#stale = true
+      this.#reader.failed()
       if (error instanceof LeaseLost || this.#store.isTransient(error)) throw error
       await this.#isolate(read, error)
       return { messages: [], changes: newWork([]).changes, lagMs: 0, sealed: 0, dropped: 0, more: true }
@@ -257,12 +259,12 @@ export class Processor {
     }
   }
 
-  async #commit(work: Work, read: Read): Promise<TickReport> {
+  async #commit(work: Work, read: Read, started: number): Promise<TickReport> {
     const { changes } = work
     for (const device of work.touched) changes.inboxes.push(inboxChange(device))
     if (read.entries > 0 || read.finished.length > 0 || isWork(changes)) await this.#store.commit(changes)
     for (const span of work.spans) span.end()
-    this.#reader.committed(read)
+    this.#reader.committed(read, this.#clock() - started)
     for (const lane of read.lanes) {
       lane.stored = JSON.stringify(lane.cursors)
       if (this.#lanes.has(lane.lane)) this.#lanes.set(lane.lane, lane)
