@@ -56,13 +56,13 @@ describe('embedded Postgres', () => {
   })
 
   test('after a kill -9, and with its pid used by another process since, it starts again and has what was committed', async () => {
-    const first = await start()
+    const first = await start({ durable: true })
     await query(first, 'create table kept (id integer); insert into kept values (1)')
     process.kill(first.identity.pid, 'SIGKILL')
     expect(await first.ended).toBe('killed by SIGKILL')
     const pidFile = join(dataDir, 'postgres', 'postmaster.pid')
     await writeFile(pidFile, (await readFile(pidFile, 'utf8')).replace(/^\d+/, String(process.ppid)))
-    const second = await start()
+    const second = await start({ durable: true })
     expect(await query(second, 'select * from kept')).toEqual([{ id: 1 }])
   })
 
