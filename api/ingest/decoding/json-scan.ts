@@ -86,7 +86,6 @@ function scan(text: string): { brokenAt: number; duplicates: string[] } {
   /** Reads `"name":` of the innermost object. */
   const name = (frame: Frame): boolean => {
     take(SPACE)
-    const from = at
     const quoted = take(STRING)
     if (quoted === undefined) return false
     take(SPACE)
@@ -96,7 +95,7 @@ function scan(text: string): { brokenAt: number; duplicates: string[] } {
     if (frame.names!.has(frame.step) && duplicates.length < MAX_DUPLICATES)
       duplicates.push(frames.map(({ step }) => pointer(step)).join(''))
     frame.names!.add(frame.step)
-    return from < at
+    return true
   }
   for (;;) {
     take(SPACE)
