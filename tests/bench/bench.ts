@@ -78,6 +78,12 @@ export class Bench {
     return made
   }
 
+  /** Messages of all fleets of this Castor that were acknowledged. */
+  async acknowledged(): Promise<number> {
+    const reports = await Promise.all([...this.#fleets.values()].map(({ generator }) => generator.report()))
+    return reports.reduce((sum, report) => sum + report.acknowledged, 0)
+  }
+
   running(prefix: string): RunningFleet | undefined {
     return this.#fleets.get(prefix)
   }

@@ -5,6 +5,8 @@
 import { FINISHED } from '../../api/ingest/lane-store.ts'
 import type { Sql } from '../../infra/postgres/connect.ts'
 
+const SAY_EVERY_MS = 10_000
+
 export async function unprocessed(sql: Sql): Promise<number> {
   const [row] = await sql<Array<{ messages: number }>>`
     with cursors as (
@@ -24,25 +26,33 @@ export async function unprocessed(sql: Sql): Promise<number> {
 export async function quiet(sql: Sql, timeoutMs: number, say: (line: string) => void): Promise<void> {
   await workedOff(sql, timeoutMs, say)
   const until = performance.now() + timeoutMs
+  let saidAt = performance.now()
   for (;;) {
     const [row] = await sql<Array<{ twins: number }>>`
       select count(*) as twins from twin_inbox where pending is not null or sealed is not null`
     if (row!.twins === 0) return
     if (performance.now() > until) throw new Error(`${row!.twins} twins still wait for what is in their inbox`)
-    say(`  quiet in a moment: ${row!.twins} twins have something in their inbox`)
-    await new Promise((resolve) => setTimeout(resolve, 3000))
+    if (performance.now() - saidAt > SAY_EVERY_MS) {
+      say(`  waiting for quiet: ${row!.twins} twins have something in their inbox`)
+      saidAt = performance.now()
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1000))
   }
 }
 
 /** Waits until all is worked off; returns the seconds. */
 export async function workedOff(sql: Sql, timeoutMs: number, say: (line: string) => void): Promise<number> {
   const from = performance.now()
+  let saidAt = from
   for (;;) {
     const left = await unprocessed(sql)
     const tookMs = performance.now() - from
     if (left === 0) return tookMs / 1000
     if (tookMs > timeoutMs) throw new Error(`${left} accepted messages are not processed after ${Math.round(tookMs / 1000)} s`)
-    if (tookMs > 2000) say(`  ${left} messages wait`)
+    if (performance.now() - saidAt > SAY_EVERY_MS) {
+      say(`  ${left} messages wait`)
+      saidAt = performance.now()
+    }
     await new Promise((resolve) => setTimeout(resolve, 500))
   }
 }

@@ -44,8 +44,7 @@ const TARGET_LAG_SECONDS = 1
 const STEPS_LATELY = 4
 
 export async function sustained(castor: Castor, generator: Generator, options: SustainedOptions): Promise<Sustained> {
-  const steering = new Steering(castor, generator)
-  generator.pace(options.perSecond)
+  const steering = new Steering(castor, generator, options.perSecond)
   await steering.run(options.warmUpSeconds)
   const cpuFrom = cpuSeconds(castor.pids())
   const from = await steering.sample()
@@ -80,10 +79,13 @@ class Steering {
   readonly #castor: Castor
   readonly #generator: Generator
   readonly #lately: Sample[] = []
+  #pace: number
 
-  constructor(castor: Castor, generator: Generator) {
+  constructor(castor: Castor, generator: Generator, perSecond: number) {
     this.#castor = castor
     this.#generator = generator
+    this.#pace = perSecond
+    generator.pace(perSecond)
   }
 
   async sample(): Promise<Sample> {
@@ -98,9 +100,8 @@ class Steering {
     const then = this.#lately[0]!
     if (now.at - then.at < STEP_MS) return
     const rate = Math.max(500, ((processed(now) - processed(then)) * 1000) / (now.at - then.at))
-    const target = rate * TARGET_LAG_SECONDS
-    const change = Math.max(-0.5, Math.min(0.4, (0.4 * (target - now.backlog)) / target))
-    this.#generator.pace(Math.round(rate * (1 + change)))
+    this.#pace = nextPace(this.#pace, rate, now.backlog)
+    this.#generator.pace(Math.round(this.#pace))
   }
 
   async run(seconds: number): Promise<void> {
@@ -110,6 +111,14 @@ class Steering {
       await new Promise((resolve) => setTimeout(resolve, STEP_MS))
     }
   }
+}
+
+/** With little waiting, quickly up, but not out of sight of what is done; else a little above or below it, by what waits. */
+export function nextPace(pace: number, processedPerSecond: number, backlog: number): number {
+  const target = processedPerSecond * TARGET_LAG_SECONDS
+  if (backlog < target / 2) return Math.min(Math.max(pace, processedPerSecond) * 1.25, processedPerSecond * 2)
+  const change = Math.max(-0.5, Math.min(0.3, (0.4 * (target - backlog)) / target))
+  return processedPerSecond * (1 + change)
 }
 
 function processed(sample: Sample): number {

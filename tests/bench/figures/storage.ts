@@ -1,9 +1,10 @@
-/** Figure 6: bytes a stored value, with its index and all, once there are a million. */
+/** Figure 6: bytes a stored value, with its index and all, once there are a million; and whether each acknowledged value is there once. */
 import type { Bench } from '../bench.ts'
 import { workedOff } from '../lag.ts'
 import { roughRate } from './ingest.ts'
 
 const VALUES = 1_000_000
+const VALUES_A_MESSAGE = 3
 
 export async function storage(bench: Bench): Promise<void> {
   await roughRate(bench)
@@ -21,4 +22,5 @@ export async function storage(bench: Bench): Promise<void> {
   const values = await stored()
   bench.say(`${values} values in ${Math.round(size!.bytes / 1e6)} MB`)
   bench.figure('bytesPerValue', size!.bytes / values)
+  bench.figure('valuesMissing', VALUES_A_MESSAGE * (await bench.acknowledged()) - values)
 }
