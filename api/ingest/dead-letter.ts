@@ -60,7 +60,8 @@ function sayError(work: Work, device: Device, { receivedAt, ...error }: { [key: 
   work.changes.errors.push({ stream: device.connection[1], incarnation: device.incarnation, body })
 }
 
-function topicOf({ tenant, device }: Device, { kind, name }: LogMessage): string {
+function topicOf({ tenant, device }: Device, { kind, name, contentType }: LogMessage): string {
+  if (kind === 'telemetry' && contentType?.startsWith('application/senml+json')) return `castor/v1/${tenant}/${device}/telemetry/senml`
   const rest = kind === 'event' ? `events/${name ?? ''}` : kind === 'will' ? 'presence' : kind === 'unknown' ? (name ?? '') : kind
   return `castor/v1/${tenant}/${device}/${rest}`
 }

@@ -50,7 +50,9 @@ export class LogReader {
   async read(lanes: Lane[]): Promise<Read> {
     const next = lanes.map((lane) => ({ ...lane, cursors: { ...lane.cursors } }))
     const read: Read = { messages: [], entries: 0, lanes: next, finished: [], more: false, oldest: null, streamAt: new Map() }
-    const open = (await this.#store.streams()).filter(({ stream }) => lanes.some((lane) => lane.cursors[stream] !== FINISHED))
+    const streams = await this.#store.streams()
+    forgetStreams(next, new Set(streams.map(({ stream }) => String(stream))))
+    const open = streams.filter(({ stream }) => lanes.some((lane) => lane.cursors[stream] !== FINISHED))
     for (const { stream, closed } of open) {
       const at = await this.#readStream(stream, closed, read)
       if (!read.finished.includes(stream)) read.streamAt.set(stream, at ?? this.#streamAt.get(stream) ?? 0)
@@ -93,6 +95,13 @@ export class LogReader {
       read.finished.push(stream)
     }
     return last?.at
+  }
+}
+
+/** Streams that were read to their end and that retention has deleted since. */
+function forgetStreams(lanes: Lane[], known: ReadonlySet<string>): void {
+  for (const { cursors } of lanes) {
+    for (const stream of Object.keys(cursors)) if (cursors[stream] === FINISHED && !known.has(stream)) delete cursors[stream]
   }
 }
 

@@ -27,7 +27,7 @@ export const REASONS = {
   'unknown-topic': 'The topic is the device’s own but means nothing.',
   'unsupported-content-type': 'The content type is neither JSON nor SenML JSON.',
   'unknown-model': 'This Castor does not ship the model of the device.',
-  'too-many-names': 'The tenant uses more property names than it may.',
+  'too-many-names': 'The device has more properties than it may (500), or its tenant uses more names than it may (10,000).',
   'inbox-full': 'More device events wait for the twin than it can hold.',
   'not-storable': 'It could not be stored in five attempts on its own; the detail says why.',
 } as const satisfies { [reason: string]: string }

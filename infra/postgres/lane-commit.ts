@@ -169,7 +169,7 @@ async function upsertLate(tx: Transaction, { late }: TickChanges): Promise<void>
       number float8, other text, "messageId" text)
     on conflict (incarnation, property, ts) do update
       set received_at = excluded.received_at, number = excluded.number, other = excluded.other, message_id = excluded.message_id
-      where (excluded.received_at, coalesce(excluded.message_id, '')) > (telemetry.received_at, coalesce(telemetry.message_id, ''))`
+      where (excluded.received_at, coalesce(excluded.message_id, '') collate "C") > (telemetry.received_at, coalesce(telemetry.message_id, '') collate "C")`
 }
 
 function isGreater(a: { receivedAt: number; messageId?: string }, b: { receivedAt: number; messageId?: string }): boolean {
