@@ -13,6 +13,9 @@ import type { LogMessage } from './log-reader.ts'
 import type { PropertyIds } from './property-ids.ts'
 import { touch, type Work } from './work.ts'
 
+/** Its latest values are one row, written with every message. */
+const NAMES_PER_DEVICE = 500
+
 export interface ApplyContext {
   devices: ReadonlyMap<number, Device | null>
   work: Work
@@ -67,9 +70,9 @@ function applyMessage(device: Device, message: LogMessage, decoded: Decoded | un
   }
   const isWill = message.kind === 'will'
   // A will is left with a connection: when there is a later one, it is old news.
-  if (isWill && device.connection?.[0] !== message.connection) return
+  if (isWill && (device.connection?.[0] !== message.connection || message.receivedAt < device.lastSeen)) return
 
-  const parts = unseenParts(decoded, message, seen, work)
+  const parts = withoutOldGoodbye(unseenParts(decoded, message, seen, work), message, device)
   const problems = [...decoded.problems]
   const news: Reading[] = []
   for (const { readings } of parts) {
@@ -88,6 +91,11 @@ function applyMessage(device: Device, message: LogMessage, decoded: Decoded | un
   }
   for (const part of parts) if (part.hello || part.event) addToInbox(device, part, message, problems)
   if (problems.length > 0) addDeadLetter(work, device, message, problems, decoded.problemCount)
+}
+
+/** Two bridges may hand in a goodbye after what the device sent later: it is old news, and only a sign that it was there. */
+function withoutOldGoodbye(parts: readonly Part[], { receivedAt }: LogMessage, { lastSeen }: Device): readonly Part[] {
+  return receivedAt >= lastSeen ? parts : parts.filter(({ hello }) => hello?.status !== 'offline')
 }
 
 /** What was not processed before: by the ids that the device gave, or what stands for them. */
@@ -111,6 +119,11 @@ function storeReading(device: Device, reading: Reading, problems: Problem[], { w
     return false
   }
   const before = device.latest[reading.name]
+  if (before === undefined && ++device.names > NAMES_PER_DEVICE) {
+    device.names--
+    problems.push({ reason: 'too-many-names', path: `/${reading.name}`, detail: `a device has at most ${NAMES_PER_DEVICE} properties` })
+    return false
+  }
   const isNews = before === undefined || reading.ts > before[1]
   if (mergeLatest(device.latest, reading)) device.latestTexts.forget(reading.name)
   const row: DeviceReading = Object.assign(reading, { incarnation: device.incarnation, property })

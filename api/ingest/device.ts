@@ -1,5 +1,5 @@
 /** A device as the owner of its lane holds it in memory: its registry part, its latest values, its inbox. Nobody else writes them. */
-import { emptyInbox, type Inbox, type Pending, presenceAfter } from '../../twin-models/core/inbox.ts'
+import { emptyInbox, type Inbox, openedBy, type Pending, presenceAfter } from '../../twin-models/core/inbox.ts'
 import type { Batch, Latest, TwinInput, Wake } from '../../twin-models/core/types.ts'
 import { firstWake } from '../../twin-models/core/wake.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
@@ -20,6 +20,8 @@ export interface Device {
   connection: [number: number, stream: number] | null
   latest: Latest
   latestTexts: MemberTexts
+  /** Properties in `latest`. */
+  names: number
   inbox: Inbox
   mergedTexts: MemberTexts
   /** There is an inbox row. */
@@ -41,6 +43,7 @@ export function deviceOf(row: DeviceRow): Device {
     device,
     model,
     latestTexts: new MemberTexts(),
+    names: 0,
     mergedTexts: new MemberTexts(),
     dirtySeal: false,
     usedTick: 0,
@@ -50,12 +53,14 @@ export function deviceOf(row: DeviceRow): Device {
     const wake = firstWake(model?.settings ?? UNKNOWN_MODEL)
     return { ...base, lastSeen: 0, connection: null, latest: {}, inbox: emptyInbox(wake), stored: false }
   }
-  const { lastSeen, connection, latest } = row.inbox
+  const { lastSeen, connection } = row.inbox
+  const latest: Latest = JSON.parse(row.inbox.latest)
   return {
     ...base,
     lastSeen,
     connection: connection === null ? null : JSON.parse(connection),
-    latest: JSON.parse(latest),
+    latest,
+    names: Object.keys(latest).length,
     inbox: inboxOf(row.inbox),
     stored: true,
   }
@@ -97,13 +102,14 @@ function inboxOf(row: NonNullable<DeviceRow['inbox']>): Inbox {
   const wake: Wake = JSON.parse(row.wake)
   const batch: Batch | null = row.sealed === null ? null : JSON.parse(row.sealed)
   const pending: Inbox['pending'] = row.pending === null ? null : JSON.parse(row.pending)
-  const open = new Set<string>()
-  for (const input of batch?.inputs ?? []) if (input.kind === 'reading') open.add(input.name)
   return {
     pending,
-    sealed: row.sealed === null ? null : { seq: row.sealedSeq, batch: row.sealed, at: row.sealedAt, open: [...open] },
+    sealed:
+      row.sealed === null
+        ? null
+        : { seq: row.sealedSeq, at: row.sealedAt, batch: row.sealed, open: openedBy(batch?.inputs ?? [], row.sealedSeq) },
     sealedSeq: row.sealedSeq,
     wake,
-    expected: presenceAfter(pending?.inputs ?? [], presenceAfter(batch?.inputs ?? [], wake.presence)),
+    ...presenceAfter([...(batch?.inputs ?? []), ...(pending?.inputs ?? [])], wake),
   }
 }

@@ -51,10 +51,6 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number): St
   // Its receipt may be later than an input of this batch (a silence, a goodbye) and must not void it: the whole batch's time counts at the end.
   draft = { ...draft, presence: { ...from.presence, ...statusOf(draft) } }
   for (const input of batch.inputs) take(input)
-  // Messages that came after it went offline, and no sign of life among the inputs: it is there all the same.
-  const { status, since } = draft.presence
-  if (status !== 'online' && batch.lastSeenAt > since) take({ kind: 'life', at: batch.lastSeenAt })
-
   draft = { ...seen(draft, batch.lastSeenAt), messages: draft.messages + batch.messages }
   return { state: draft, events, answers: answersTo(batch.inputs, revision, draft.seq) }
 }

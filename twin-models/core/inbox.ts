@@ -14,6 +14,8 @@ import { wakes } from './wake.ts'
 export const BATCH_LIMIT = 128 * 1024
 /** Appended inputs one inbox holds. Readings beyond are merged, device events beyond are refused. */
 export const INPUT_LIMIT = 2_000
+/** Among the open properties: all of them, since new settings are under way and their bounds are not known yet. */
+const ALL = '*'
 
 export interface Inbox {
   pending: Pending | null
@@ -23,6 +25,8 @@ export interface Inbox {
   wake: Wake
   /** The presence that the twin will have decided on once it has consumed all that waits for it. */
   expected: PresenceStatus
+  /** It will be offline because the device said goodbye then: what was received before is no sign of life. 0: no goodbye. */
+  goodbyeAt: number
 }
 
 export interface Pending {
@@ -37,6 +41,8 @@ export interface Pending {
   open: string[]
   trace?: string
 }
+
+type Hello = Extract<TwinInput, { kind: 'hello' }>
 
 export interface Sealed {
   seq: number
@@ -65,7 +71,7 @@ export type MergedTuple = [
 ]
 
 export function emptyInbox(wake: Wake): Inbox {
-  return { pending: null, sealed: null, sealedSeq: 0, wake, expected: wake.presence }
+  return { pending: null, sealed: null, sealedSeq: 0, wake, ...presenceAfter([], wake) }
 }
 
 /** A message came. `counts` is false for what was seen before. */
@@ -78,9 +84,9 @@ export function addMessage(inbox: Inbox, receivedAt: number, counts: boolean, tr
 
 /** It was a sign of life, and no hello that says more: it wakes a twin that thinks its device away. */
 export function addLife(inbox: Inbox, at: number, messageId?: string): void {
-  if (inbox.expected === 'online') return
+  if (inbox.expected === 'online' || at < inbox.goodbyeAt) return
   append(pendingOf(inbox, at), { kind: 'life', at, ...(messageId === undefined ? {} : { messageId }) }, true)
-  inbox.expected = 'online'
+  take(inbox, { kind: 'life', at })
 }
 
 /** A reading that is news: its ts is later than every earlier one of its property. (Others are history and decide nothing.) */
@@ -93,13 +99,14 @@ export function addReading(inbox: Inbox, reading: Reading): void {
 }
 
 /** The device's own word on its presence. It wakes when it says something new. */
-export function addHello(inbox: Inbox, hello: Extract<TwinInput, { kind: 'hello' }>): void {
+export function addHello(inbox: Inbox, hello: Hello): void {
   const pending = pendingOf(inbox, hello.at)
   const news = hello.status !== inbox.expected || differs(inbox.wake, hello.firmware, hello.health)
-  // While nothing is urgent, hellos are the only inputs, and none says anything new: the latest is enough, however chatty the device.
-  if (!news && !pending.urgent) pending.inputs = []
-  append(pending, hello, news)
-  inbox.expected = hello.status
+  const repeated = lastRepeated(pending, hello)
+  if (repeated === undefined) append(pending, hello, news)
+  else pending.inputs[repeated] = { ...wordsOf(pending.inputs[repeated] as Hello), ...hello }
+  if (news) pending.urgent = true
+  take(inbox, hello)
 }
 
 /** A device event, a request, new settings: appended, never merged, due at once. False when the inbox is full. */
@@ -107,14 +114,16 @@ export function addInput(inbox: Inbox, input: TwinInput): boolean {
   const pending = pendingOf(inbox, input.at)
   if (input.kind === 'event' && pending.inputs.length >= INPUT_LIMIT) return false
   append(pending, input, true)
+  if (input.kind === 'configured' && !pending.open.includes(ALL)) pending.open.push(ALL)
   return true
 }
 
 /** Silence was found. Nothing happens when the twin is known to think so already. */
 export function addSilence(inbox: Inbox, at: number, lastSeenAt: number): boolean {
   if (inbox.expected !== 'online') return false
-  append(pendingOf(inbox, at), { kind: 'silent', at, lastSeenAt }, true)
-  inbox.expected = 'offline'
+  const silent: TwinInput = { kind: 'silent', at, lastSeenAt }
+  append(pendingOf(inbox, at), silent, true)
+  take(inbox, silent)
   return true
 }
 
@@ -122,12 +131,21 @@ export function addSilence(inbox: Inbox, at: number, lastSeenAt: number): boolea
 export function seal(inbox: Inbox, now: number): Sealed {
   const pending = inbox.pending as Pending
   const { batch, rest } = takeBatch(pending)
-  const open = new Set<string>()
-  for (const input of batch.inputs) if (input.kind === 'reading') open.add(input.name)
   inbox.sealedSeq++
-  inbox.sealed = { seq: inbox.sealedSeq, batch: JSON.stringify(batch), at: now, open: [...open] }
+  inbox.sealed = { seq: inbox.sealedSeq, batch: JSON.stringify(batch), at: now, open: openedBy(batch.inputs, inbox.sealedSeq) }
   inbox.pending = rest
   return inbox.sealed
+}
+
+/** The properties of which a seal holds single readings: they stay open until it is answered. */
+export function openedBy(inputs: TwinInput[], seq: number): string[] {
+  const open = new Set<string>()
+  inputs.forEach((input, i) => {
+    if (input.kind === 'reading') open.add(input.name)
+    // Those that every twin's first batch begins with are what its wake conditions were made of.
+    else if (input.kind === 'configured' && !(seq === 1 && i === 0)) open.add(ALL)
+  })
+  return [...open]
 }
 
 /** The twin answered: the seal is gone, its wake conditions are new, and what is pending is looked at in their light. */
@@ -135,18 +153,39 @@ export function answered(inbox: Inbox, seq: number, wake: Wake): void {
   inbox.wake = wake
   if (inbox.sealed !== null && inbox.sealed.seq <= seq) inbox.sealed = null
   if (inbox.sealed === null && inbox.pending !== null) reconsider(inbox, inbox.pending)
-  if (inbox.sealed === null) inbox.expected = presenceAfter(inbox.pending?.inputs ?? [], wake.presence)
+  if (inbox.sealed !== null) return
+  Object.assign(inbox, presenceAfter(inbox.pending?.inputs ?? [], wake))
+  // It went offline by its own timer while its device spoke.
+  const { offlineSince = Infinity } = wake
+  if (
+    inbox.expected === wake.presence &&
+    inbox.pending !== null &&
+    inbox.pending.lastSeenAt > offlineSince &&
+    !inbox.pending.inputs.some(isOfPresence)
+  )
+    addLife(inbox, inbox.pending.lastSeenAt)
 }
 
-/** The presence that a twin will have decided on after these inputs. */
-export function presenceAfter(inputs: TwinInput[], before: PresenceStatus): PresenceStatus {
-  let status = before
-  for (const input of inputs) {
-    if (input.kind === 'life') status = 'online'
-    else if (input.kind === 'silent') status = 'offline'
-    else if (input.kind === 'hello') status = input.status
+type Expected = Pick<Inbox, 'expected' | 'goodbyeAt'>
+
+/** The presence that a twin with these wake conditions will have decided on after these inputs. */
+export function presenceAfter(inputs: TwinInput[], { presence, goodbye = false, offlineSince = 0 }: Wake): Expected {
+  const after: Expected = { expected: presence, goodbyeAt: goodbye ? offlineSince : 0 }
+  for (const input of inputs) take(after, input)
+  return after
+}
+
+/** As presence.ts decides it. */
+function take(presence: Expected, input: TwinInput): void {
+  if (input.kind === 'silent') presence.expected = 'offline'
+  else if (input.kind === 'life' || (input.kind === 'hello' && input.status === 'online')) {
+    if (input.at < presence.goodbyeAt) return
+    presence.expected = 'online'
+    presence.goodbyeAt = 0
+  } else if (input.kind === 'hello' && presence.expected !== 'offline') {
+    presence.expected = 'offline'
+    presence.goodbyeAt = input.at
   }
-  return status
 }
 
 function pendingOf(inbox: Inbox, at: number): Pending {
@@ -165,7 +204,41 @@ function inputOf(reading: Reading): TwinInput {
 }
 
 function isOpen(inbox: Inbox, pending: Pending, name: string): boolean {
-  return pending.open.includes(name) || inbox.sealed?.open.includes(name) === true
+  const { open } = pending
+  const sealed = inbox.sealed?.open ?? []
+  return open.includes(name) || sealed.includes(name) || open.includes(ALL) || sealed.includes(ALL)
+}
+
+/**
+ * However chatty the device: of hellos that say the same again and again only the first, which may decide something, and the last are
+ * kept, the first for its time and the last for its numbers. The place of the one that `hello` replaces.
+ */
+function lastRepeated({ inputs }: Pending, hello: Hello): number | undefined {
+  const at = inputs.findLastIndex(isOfPresence)
+  const last = inputs[at]
+  if (last?.kind !== 'hello') return undefined
+  if (inputs.length >= INPUT_LIMIT) return at
+  const first = inputs.slice(0, at).findLast(isOfPresence)
+  return first?.kind === 'hello' && repeats(last, first) && repeats(hello, last) ? at : undefined
+}
+
+function isOfPresence({ kind }: TwinInput): boolean {
+  return kind === 'hello' || kind === 'life' || kind === 'silent'
+}
+
+/** Nothing would be decided on it after the one before, and that one says all that it says. */
+function repeats(hello: Hello, before: Hello): boolean {
+  const { firmware, health } = hello
+  return (
+    hello.status === before.status &&
+    hello.will === before.will &&
+    (firmware === undefined || (firmware.version === before.firmware?.version && firmware.sha256 === before.firmware.sha256)) &&
+    (health === undefined || (health.ok === before.health?.ok && JSON.stringify(health.errors) === JSON.stringify(before.health.errors)))
+  )
+}
+
+function wordsOf({ firmware, health }: Hello): Pick<Hello, 'firmware' | 'health'> {
+  return { ...(firmware && { firmware }), ...(health && { health }) }
 }
 
 function differs(wake: Wake, firmware: Firmware | undefined, health: Health | undefined): boolean {
@@ -199,12 +272,13 @@ function merge({ merged, since }: Pending, { name, value, ts: at, receivedAt }: 
 function reconsider(inbox: Inbox, pending: Pending): void {
   const waking = new Set<string>()
   for (const input of pending.inputs) {
-    if (input.kind === 'reading' && wakes(inbox.wake, input)) waking.add(input.name)
+    if (input.kind === 'configured') waking.add(ALL)
+    else if (input.kind === 'reading' && wakes(inbox.wake, input)) waking.add(input.name)
   }
   const kept: TwinInput[] = []
   let urgent = false
   for (const input of pending.inputs) {
-    if (input.kind === 'reading' && !waking.has(input.name)) {
+    if (input.kind === 'reading' && !waking.has(input.name) && !waking.has(ALL)) {
       merge(pending, { name: input.name, value: input.value, ts: input.ts, receivedAt: input.at })
       continue
     }
@@ -235,13 +309,24 @@ function takeBatch(pending: Pending): { batch: Batch; rest: Pending | null } {
     if (length > BATCH_LIMIT && taken > 0) break
     taken++
   }
-  const batch: Batch = { messages: pending.messages, lastSeenAt: pending.lastSeenAt, merged, inputs: pending.inputs.slice(0, taken) }
+  // What was received after the inputs that are left counts with them: here it would undo a silence or a goodbye that it follows.
+  const lastSeenAt = taken < pending.inputs.length ? lastReceipt(pending.inputs.slice(0, taken)) : pending.lastSeenAt
+  const batch: Batch = { messages: pending.messages, lastSeenAt, merged, inputs: pending.inputs.slice(0, taken) }
   if (pending.trace !== undefined) batch.trace = pending.trace
   const inputs = pending.inputs.slice(taken)
   if (inputs.length === 0 && Object.keys(left).length === 0) return { batch, rest: null }
   const open = inputs.length === 0 ? [] : pending.open
-  const { since, lastSeenAt } = pending
-  return { batch, rest: { since, urgent: inputs.length > 0, messages: 0, lastSeenAt, merged: left, inputs, open } }
+  const { since } = pending
+  return { batch, rest: { since, urgent: inputs.length > 0, messages: 0, lastSeenAt: pending.lastSeenAt, merged: left, inputs, open } }
+}
+
+function lastReceipt(inputs: TwinInput[]): number {
+  let last = 0
+  for (const input of inputs) {
+    const isReceipt = input.kind === 'life' || input.kind === 'reading' || input.kind === 'event' || (input.kind === 'hello' && !input.will)
+    if (isReceipt && input.at > last) last = input.at
+  }
+  return last
 }
 
 function unpack([count, first, firstTs, last, lastTs, lastReceivedAt, min, minTs, max, maxTs]: MergedTuple, since: number): Merged {

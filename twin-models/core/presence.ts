@@ -44,6 +44,6 @@ function changed(presence: Presence, after: PresenceStatus, at: number, reason: 
   return { kind: 'presence-changed', at: Math.max(at, presence.since), before: presence.status, after, reason, cause }
 }
 
-function saidGoodbye({ status, reason }: Presence): boolean {
+export function saidGoodbye({ status, reason }: Presence): boolean {
   return status === 'offline' && (reason === 'goodbye' || reason === 'will')
 }

@@ -103,6 +103,10 @@ export interface Wake {
   /** Any sign of life matters (it is offline, or was never seen). */
   life: boolean
   presence: PresenceStatus
+  /** It is offline since then. */
+  offlineSince?: number
+  /** It is offline because its device said so: what was received before is no sign of life. */
+  goodbye?: boolean
   /** Silence after which `silent` is due. */
   presenceTimeoutMs: number
   /** Firmware version and health as known: a hello that differs wakes. */

@@ -1,0 +1,175 @@
+/** The inbox where it is easily wrong: each of these was found by the simulation (tests/core/simulation/). */
+import { describe, expect, test } from 'vitest'
+import { consume } from '../../twin-models/core/consume.ts'
+import {
+  addHello,
+  addInput,
+  addLife,
+  addMessage,
+  addReading,
+  addSilence,
+  answered,
+  BATCH_LIMIT,
+  emptyInbox,
+  type Inbox,
+  seal,
+} from '../../twin-models/core/inbox.ts'
+import { initialState } from '../../twin-models/core/initial.ts'
+import type { Batch, TwinEvent, TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
+import { firstWake, wakeOf } from '../../twin-models/core/wake.ts'
+
+const settings: TwinSettings = {
+  model: 'thermostat',
+  modelVersion: '1.0.0',
+  presenceTimeoutMs: 60_000,
+  ranges: { temperature: { minimum: 5, maximum: 35, hysteresis: 1 } },
+}
+
+/** An inbox and its twin, which are online since 1000. */
+class Pair {
+  readonly inbox: Inbox = emptyInbox(firstWake(settings))
+  readonly events: TwinEvent[] = []
+  state: TwinState = initialState()
+
+  constructor() {
+    addInput(this.inbox, { kind: 'configured', at: 1_000, settings })
+    this.message(1_000)
+    this.decide()
+    this.events.length = 0
+  }
+
+  message(at: number): void {
+    addMessage(this.inbox, at, true)
+    addLife(this.inbox, at)
+  }
+
+  hello(at: number, more: Partial<Extract<TwinInput, { kind: 'hello' }>> = {}): void {
+    addMessage(this.inbox, at, true)
+    addHello(this.inbox, { kind: 'hello', at, status: 'online', ...more })
+  }
+
+  temperature(at: number, value: number): void {
+    this.message(at)
+    addReading(this.inbox, { name: 'temperature', value, ts: at, receivedAt: at })
+  }
+
+  seal(): Batch {
+    return JSON.parse(seal(this.inbox, 0).batch)
+  }
+
+  answer(batch: Batch): void {
+    const { state, events } = consume(this.state, { seq: this.inbox.sealedSeq, batch }, 0)
+    this.state = state
+    this.events.push(...events)
+    answered(this.inbox, this.inbox.sealedSeq, wakeOf(state))
+  }
+
+  decide(): void {
+    while (this.inbox.pending !== null) this.answer(this.seal())
+  }
+
+  get decided(): unknown[] {
+    return this.events.map((event) => ('after' in event ? [event.kind, event.at, event.after] : [event.kind, event.at]))
+  }
+}
+
+describe('presence', () => {
+  test('a goodbye leaves a twin offline that is offline already, and so does a second goodbye', () => {
+    const pair = new Pair()
+    addSilence(pair.inbox, 70_000, 1_000)
+    pair.decide()
+    pair.hello(80_000, { status: 'offline' })
+    pair.hello(80_001, { status: 'offline' })
+    pair.decide()
+    expect(pair.decided).toEqual([['presence-changed', 70_000, 'offline']])
+  })
+
+  test('what was received before a goodbye is no return, and the first message after it is one, at its time', () => {
+    const pair = new Pair()
+    pair.hello(5_000, { status: 'offline' })
+    pair.message(4_999)
+    pair.message(6_000)
+    pair.message(7_000)
+    pair.decide()
+    expect(pair.decided).toEqual([
+      ['presence-changed', 5_000, 'offline'],
+      ['presence-changed', 6_000, 'online'],
+    ])
+  })
+
+  test('the time of a goodbye is known after its answer, too', () => {
+    const pair = new Pair()
+    pair.hello(5_000, { status: 'offline' })
+    pair.decide()
+    pair.message(4_999)
+    expect(pair.inbox.pending?.urgent).toBe(false)
+    pair.message(5_001)
+    pair.decide()
+    expect(pair.decided.at(-1)).toEqual(['presence-changed', 5_001, 'online'])
+  })
+
+  test('a twin that went offline by its own timer comes back for what was received meanwhile', () => {
+    const pair = new Pair()
+    pair.message(90_000)
+    answered(pair.inbox, 1, { ...wakeOf(pair.state), presence: 'offline', offlineSince: 80_000, goodbye: false })
+    expect(pair.inbox.pending).toMatchObject({ urgent: true, inputs: [{ kind: 'life', at: 90_000 }] })
+  })
+
+  test('a batch that is cut does not say of its first half when the second was received', () => {
+    const pair = new Pair()
+    const data = 'x'.repeat(BATCH_LIMIT / 2)
+    pair.hello(2_000, { status: 'offline' })
+    addInput(pair.inbox, { kind: 'event', at: 2_000, name: 'e', ts: 2_000, data })
+    addInput(pair.inbox, { kind: 'event', at: 2_000, name: 'e', ts: 2_000, data })
+    pair.message(3_000)
+    pair.message(9_000)
+    expect(pair.seal().lastSeenAt).toBe(2_000)
+  })
+})
+
+describe('hellos', () => {
+  test('a hello drops neither readings that wait for an answer nor what an earlier hello said', () => {
+    const pair = new Pair()
+    pair.temperature(2_000, 40)
+    const high = pair.seal()
+    pair.temperature(3_000, 20)
+    pair.hello(4_000, { health: { ok: true, battery: 80 } })
+    pair.hello(5_000)
+    pair.answer(high)
+    pair.decide()
+    expect(pair.decided).toEqual([
+      ['range-changed', 2_000, 'high'],
+      ['range-changed', 3_000, 'normal'],
+      ['health-changed', 4_000, { ok: true, battery: 80 }],
+    ])
+  })
+
+  test('of hellos that repeat themselves the first and the last are kept, however many they are', () => {
+    const pair = new Pair()
+    for (let n = 0; n < 5_000; n++) pair.hello(2_000 + n, { health: { ok: true, battery: 100 - (n % 100) } })
+    expect(pair.inbox.pending?.inputs).toHaveLength(2)
+    pair.decide()
+    expect(pair.decided).toEqual([['health-changed', 2_000, { ok: true, battery: 100 }]])
+    expect(pair.state.health).toEqual({ ok: true, battery: 1 })
+  })
+})
+
+test('under new settings whose bounds are not known yet, readings are decided on one by one, in their order', () => {
+  const pair = new Pair()
+  const cold = { ...settings, ranges: { temperature: { minimum: -30, maximum: 0 }, humidity: { maximum: 50 } } }
+  pair.temperature(2_000, 20)
+  addInput(pair.inbox, { kind: 'configured', at: 3_000, settings: cold })
+  pair.temperature(4_000, -10)
+  const first = pair.seal()
+  pair.temperature(5_000, 10)
+  pair.temperature(6_000, -10)
+  pair.answer(first)
+  pair.decide()
+  expect(pair.decided).toEqual([
+    ['configured', 3_000],
+    ['range-changed', 3_000, 'high'],
+    ['range-changed', 4_000, 'normal'],
+    ['range-changed', 5_000, 'high'],
+    ['range-changed', 6_000, 'normal'],
+  ])
+})
