@@ -5,7 +5,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import net from 'node:net'
 import { join } from 'node:path'
 import { ConfigError } from './config.ts'
 import { stopEmbeddedPostgres } from './postgres/embedded.ts'
@@ -73,30 +72,6 @@ export async function adminKey(path: string, given: string | undefined): Promise
   const key = `castor_${randomBytes(24).toString('base64url')}`
   await writeWhole(file, `${key}\n`)
   return { key, place: file }
-}
-
-export interface WantedPort {
-  variable: string
-  host: string
-  port: number
-}
-
-/** A port that is taken, or wanted twice, is a clear error that names it. */
-export async function requireFreePorts(wanted: WantedPort[]): Promise<void> {
-  for (const [i, { variable, port }] of wanted.entries()) {
-    const same = wanted.slice(0, i).find((other) => other.port === port)
-    if (same) throw new ConfigError(`${same.variable} and ${variable} are both ${port}: choose another for one.`)
-  }
-  for (const { variable, host, port } of wanted) {
-    const code = await new Promise<string | undefined>((resolve) => {
-      const server = net.createServer()
-      server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code))
-      server.listen({ host, port }, () => server.close(() => resolve(undefined)))
-    })
-    if (code === 'EADDRINUSE')
-      throw new ConfigError(`${variable}: port ${port} on ${host} is taken. Stop what uses it, or set ${variable} to another.`)
-    if (code !== undefined) throw new ConfigError(`${variable}: cannot listen on port ${port} of ${host} (${code}).`)
-  }
 }
 
 /** The processes first, so that they can still finish with the servers; Postgres last. */

@@ -47,7 +47,7 @@ async function create(): Promise<Required<SystemUser>> {
 }
 
 /** Every folder above must let that user through. */
-async function requireReach(path: string, { uid, gid }: Required<SystemUser>): Promise<void> {
+export async function requireReach(path: string, { uid, gid }: Required<SystemUser>): Promise<void> {
   for (let folder = dirname(path); ; folder = dirname(folder)) {
     const info = await stat(folder)
     const bit = info.uid === uid ? 0o100 : info.gid === gid ? 0o010 : 0o001

@@ -8,12 +8,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
-import { access, chmod, chown, mkdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises'
-import os from 'node:os'
+import { access, chmod, chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { identityOf, isAlive, type ProcessIdentity, stopProcess } from '../processes/identity.ts'
 import { type PostgresBinaries, postgresBinaries } from './embedded-binaries.ts'
+import { forgetForeignPid } from './embedded-pid.ts'
+import { serverSettings } from './embedded-settings.ts'
 import { type SystemUser, unprivilegedUser } from './embedded-user.ts'
 
 const USER = 'castor'
@@ -85,7 +86,7 @@ async function spawnServer(
   socketFolder: string | null,
   options: EmbeddedOptions,
 ): Promise<{ identity: ProcessIdentity; ended: Promise<string> }> {
-  const args = ['-D', folder, ...settings(options, socketFolder).flatMap((setting) => ['-c', setting])]
+  const args = ['-D', folder, ...serverSettings(options, socketFolder).flatMap((setting) => ['-c', setting])]
   const log = openSync(options.logFile, 'a', 0o600)
   const child = spawn(binaries.postgres, args, { ...user, detached: true, stdio: ['ignore', log, log], env: environment(), cwd: folder })
   closeSync(log)
@@ -135,42 +136,6 @@ async function makeDatabase(binaries: PostgresBinaries, user: SystemUser, folder
   await run(binaries.postgres, ['--single', '-D', folder, 'postgres'], user, `create database ${DATABASE} owner ${USER};\n`)
 }
 
-/** What suits a small machine that also runs everything else. */
-function settings(options: EmbeddedOptions, socketFolder: string | null): string[] {
-  const megabytes = Math.floor(os.totalmem() / 2 ** 20)
-  const buffers = Math.max(64, Math.min(1024, Math.floor(megabytes / 16)))
-  const durability = options.durable === false ? ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off'] : ['fsync=on']
-  return [
-    'listen_addresses=127.0.0.1',
-    `port=${options.port}`,
-    `unix_socket_directories=${socketFolder ?? ''}`,
-    'unix_socket_permissions=0777', // the password guards it; our processes may run as another user than the server
-    'max_connections=200',
-    `shared_buffers=${buffers}MB`,
-    `effective_cache_size=${Math.max(256, Math.floor(megabytes / 3))}MB`,
-    'work_mem=8MB',
-    'maintenance_work_mem=64MB',
-    'wal_buffers=16MB',
-    'wal_compression=on',
-    'min_wal_size=256MB',
-    'max_wal_size=2GB',
-    'checkpoint_timeout=10min',
-    'checkpoint_completion_target=0.9',
-    'random_page_cost=1.1',
-    'jit=off',
-    'autovacuum_max_workers=2',
-    'autovacuum_naptime=20s',
-    'max_parallel_workers_per_gather=1',
-    'wal_level=minimal',
-    'max_wal_senders=0',
-    'log_checkpoints=off',
-    'log_min_duration_statement=5s',
-    'timezone=UTC',
-    'log_timezone=UTC',
-    ...durability,
-  ]
-}
-
 async function spawned(child: ChildProcess, options: EmbeddedOptions): Promise<ProcessIdentity> {
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve)
@@ -208,21 +173,6 @@ async function startError({ logFile, port }: EmbeddedOptions): Promise<Error> {
   const log = await readFile(logFile, 'utf8').catch(() => '')
   const reasons = log.split('\n').filter((line) => /FATAL|PANIC|ERROR|HINT/.test(line))
   return new Error(`The embedded Postgres (port ${port}) did not start; its log is ${logFile}:\n${reasons.slice(-4).join('\n')}`)
-}
-
-/**
- * A server that was killed leaves postmaster.pid, and the next refuses to start while some process of the same user has that pid (usual
- * in containers, where pids are small). Where it is provably another process, our own pid goes there, which Postgres ignores as its
- * parent's. The file stays, because it also names the shared memory that backends of the dead server may still use.
- */
-async function forgetForeignPid(folder: string): Promise<void> {
-  const file = join(folder, 'postmaster.pid')
-  const content = await readFile(file, 'utf8').catch(() => null)
-  if (content === null || process.platform !== 'linux') return
-  const pid = Number.parseInt(content, 10)
-  const workingFolder = await readlink(`/proc/${pid}/cwd`).catch(() => null)
-  if (workingFolder === null || workingFolder === folder) return
-  await writeFile(file, content.replace(/^\d+/, String(process.pid)))
 }
 
 /** Unix socket paths end at some 100 bytes; in a deeper folder TCP does. */

@@ -5,17 +5,17 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Config, ConfigError, readConfig } from '../config.ts'
-import { adminKey, type DataFolder, openDataFolder, requireFreePorts, type WantedPort } from '../data-folder.ts'
+import { adminKey, type DataFolder, openDataFolder } from '../data-folder.ts'
 import { boundLogFile, createLog, type LogEntry, terminalLine } from '../log.ts'
 import { connect } from '../postgres/connect.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
 import { temporalBinary } from '../temporal/binary.ts'
 import { connectTemporal, prepareTemporal } from '../temporal/client.ts'
-import { freePort } from './free-port.ts'
 import type { Readiness } from './health.ts'
 import { identityOf } from './identity.ts'
 import { postgresPart, processPart, temporalPart } from './parts.ts'
+import { choosePorts, freePort, requireFreePorts, urlHost } from './ports.ts'
 import { PROCESS_NAMES, type ProcessName } from './process.ts'
 import { Supervisor } from './supervisor.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
@@ -77,7 +77,7 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
     await folder.started('supervisor', identityOf(process.pid)!)
     if (folder.leftovers.length > 0) terminal.say(`An earlier run was killed; ended what it left: ${folder.leftovers.join(', ')}`)
     const ports = await choosePorts(config)
-    await requireFreePorts(wantedPorts(ports))
+    await requireFreePorts(ports)
     const { key, place } = await adminKey(config.dataDir, config.adminKey)
     const temporal = startTemporal(ports)
     // Its failure is told where it is awaited.
@@ -200,45 +200,8 @@ async function processEnvironment(ports: Config, shared: Shared): Promise<(name:
   })
 }
 
-/** 0 means a free one; from here on every port is known. */
-async function choosePorts(config: Config): Promise<Config> {
-  const ports = { ...config }
-  for (const name of ['httpPort', 'deviceHttpPort', 'mqttPort', 'temporalPort', 'temporalUiPort', 'pgPort'] as const)
-    if (ports[name] === 0) ports[name] = await freePort(name === 'pgPort' ? '127.0.0.1' : config.host)
-  const known = (url: string, port: number) => url.replace(/:0$/, `:${port}`)
-  return {
-    ...ports,
-    publicUrl: known(ports.publicUrl, ports.httpPort),
-    devicePublicUrl: known(ports.devicePublicUrl, ports.deviceHttpPort),
-  }
-}
-
-function wantedPorts(config: Config): WantedPort[] {
-  const { host } = config
-  return [
-    { variable: 'CASTOR_HTTP_PORT', host, port: config.httpPort },
-    { variable: 'CASTOR_DEVICE_HTTP_PORT', host, port: config.deviceHttpPort },
-    { variable: 'CASTOR_MQTT_PORT', host, port: config.mqttPort },
-    ...(config.temporalAddress
-      ? []
-      : [
-          { variable: 'CASTOR_TEMPORAL_PORT', host, port: config.temporalPort },
-          { variable: 'CASTOR_TEMPORAL_UI_PORT', host, port: config.temporalUiPort },
-        ]),
-    ...(config.databaseUrl ? [] : [{ variable: 'CASTOR_PG_PORT', host: '127.0.0.1', port: config.pgPort }]),
-    ...(config.mqttCertFile
-      ? [
-          { variable: 'CASTOR_MQTTS_PORT', host, port: config.mqttsPort },
-          { variable: 'CASTOR_DEVICE_HTTPS_PORT', host, port: config.deviceHttpsPort },
-        ]
-      : []),
-  ]
-}
-
 async function boundLogs(dataDir: string): Promise<void> {
   const folder = join(dataDir, 'logs')
   for (const file of await readdir(folder).catch(() => []))
     if (file.endsWith('.log')) await boundLogFile(join(folder, file)).catch(() => {})
 }
-
-const urlHost = (host: string) => (host.includes(':') ? `[${host}]` : host)

@@ -5,9 +5,10 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { adminKey, openDataFolder, requireFreePorts, runningIn } from '../../infra/data-folder.ts'
+import { adminKey, openDataFolder, runningIn } from '../../infra/data-folder.ts'
 import { identityOf, isAlive, type ProcessIdentity } from '../../infra/processes/identity.ts'
 import { tryLock } from '../../infra/processes/lock-file.ts'
+import { requireFree } from '../../infra/processes/ports.ts'
 
 describe('the data folder', () => {
   let path: string
@@ -95,11 +96,11 @@ describe('the data folder', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const { port } = server.address() as AddressInfo
     const wanted = (variable: string) => ({ variable, host: '127.0.0.1', port })
-    await expect(requireFreePorts([wanted('CASTOR_MQTT_PORT')])).rejects.toThrow(`CASTOR_MQTT_PORT: port ${port} on 127.0.0.1 is taken`)
-    await expect(requireFreePorts([wanted('CASTOR_HTTP_PORT'), wanted('CASTOR_MQTT_PORT')])).rejects.toThrow(
+    await expect(requireFree([wanted('CASTOR_MQTT_PORT')])).rejects.toThrow(`CASTOR_MQTT_PORT: port ${port} on 127.0.0.1 is taken`)
+    await expect(requireFree([wanted('CASTOR_HTTP_PORT'), wanted('CASTOR_MQTT_PORT')])).rejects.toThrow(
       `CASTOR_HTTP_PORT and CASTOR_MQTT_PORT are both ${port}`,
     )
     await new Promise((resolve) => server.close(resolve))
-    await requireFreePorts([wanted('CASTOR_MQTT_PORT')])
+    await requireFree([wanted('CASTOR_MQTT_PORT')])
   })
 })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { connect } from '../../infra/postgres/connect.ts'
 import { type EmbeddedOptions, type EmbeddedPostgres, startEmbeddedPostgres } from '../../infra/postgres/embedded.ts'
+import { requireReach } from '../../infra/postgres/embedded-user.ts'
 import { isAlive } from '../../infra/processes/identity.ts'
 import { freePort } from '../support/free-port.ts'
 
@@ -86,8 +87,10 @@ describe('embedded Postgres', () => {
     await rm(other, { recursive: true })
   })
 
-  test.runIf(process.getuid?.() === 0)('under root, a folder that its user cannot enter is named, with what to do', async () => {
+  test('a folder that the user of Postgres cannot enter is named, with what to do', async () => {
+    const stranger = { uid: 61_234, gid: 61_234 }
+    await requireReach(join(dataDir, 'postgres'), stranger)
     await chmod(dataDir, 0o700)
-    await expect(start()).rejects.toThrow(`cannot enter ${dataDir}`)
+    await expect(requireReach(join(dataDir, 'postgres'), stranger)).rejects.toThrow(`cannot enter ${dataDir}`)
   })
 })
