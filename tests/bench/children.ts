@@ -100,7 +100,7 @@ export class Generator {
     this.#tell({ kind: 'mark' })
     const [from, fromAt] = [await this.report(), performance.now()]
     while (performance.now() - fromAt < seconds * 1000) {
-      const next = new Promise((resolve) => setTimeout(resolve, Math.min(500, seconds * 1000 - (performance.now() - fromAt))))
+      const next = new Promise((resolve) => setTimeout(resolve, Math.max(0, Math.min(500, seconds * 1000 - (performance.now() - fromAt)))))
       await meanwhile()
       await next
     }

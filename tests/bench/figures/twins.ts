@@ -1,7 +1,7 @@
 /** Figure 4: 10,000 twins: how long they take to start, and how many decide a second when decisions are spread evenly over all. */
 import type { Bench, RunningFleet } from '../bench.ts'
 import { twinsStarted } from '../fleet.ts'
-import { memoryMb } from '../processes.ts'
+import { cpuSeconds, memoryMb } from '../processes.ts'
 
 export const TWINS = 10_000
 export const LARGE_FLEET = 't'
@@ -16,9 +16,11 @@ export async function largeFleet(bench: Bench): Promise<RunningFleet> {
   if (known) return known
   const count = bench.count(TWINS)
   const made = await bench.connectedFleet(castor, LARGE_FLEET, count, 'wide', 1000)
+  const cpuFrom = cpuSeconds(castor.pids())
   made.generator.pace(null, count)
   const seconds = await twinsStarted(castor, made.fleet, START_MS, bench.say)
   made.generator.pace(0)
+  bench.figure('twinStartCpuMs', perDecision(cpuFrom, cpuSeconds(castor.pids()), count))
   bench.figure('twinStartSeconds10k', seconds)
   bench.figure('twinStartsPerSecond', count / seconds)
   return made
@@ -36,10 +38,17 @@ export async function decisions(bench: Bench): Promise<void> {
   }
   crossing.pace(OFFERED_PER_SECOND)
   await crossing.measure(bench.seconds(20))
-  const from = await decided()
+  const [from, cpuFrom] = [await decided(), cpuSeconds(castor.pids())]
   await crossing.measure(bench.seconds(30))
-  const to = await decided()
+  const [to, cpuTo] = [await decided(), cpuSeconds(castor.pids())]
   crossing.pace(0)
+  bench.figure('decisionCpuMs', perDecision(cpuFrom, cpuTo, to.decisions - from.decisions))
   bench.figure('decisionsPerSecond10k', (to.decisions - from.decisions) / (to.at - from.at))
   bench.figure('memoryMbWith10kTwins', memoryMb(castor.pids()))
+}
+
+/** CPU milliseconds of each process, by decisions written meanwhile. */
+function perDecision(from: Record<string, number>, to: Record<string, number>, decided: number): Record<string, number> {
+  const millis = (name: string) => Number((((to[name]! - (from[name] ?? 0)) * 1000) / Math.max(1, decided)).toFixed(2))
+  return Object.fromEntries(Object.keys(to).map((name) => [name, millis(name)]))
 }
