@@ -15,6 +15,7 @@ import type { ProcessName, RunningProcess, StartProcess } from './process.ts'
 
 /** A process has 8 s to stop; what hangs longer is left to end with it. */
 const STOP_MS = 8_000
+const START_GRACE_MS = 1_000
 
 export async function runProcess(name: ProcessName): Promise<void> {
   const supervised = process.connected === true
@@ -36,24 +37,22 @@ export async function runProcess(name: ProcessName): Promise<void> {
     peers: config.peers,
   })
   let healthServer: HealthServer | undefined
-  try {
+  const started = begin().catch((error: Error) => end.resolve(error))
+
+  async function begin(): Promise<void> {
     healthServer = await serveHealth(health, config.host, config.healthPort)
     log.info({ healthPort: healthServer.port, node: process.version }, `${name} starts`)
     const start = await startFunction(name)
-    running = await start({
-      config: supervised ? config : await prepare(name, config, log),
-      log,
-      health,
-      fail: (reason) => end.resolve(reason),
-    })
+    const prepared = supervised ? config : await prepare(name, config, log)
+    running = await start({ config: prepared, log, health, fail: (reason) => end.resolve(reason) })
     log.info(`${name} runs`)
-  } catch (error) {
-    end.resolve(error as Error)
   }
 
   const reason = await end.promise
   if (reason) log.fatal({ err: reason }, `${name} ends: ${reason.message}`)
   if (reason) tell({ kind: 'failed', reason: reason.message.split('\n')[0]! })
+  // Told to end while it starts, it gets a moment to finish starting, so that it can end in order.
+  await Promise.race([started, new Promise((resolve) => setTimeout(resolve, START_GRACE_MS))])
   const stopped = await stop(running, telemetry, healthServer, log)
   // Whatever still keeps the event loop busy is not waited for.
   process.exit(reason === null && stopped ? 0 : 1)

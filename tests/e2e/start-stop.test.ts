@@ -130,3 +130,25 @@ describe('the whole of Castor', () => {
     await rm(folder, { recursive: true })
   })
 })
+
+describe('a process alone', () => {
+  test('that still waits for what it needs ends by SIGTERM with exit code 0', async () => {
+    const nowhere = await freePort()
+    const worker = startProcess(['worker'], {
+      DATABASE_URL: `postgres://nobody@127.0.0.1:${nowhere}/none`,
+      TEMPORAL_ADDRESS: `127.0.0.1:${nowhere}`,
+    })
+    await until(() => worker.output().includes('Waiting for Temporal'), 'it waits')
+    expect(await worker.stop()).toBe(0)
+  })
+
+  test('says by name which setting is missing or wrong, and ends with an error', async () => {
+    const bridge = startProcess(['bridge'], {})
+    await until(() => bridge.exit, 'it ends')
+    expect(bridge.exit!.code).toBe(1)
+    expect(bridge.output()).toContain('DATABASE_URL is not set')
+    const api = startProcess(['api'], { CASTOR_HTTP_PORT: 'http' })
+    await until(() => api.exit, 'it ends')
+    expect([api.exit!.code, api.output()]).toEqual([1, expect.stringContaining('CASTOR_HTTP_PORT is "http"')])
+  })
+})
