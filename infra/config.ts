@@ -177,6 +177,9 @@ function refuseUnbuilt(v: Environment): void {
   if (v.KAFKA_BROKERS) throw new ConfigError('KAFKA_BROKERS: Kafka as the ingest log is not built yet. Unset it: Postgres holds the log.')
   if (v.MQTT_URL)
     throw new ConfigError('MQTT_URL: an outer MQTT broker is not supported yet. Unset it: the bridge has a broker of its own.')
+  if (v.MQTT_CA_FILE)
+    throw new ConfigError('MQTT_CA_FILE: client certificates are not built yet. Unset it: devices log in with their tokens.')
+  if (v.CASTOR_SMTP_URL) throw new ConfigError('CASTOR_SMTP_URL: mail is not built yet. Unset it.')
 }
 
 /** `bridge=http://127.0.0.1:4001,api=http://…` */

@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import mqtt from 'mqtt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { messagesOf, payloads, registerDevice, startTestBridge, type TestBridge, type TestDevice } from '../support/bridge.ts'
+import { missing } from '../support/needs.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 
-describe.skipIf(!hasOpenssl() && process.env.CASTOR_TEST_ALL !== '1')('over TLS (needs openssl)', () => {
+describe.skipIf(missing('openssl'))('over TLS (needs openssl)', () => {
   let folder: string
   let ca: Buffer
   let database: TestDatabase
@@ -59,12 +60,3 @@ describe.skipIf(!hasOpenssl() && process.env.CASTOR_TEST_ALL !== '1')('over TLS 
     expect(await messagesOf(database.sql, device.incarnation, 'event')).toMatchObject([{ name: 'hello' }])
   })
 })
-
-function hasOpenssl(): boolean {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}

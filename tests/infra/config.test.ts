@@ -39,6 +39,8 @@ describe('configuration', () => {
     [{ CASTOR_PEERS: 'bridge' }, /CASTOR_PEERS/],
     [{ KAFKA_BROKERS: 'k:9092' }, /KAFKA_BROKERS: .*not built/],
     [{ MQTT_URL: 'mqtt://x' }, /MQTT_URL/],
+    [{ MQTT_CA_FILE: 'ca.pem' }, /MQTT_CA_FILE: .*not built/],
+    [{ CASTOR_SMTP_URL: 'smtp://mail.example.org' }, /CASTOR_SMTP_URL: .*not built/],
   ])('%o is refused by name', (env, message) => {
     expect(() => readConfig(env)).toThrow(message)
     expect(() => readConfig(env)).toThrow(ConfigError)

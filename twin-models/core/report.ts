@@ -1,27 +1,52 @@
-/** What a twin says of itself in the Temporal Web UI: Markdown that an operator understands without another page. */
-import { iso } from './decided.ts'
-import type { TwinState, Value } from './types.ts'
+/**
+ * What a twin says of itself in the Temporal Web UI: Markdown that an operator understands without another page. Lists, no tables: the
+ * UI gives the cells of a table no room between them.
+ */
+import type { NormalRange, TwinState, Value } from './types.ts'
 
 const SHOWN_VALUES = 30
+/** A SHA-256 begins like this; the whole stands in REST. */
+const HASH_SHOWN = 12
 
-export function reportOf(key: { tenant: string; device: string; incarnation: number }, state: TwinState): string {
-  if (state.settings.model === '') return `Twin of device \`${key.device}\` of tenant \`${key.tenant}\`: nothing decided yet.`
-  return [headline(key, state), values(state), ranges(state), events(state)].filter((part) => part !== '').join('\n\n')
+interface Key {
+  tenant: string
+  device: string
+  incarnation: number
 }
 
-function headline(key: { tenant: string; device: string; incarnation: number }, state: TwinState): string {
-  const { settings, firmware, health, presence } = state
+export function reportOf(key: Key, state: TwinState): string {
+  if (state.settings.model === '') return `Twin of device ${code(key.device)} of tenant ${code(key.tenant)}: nothing decided yet.`
+  return [headline(key, state), outside(state), facts(state), values(state), events(state)].filter((part) => part !== '').join('\n\n')
+}
+
+function headline({ tenant, device, incarnation }: Key, { settings, presence }: TwinState): string {
+  const since = presence.status === 'never' ? '' : ` since ${time(presence.since)} (${presence.reason})`
+  return [
+    `### ${code(device)} is ${presence.status}${since}`,
+    `A ${code(settings.model)}, version ${settings.modelVersion} of the model, of tenant ${code(tenant)}. Registration ${incarnation}.`,
+  ].join('\n\n')
+}
+
+/** What needs attention comes first. */
+function outside(state: TwinState): string {
+  const lines = Object.entries(state.ranges).flatMap(([name, { status, since, value, newest }]) =>
+    newest === 0 || status === 'normal'
+      ? []
+      : [`- **${code(name)} is ${status}** since ${time(since)}: ${code(String(value))}, normal is ${normal(state.settings.ranges[name])}`],
+  )
+  return lines.length === 0 ? '' : section('Outside its normal range', lines)
+}
+
+function facts({ firmware, health, presence, revision, seq, messages }: TwinState): string {
   const lines = [
-    `### ${code(key.device)} · ${presence.status}`,
-    `A **${settings.model}** (model version ${settings.modelVersion}) of tenant **${key.tenant}**, registration ${key.incarnation}.`,
-    '',
-    `- Presence: **${presence.status}**${presence.status === 'never' ? '' : ` since ${iso(presence.since)} (${presence.reason})`}`,
+    presence.lastSeenAt > 0 ? `- Last message decided on: ${time(presence.lastSeenAt)}; REST may know later ones` : '',
+    firmware
+      ? `- Firmware: ${code(firmware.version)}${firmware.sha256 ? `, SHA-256 ${code(`${firmware.sha256.slice(0, HASH_SHOWN)}…`)}` : ''}`
+      : '',
+    health ? `- Health: ${healthWords(health)}` : '',
+    `- Revision ${revision}, newest seal ${seq}, ${messages} ${messages === 1 ? 'message' : 'messages'} in all`,
   ]
-  if (presence.lastSeenAt > 0) lines.push(`- Last message decided on: ${iso(presence.lastSeenAt)}; the REST twin may know later ones`)
-  if (firmware) lines.push(`- Firmware: ${code(firmware.version)}${firmware.sha256 ? `, SHA-256 ${code(firmware.sha256)}` : ''}`)
-  if (health) lines.push(`- Health: ${healthWords(health)}`)
-  lines.push(`- Revision ${state.revision}, newest seal ${state.seq}, ${state.messages} messages`)
-  return lines.join('\n')
+  return section('Facts', lines)
 }
 
 function healthWords({ ok, battery, rssi, errors }: NonNullable<TwinState['health']>): string {
@@ -33,27 +58,37 @@ function healthWords({ ok, battery, rssi, errors }: NonNullable<TwinState['healt
   return [ok ? 'ok' : '**not ok**', ...more.filter((word) => word !== '')].join(', ')
 }
 
-function values(state: TwinState): string {
-  const entries = Object.entries(state.values)
+function values({ values, settings }: TwinState): string {
+  const entries = Object.entries(values)
   if (entries.length === 0) return ''
-  const rows = entries.slice(0, SHOWN_VALUES).map(([name, [value, ts]]) => `| ${name} | ${code(short(value))} | ${iso(ts)} |`)
-  const rest = entries.length > SHOWN_VALUES ? [`\n${entries.length - SHOWN_VALUES} more are not shown.`] : []
-  return ['| value | latest | at |', '| --- | --- | --- |', ...rows, ...rest].join('\n')
-}
-
-function ranges(state: TwinState): string {
-  const rows = Object.entries(state.ranges).flatMap(([name, { status, since, newest }]) => {
-    const { minimum, maximum } = state.settings.ranges[name] ?? {}
-    return newest === 0
-      ? []
-      : [`| ${name} | ${status === 'normal' ? status : `**${status}**`} | ${iso(since)} | ${minimum ?? ''} … ${maximum ?? ''} |`]
+  const lines = entries.slice(0, SHOWN_VALUES).map(([name, [value, ts]]) => {
+    const range = settings.ranges[name]
+    return `- ${code(name)}: ${code(short(value))} at ${time(ts)}${range ? `; normal is ${normal(range)}` : ''}`
   })
-  return rows.length === 0 ? '' : ['| range | status | since | normal |', '| --- | --- | --- | --- |', ...rows].join('\n')
+  const left = entries.length - SHOWN_VALUES
+  return section('Latest values that it was told', left > 0 ? [...lines, `- and ${left} more`] : lines)
 }
 
-function events(state: TwinState): string {
-  if (state.recentEvents.length === 0) return ''
-  return ['Recent device events:', ...state.recentEvents.map(({ name, ts }) => `- ${name}, ${iso(ts)}`)].join('\n')
+function events({ recentEvents }: TwinState): string {
+  if (recentEvents.length === 0) return ''
+  return section(
+    'Recent device events, the newest first',
+    recentEvents.map(({ name, ts }) => `- ${code(name)} at ${time(ts)}`),
+  )
+}
+
+function section(title: string, lines: string[]): string {
+  return `**${title}**\n\n${lines.filter((line) => line !== '').join('\n')}`
+}
+
+function normal({ minimum, maximum }: NormalRange = {}): string {
+  if (minimum === undefined) return `up to ${maximum}`
+  return maximum === undefined ? `from ${minimum}` : `${minimum} to ${maximum}`
+}
+
+/** To the second, for people: `2026-11-21 07:26:03 UTC`. */
+function time(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }
 
 function short(value: Value): string {

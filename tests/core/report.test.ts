@@ -1,0 +1,79 @@
+/** The words of a twin in the Temporal UI. */
+import { describe, expect, test } from 'vitest'
+import { initialState } from '../../twin-models/core/initial.ts'
+import { reportOf } from '../../twin-models/core/report.ts'
+import type { TwinState } from '../../twin-models/core/types.ts'
+
+const KEY = { tenant: 'demo', device: 'pump-7', incarnation: 22 }
+const AT = Date.UTC(2026, 10, 21, 7, 26, 3, 71)
+
+function pump(changes: Partial<TwinState> = {}): TwinState {
+  const initial = initialState()
+  return {
+    ...initial,
+    revision: 4,
+    seq: 4,
+    messages: 4,
+    settings: {
+      ...initial.settings,
+      model: 'pump',
+      modelVersion: '1.0.0',
+      ranges: { vibration: { maximum: 2.8 }, depth: { minimum: 1, maximum: 9 } },
+    },
+    presence: { status: 'online', since: AT, reason: 'message', lastSeenAt: AT },
+    values: { vibration: [3.1, AT], running: [true, AT] },
+    ...changes,
+  }
+}
+
+describe('the report of a twin', () => {
+  test('says that nothing is decided before the first decision', () => {
+    expect(reportOf(KEY, initialState())).toBe('Twin of device `pump-7` of tenant `demo`: nothing decided yet.')
+  })
+
+  test('begins with presence, then what is outside its range, then the rest', () => {
+    const report = reportOf(
+      KEY,
+      pump({
+        ranges: {
+          vibration: { status: 'high', since: AT, value: 3.1, newest: AT },
+          depth: { status: 'normal', since: AT, value: 4, newest: AT },
+        },
+        recentEvents: [{ name: 'leak', ts: AT }],
+        firmware: { version: '2.0.1', sha256: '9f86d081884c7d659a2feaa0c55ad015' },
+        health: { ok: false, battery: 81, errors: ['stuck'] },
+      }),
+    )
+    expect(report).toBe(`### \`pump-7\` is online since 2026-11-21 07:26:03 UTC (message)
+
+A \`pump\`, version 1.0.0 of the model, of tenant \`demo\`. Registration 22.
+
+**Outside its normal range**
+
+- **\`vibration\` is high** since 2026-11-21 07:26:03 UTC: \`3.1\`, normal is up to 2.8
+
+**Facts**
+
+- Last message decided on: 2026-11-21 07:26:03 UTC; REST may know later ones
+- Firmware: \`2.0.1\`, SHA-256 \`9f86d081884c…\`
+- Health: **not ok**, battery 81 %, errors: \`stuck\`
+- Revision 4, newest seal 4, 4 messages in all
+
+**Latest values that it was told**
+
+- \`vibration\`: \`3.1\` at 2026-11-21 07:26:03 UTC; normal is up to 2.8
+- \`running\`: \`true\` at 2026-11-21 07:26:03 UTC
+
+**Recent device events, the newest first**
+
+- \`leak\` at 2026-11-21 07:26:03 UTC`)
+  })
+
+  test('is bounded, whatever a device sends, and nothing of it becomes markup', () => {
+    const values = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`v${i}`, ['x`*y*|'.repeat(500), AT]]))
+    const report = reportOf(KEY, pump({ values: values as TwinState['values'] }))
+    expect(report.length).toBeLessThan(5_000)
+    expect(report).toContain('- and 170 more')
+    for (const line of report.split('\n').filter((text) => text.startsWith('- `v'))) expect(line.match(/`/g)).toHaveLength(4)
+  })
+})
