@@ -54,6 +54,10 @@ export async function startCastor(say: (line: string) => void, nodeOptions = '')
     },
   })
   const output = tail(child)
+  // However the bench ends, its Castor ends too; it does so by itself, in order.
+  const endToo = () => child.kill('SIGTERM')
+  process.once('exit', endToo)
+  child.once('exit', () => process.off('exit', endToo))
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const removeData = () => rmSync(dataDir, { recursive: true, force: true })
   try {
