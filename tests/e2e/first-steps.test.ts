@@ -1,6 +1,8 @@
 /** The first minutes with Castor, as README shows them, on the whole of it: values are checked, not only answers. */
+import { Client, Connection } from '@temporalio/client'
 import type { MqttClient } from 'mqtt'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { twinWorkflowId } from '../../twin-models/ids.ts'
 import { startCastor, type TestCastor } from '../support/castor.ts'
 import { connectDevice, type Json, topicOf } from '../support/client.ts'
 import { until } from '../support/wait.ts'
@@ -160,6 +162,8 @@ describe('a device that is deleted', () => {
     device.on('close', () => (closed = true))
     await device.publishAsync(topicOf('t-8', 'telemetry'), JSON.stringify({ temperature: 1 }), { qos: 1 })
     await until(async () => (await twinOf('t-8')).telemetry.temperature?.value === 1, 'the twin shows it')
+    const workflow = await workflowOf('t-8')
+    expect(await statusOf(workflow)).toBe('RUNNING')
     const flood = flooding(device, 't-8')
 
     expect((await castor.rest('DELETE', '/v1/devices/t-8')).status).toBe(204)
@@ -175,6 +179,8 @@ describe('a device that is deleted', () => {
     const { body } = await castor.rest('GET', '/v1/twins/t-8?consistency=strong')
     expect(Object.keys(body.telemetry)).toEqual(['humidity'])
     expect((await castor.rest('GET', '/v1/twins/t-8/telemetry?name=temperature')).body.items).toEqual([])
+    await until(async () => (await statusOf(workflow)) === 'COMPLETED', 'the old workflow has ended')
+    expect(await workflowOf('t-8')).not.toBe(workflow)
   })
 })
 
@@ -192,6 +198,20 @@ async function twinOf(id: string): Promise<Json> {
   const { status, body } = await castor.rest('GET', `/v1/twins/${id}`)
   if (status !== 200) throw new Error(`status ${status}: ${JSON.stringify(body)}`)
   return body
+}
+
+async function workflowOf(device: string): Promise<string> {
+  const [row] = await castor.sql<{ incarnation: number }[]>`select incarnation from devices where device = ${device}`
+  return twinWorkflowId({ tenant: 'demo', device, incarnation: row!.incarnation })
+}
+
+async function statusOf(workflow: string): Promise<string> {
+  const connection = await Connection.connect({ address: castor.temporalAddress })
+  try {
+    return (await new Client({ connection }).workflow.getHandle(workflow).describe()).status.name
+  } finally {
+    await connection.close()
+  }
 }
 
 async function deviceEvents(device: string): Promise<Json[]> {
