@@ -17,7 +17,7 @@ import { touch, type Work } from './work.ts'
 const NAMES_PER_DEVICE = 500
 
 export interface ApplyContext {
-  devices: ReadonlyMap<number, Device | null>
+  devices: { get(incarnation: number): Device | undefined }
   work: Work
   store: LaneStore
   properties: PropertyIds

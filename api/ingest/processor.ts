@@ -8,7 +8,8 @@
 import { addInput, answered, seal } from '../../twin-models/core/inbox.ts'
 import { applyMessages } from './apply.ts'
 import { configuredInput, type Device, deviceOf, inboxChange } from './device.ts'
-import { type Lane, type LaneStore, LeaseLost, type TickChanges, type TwinRequest } from './lane-store.ts'
+import { DeviceCache } from './device-cache.ts'
+import { type Answer, type Lane, type LaneStore, LeaseLost, type RemovedDevice, type TickChanges, type TwinRequest } from './lane-store.ts'
 import { laneOf } from './log.ts'
 import { type LogMessage, LogReader, type Read } from './log-reader.ts'
 import { findPoison } from './poison.ts'
@@ -19,8 +20,6 @@ import { Silence } from './silence.ts'
 import { traceProcessing } from './trace-processing.ts'
 import { isWork, newWork, touch, type Work } from './work.ts'
 
-/** Devices kept in memory: at 3 to 8 kB each, some 150 MB. */
-const CACHED_DEVICES = 30_000
 const ANSWERS_PER_TICK = 1_000
 const REQUESTS_PER_TICK = 500
 const REMOVALS_PER_TICK = 200
@@ -55,6 +54,14 @@ export interface ProcessorOptions {
   clock: () => number
   /** Waits between tries of a message that cannot be stored. */
   pause: (ms: number) => Promise<void>
+  /** For the log: what an operator should know. */
+  notice?: (message: string, error: unknown) => void
+}
+
+interface Asked {
+  answers: Answer[]
+  requests: TwinRequest[]
+  removed: RemovedDevice[]
 }
 
 export class Processor {
@@ -64,22 +71,24 @@ export class Processor {
   readonly #signaller: TwinSignaller
   readonly #clock: () => number
   readonly #pause: (ms: number) => Promise<void>
+  readonly #notice: (message: string, error: unknown) => void
   readonly #reader: LogReader
   readonly #search: SearchCopy
   readonly #properties = new PropertyIds()
   readonly #lanes = new Map<number, Lane>()
-  /** null: no such device (any more). */
-  readonly #devices = new Map<number, Device | null>()
+  readonly #devices: DeviceCache
   /** Messages that were found to fail alone: they become dead letters. */
   readonly #poison = new Set<string>()
   #ticks = 0
   #stale = false
 
-  constructor({ store, signaller, clock, pause }: ProcessorOptions) {
+  constructor({ store, signaller, clock, pause, notice = () => {} }: ProcessorOptions) {
     this.#store = store
     this.#signaller = signaller
     this.#clock = clock
     this.#pause = pause
+    this.#notice = notice
+    this.#devices = new DeviceCache(store)
     this.#reader = new LogReader(store)
     this.#search = new SearchCopy(store)
   }
@@ -112,7 +121,7 @@ export class Processor {
   giveUp(lanes: number[]): void {
     for (const lane of lanes) this.#lanes.delete(lane)
     const keep = (incarnation: number): boolean => this.#lanes.has(laneOf(incarnation))
-    for (const incarnation of [...this.#devices.keys()]) if (!keep(incarnation)) this.#devices.delete(incarnation)
+    this.#devices.retain(keep)
     this.seals.forget(keep)
     this.silence.forget(keep)
   }
@@ -127,12 +136,15 @@ export class Processor {
     if (lanes.length === 0) return undefined
     this.#ticks++
     const started = this.#clock()
+    // What others ask is read before the log: so all that was acknowledged before they asked is in the log that is read then.
+    const asked = await this.#readAsked()
     const read = await this.#reader.read(lanes)
     try {
       const work = newWork(read.lanes)
-      await this.#takeRequests(work)
+      await this.#takeAnswers(asked, work)
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
+      await this.#takeRequests(asked.requests, read, work)
       await this.#findSilence(read, work)
       await this.#seal(work, read)
       return await this.#commit(work, read, started)
@@ -140,6 +152,7 @@ export class Processor {
       this.#stale = true
       this.#reader.failed()
       if (error instanceof LeaseLost || this.#store.isTransient(error)) throw error
+      this.#notice('A batch cannot be stored: looking for the message that it fails for', error)
       await this.#isolate(read, error)
       return { messages: [], changes: newWork([]).changes, lagMs: 0, sealed: 0, dropped: 0, more: true }
     }
@@ -175,22 +188,27 @@ export class Processor {
   }
 
   /** What others ask of the twins, what the twins answered, and who is gone. */
-  async #takeRequests(work: Work): Promise<void> {
-    const numbers = this.lanes
+  async #readAsked(): Promise<Asked> {
+    const lanes = this.lanes
     const [answers, requests, removed] = await Promise.all([
-      this.#store.answers(numbers, ANSWERS_PER_TICK),
-      this.#store.requests(numbers, REQUESTS_PER_TICK),
-      this.#store.removed(numbers, REMOVALS_PER_TICK),
+      this.#store.answers(lanes, ANSWERS_PER_TICK),
+      this.#store.requests(lanes, REQUESTS_PER_TICK),
+      this.#store.removed(lanes, REMOVALS_PER_TICK),
     ])
+    return { answers, requests, removed }
+  }
+
+  async #takeAnswers({ answers, requests, removed }: Asked, work: Work): Promise<void> {
     for (const row of removed) {
-      this.#devices.set(row.incarnation, null)
-      this.#forgetDevice(row.incarnation)
+      this.#devices.remove(row.incarnation)
+      this.seals.forgetOne(row.incarnation)
+      this.silence.forgetOne(row.incarnation)
       work.removed.push(row)
       work.changes.removed.push(row.incarnation)
     }
     // A device whose model changed is read anew, before anything else is done with it. What is in memory is committed.
-    for (const { kind, incarnation } of requests) if (kind === 'configured') this.#devices.delete(incarnation)
-    await this.#load([...answers, ...requests].map((row) => row.incarnation))
+    for (const { kind, incarnation } of requests) if (kind === 'configured') this.#devices.forget(incarnation)
+    await this.#devices.load([...answers, ...requests].map((row) => row.incarnation))
     for (const { id, incarnation, seq, wake } of answers) {
       work.changes.answers.push(id)
       const device = this.#devices.get(incarnation)
@@ -200,21 +218,22 @@ export class Processor {
       work.answered.push({ device, seq })
       touch(work, device, true)
     }
-    for (const request of requests) this.#takeRequest(request, work)
   }
 
-  #takeRequest({ id, kind, incarnation, lane, createdAt }: TwinRequest, work: Work): void {
-    const device = this.#devices.get(incarnation)
-    // Strong consistency: everything accepted before the request is processed first.
-    if (!device || (kind === 'deliver' && (this.#lanes.get(lane)?.watermark ?? 0) < createdAt)) return
+  /** After the messages, so that strong consistency sees all that was acknowledged before it was asked for. */
+  async #takeRequests(requests: TwinRequest[], read: Read, work: Work): Promise<void> {
     const at = this.#clock()
-    addInput(device.inbox, kind === 'configured' ? configuredInput(device, at) : { kind: 'deliver', at, request: id })
-    work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
-    touch(work, device)
+    for (const { id, kind, incarnation } of requests) {
+      const device = this.#devices.get(incarnation)
+      if (!device || (kind === 'deliver' && read.more)) continue
+      addInput(device.inbox, kind === 'configured' ? configuredInput(device, at) : { kind: 'deliver', at, request: id })
+      work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
+      touch(work, device)
+    }
   }
 
   async #takeMessages(messages: LogMessage[], work: Work): Promise<void> {
-    await this.#load(messages.map((message) => message.incarnation))
+    await this.#devices.load(messages.map((message) => message.incarnation))
     const isPoison = (message: LogMessage): boolean => this.#poison.size > 0 && this.#poison.has(keyOf(message))
     await applyMessages(messages, { devices: this.#devices, work, store: this.#store, properties: this.#properties, isPoison })
   }
@@ -223,7 +242,7 @@ export class Processor {
     const lanes = new Map(read.lanes.map((lane) => [lane.lane, lane]))
     for (const stream of read.finished) await this.#loseConnections(stream, lanes, work)
     const due = this.silence.due(read.lanes, SILENT_PER_TICK)
-    await this.#load(due)
+    await this.#devices.load(due)
     for (const incarnation of due) {
       const device = this.#devices.get(incarnation)
       if (device && this.silence.check(device, lanes)) touch(work, device)
@@ -233,7 +252,7 @@ export class Processor {
   /** The bridge that held these connections is dead: its devices count as there until now, and have one timeout to come back. */
   async #loseConnections(stream: number, lanes: Map<number, Lane>, work: Work): Promise<void> {
     const connected = await this.#store.connectedThrough(stream, [...lanes.keys()])
-    await this.#load(connected)
+    await this.#devices.load(connected)
     for (const incarnation of connected) {
       const device = this.#devices.get(incarnation)
       if (device?.connection?.[1] !== stream) continue
@@ -247,7 +266,7 @@ export class Processor {
     for (const device of work.touched) this.seals.note(device)
     const now = this.#clock()
     const chosen = this.seals.choose(now, lagOf(read, now) < LAG_FIRST_MS)
-    await this.#load(chosen)
+    await this.#devices.load(chosen)
     for (const incarnation of chosen) {
       const device = this.#devices.get(incarnation)
       if (!device?.inbox.pending || device.inbox.sealed) continue
@@ -283,7 +302,7 @@ export class Processor {
     for (const reading of changes.news) this.#search.note(reading.incarnation)
     this.#search.run(this.#devices, read.messages.length)
     for (const device of work.removed) void this.#tellRemoved(device)
-    this.#evict()
+    this.#devices.evict(this.#ticks)
     return { messages: read.messages, changes, lagMs: lagOf(read, now), sealed: work.sealed.length, dropped: work.dropped, more: read.more }
   }
 
@@ -310,30 +329,6 @@ export class Processor {
 
   async #tellRemoved(device: { tenant: string; device: string; incarnation: number }): Promise<void> {
     if (await this.#signaller.remove(device)) await this.#store.removalTold(device.incarnation).catch(() => {})
-  }
-
-  async #load(incarnations: number[]): Promise<void> {
-    const missing = new Set<number>()
-    for (const incarnation of incarnations) if (!this.#devices.has(incarnation)) missing.add(incarnation)
-    if (missing.size === 0) return
-    for (const row of await this.#store.devices([...missing])) {
-      this.#devices.set(row.incarnation, deviceOf(row))
-      missing.delete(row.incarnation)
-    }
-    for (const incarnation of missing) this.#devices.set(incarnation, null)
-  }
-
-  #forgetDevice(incarnation: number): void {
-    this.seals.forgetOne(incarnation)
-    this.silence.forgetOne(incarnation)
-  }
-
-  #evict(): void {
-    if (this.#devices.size <= CACHED_DEVICES) return
-    for (const [incarnation, device] of this.#devices) {
-      if (device?.usedTick !== this.#ticks) this.#devices.delete(incarnation)
-      if (this.#devices.size <= CACHED_DEVICES * 0.9) return
-    }
   }
 }
 

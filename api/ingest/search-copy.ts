@@ -28,7 +28,7 @@ export class SearchCopy {
   }
 
   /** Starts a copy unless one is under way. A copy that fails is made again later. */
-  run(devices: ReadonlyMap<number, Device | null>, messagesInTick: number): void {
+  run(devices: { get(incarnation: number): Device | undefined }, messagesInTick: number): void {
     if (this.#running || this.#waiting.size === 0) return
     const rows: Array<{ incarnation: number; telemetry: string }> = []
     const limit = messagesInTick > BUSY_MESSAGES ? COPIES.busy : COPIES.idle

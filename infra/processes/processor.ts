@@ -29,7 +29,13 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
   const leases = connect(config.databaseUrl, { max: 1, name: 'processor leases', statementTimeoutMs: 3_000 })
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const signaller = temporalSignaller({ address, namespace: config.temporalNamespace, log })
-  const processor = new Processor({ store: postgresLaneStore(sql), signaller, clock: Date.now, pause: (ms) => sleep(ms) })
+  const processor = new Processor({
+    store: postgresLaneStore(sql),
+    signaller,
+    clock: Date.now,
+    pause: (ms) => sleep(ms),
+    notice: (message, err) => log.error({ err }, message),
+  })
   const house = connect(config.databaseUrl, HOUSEKEEPING_CONNECTIONS)
   const housekeeping = startHousekeeping({ sql: house, log })
   const metrics = processorMetrics(processor)
