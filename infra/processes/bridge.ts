@@ -53,7 +53,12 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
     onCommit: metrics.committed,
     onStreamChanged: () => broker.announce(),
   })
-  const acceptor = createAcceptor({ log: writer, refusal: () => (disk.full() ? diskFull() : undefined) })
+  const acceptor = createAcceptor({
+    log: writer,
+    refusal: () => (disk.full() ? diskFull() : undefined),
+    // The sampler is the one that takes a share; it costs too much only where nobody listens.
+    ...(config.telemetry.exportTraces && { traceOneIn: 1 }),
+  })
   const broker: MqttBroker = await createBroker({
     acceptor,
     findLogin: (...login) => findLogin(sql, ...login),
