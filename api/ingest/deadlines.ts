@@ -43,22 +43,30 @@ export class Deadlines {
   due(now: number, limit: number): number[] {
     const last = Math.floor(now / 1000)
     const taken: number[] = []
-    // After a long pause there are fewer buckets than seconds.
-    if (last - this.#next > this.#buckets.size) this.#next = Math.min(last, ...this.#buckets.keys())
     while (this.#next <= last) {
       const devices = this.#buckets.get(this.#next)
-      if (devices !== undefined) {
-        for (const device of devices) {
-          if (taken.length === limit) return taken
-          devices.delete(device)
-          this.#bucketOf.delete(device)
-          taken.push(device)
-        }
-        this.#buckets.delete(this.#next)
+      if (devices === undefined) {
+        this.#next = this.#nextBucket(last)
+        continue
       }
+      for (const device of devices) {
+        if (taken.length === limit) return taken
+        devices.delete(device)
+        this.#bucketOf.delete(device)
+        taken.push(device)
+      }
+      this.#buckets.delete(this.#next)
       this.#next++
     }
     return taken
+  }
+
+  /** After a long pause, and after a deadline long past (that of a device never seen lies in 1970), there are fewer buckets than seconds. */
+  #nextBucket(last: number): number {
+    if (last - this.#next <= this.#buckets.size) return this.#next + 1
+    let next = last + 1
+    for (const bucket of this.#buckets.keys()) if (bucket < next) next = bucket
+    return next
   }
 
   /** Forgets every device that `keep` refuses. */
