@@ -57,7 +57,7 @@ export class LogReader {
       const at = await this.#readStream(stream, closed, read)
       if (!read.finished.includes(stream)) read.streamAt.set(stream, at ?? this.#streamAt.get(stream) ?? 0)
     }
-    moveWatermarks(read)
+    moveWatermarks(read, this.#streamAt)
     return read
   }
 
@@ -132,10 +132,15 @@ function take(entry: LogEntry, read: Read): void {
   }
 }
 
-/** The watermark is where the slowest stream is. While no bridge accepts anything, or nothing is processed, it stands still. */
-function moveWatermarks({ lanes, streamAt }: Read): void {
+/**
+ * The watermark is where the slowest stream was at the read before: a stream that was opened while this read was under way is not among
+ * those that it asked for, and may hold what is older than the newest entries of the others; it is newer than all that was read before.
+ * While no bridge accepts anything, or nothing is processed, the watermark stands still.
+ */
+function moveWatermarks({ lanes, streamAt }: Read, before: ReadonlyMap<number, number>): void {
   if (streamAt.size === 0) return
-  const watermark = Math.min(...streamAt.values())
+  let watermark = Infinity
+  for (const [stream, at] of streamAt) watermark = Math.min(watermark, at, before.get(stream) ?? 0)
   for (const lane of lanes) {
     if (watermark <= lane.watermark) continue
     if (watermark - lane.watermark > OUTAGE_MS) lane.graceSince = watermark

@@ -1,0 +1,188 @@
+/**
+ * A small in-memory stand-in for the part of Postgres that a message passes: what infra/postgres/migrations/ calls tables are maps here,
+ * under the same names. The stores over it (memory-lane-store.ts, memory-leases.ts, memory-decision-store.ts) pass the same conformance
+ * suites as those of Postgres. Nothing here waits or draws anything: time is the `clock` it is given.
+ */
+import type { InboxRow } from '../../api/ingest/lane-store.ts'
+import { LANES, laneOf } from '../../api/ingest/log.ts'
+import type { Value } from '../../twin-models/core/types.ts'
+
+export interface DeviceRecord {
+  incarnation: number
+  tenant: string
+  device: string
+  model: string
+  modelVersion: string
+  createdAt: number
+  revision: number
+  decidedSeq: number
+  /** JSON, as the decision write stored it. */
+  state: string | null
+  decided: string
+  telemetry: string
+}
+
+export interface InboxRecord extends InboxRow {
+  lane: number
+  pendingSince: number | null
+  urgent: boolean
+}
+
+export interface LaneRecord {
+  lane: number
+  owner: string | null
+  epoch: number
+  leaseUntil: number
+  cursors: string
+  watermark: number
+  graceSince: number
+  /** Set while a transaction that wrote the lane is not yet committed: whoever wants to see the lane waits for it. */
+  lock: Promise<void> | null
+}
+
+export interface EntryRecord {
+  stream: number
+  seq: number
+  lane: number
+  at: number
+  heads: string
+  body: Uint8Array
+}
+
+export interface StreamRecord {
+  stream: number
+  openedAt: number
+  beatAt: number
+  closedAt: number | null
+  entries: EntryRecord[]
+}
+
+export interface RequestRecord {
+  id: string
+  tenant: string
+  incarnation: number
+  lane: number
+  kind: string
+  createdAt: number
+  seq: number | null
+  answeredAt: number | null
+  answer: string | null
+}
+
+export interface TelemetryRecord {
+  incarnation: number
+  property: number
+  ts: number
+  receivedAt: number
+  value: Value
+  messageId: string | null
+}
+
+export interface HistoryRecord {
+  incarnation: number
+  revision: number
+  n: number
+  kind: string
+  event: string
+  cause: string
+}
+
+export interface AnswerRecord {
+  id: number
+  lane: number
+  incarnation: number
+  seq: number
+  wake: string
+}
+
+export interface LetterRecord {
+  at: number
+  tenant: string
+  device: string
+  incarnation: number
+  topic: string
+  reason: string
+  detail: string
+  messageId: string | null
+  size: number
+  raw: Uint8Array
+}
+
+export class MemoryDatabase {
+  readonly clock: () => number
+  readonly devices = new Map<number, DeviceRecord>()
+  readonly removedDevices = new Map<number, { incarnation: number; tenant: string; device: string; lane: number; endedAt: number | null }>()
+  readonly streams = new Map<number, StreamRecord>()
+  readonly processors = new Map<string, number>()
+  readonly lanes = new Map<number, LaneRecord>()
+  readonly inbox = new Map<number, InboxRecord>()
+  readonly answers = new Map<number, AnswerRecord>()
+  readonly requests = new Map<string, RequestRecord>()
+  readonly history = new Map<number, HistoryRecord[]>()
+  readonly properties = new Map<string, number>()
+  /** By incarnation, then by `property ts`. */
+  readonly telemetry = new Map<number, Map<string, TelemetryRecord>>()
+  readonly messageIds = new Map<string, number>()
+  readonly deadLetters: LetterRecord[] = []
+  readonly deviceErrors: Array<{ stream: number; incarnation: number; body: string }> = []
+  #incarnations = 0
+  #answerIds = 0
+  #connections = 0
+
+  constructor(clock: () => number) {
+    this.clock = clock
+    for (let lane = 0; lane < LANES; lane++) {
+      this.lanes.set(lane, { lane, owner: null, epoch: 0, leaseUntil: 0, cursors: '{}', watermark: 0, graceSince: 0, lock: null })
+    }
+  }
+
+  register(tenant: string, device: string, model: string, modelVersion: string): DeviceRecord {
+    for (const other of this.devices.values()) {
+      if (other.tenant === tenant && other.device === device) throw new Error(`${tenant}/${device} is registered`)
+    }
+    const incarnation = ++this.#incarnations
+    const decided = '{"presence":{"status":"never"}}'
+    const counts = { revision: 0, decidedSeq: 0, state: null, decided, telemetry: '{}' }
+    const record = { incarnation, tenant, device, model, modelVersion, createdAt: this.clock(), ...counts }
+    this.devices.set(incarnation, record)
+    return record
+  }
+
+  remove(incarnation: number): void {
+    const record = this.devices.get(incarnation)
+    if (record === undefined) return
+    this.devices.delete(incarnation)
+    const { tenant, device } = record
+    this.removedDevices.set(incarnation, { incarnation, tenant, device, lane: laneOf(incarnation), endedAt: null })
+  }
+
+  request(id: string, tenant: string, incarnation: number, kind: string): void {
+    const lane = laneOf(incarnation)
+    const open = { seq: null, answeredAt: null, answer: null }
+    this.requests.set(id, { id, tenant, incarnation, lane, kind, createdAt: this.clock(), ...open })
+  }
+
+  answer(incarnation: number, seq: number, wake: string): void {
+    const id = ++this.#answerIds
+    this.answers.set(id, { id, lane: laneOf(incarnation), incarnation, seq, wake })
+  }
+
+  /** Connection numbers. */
+  nextConnection(): number {
+    return ++this.#connections
+  }
+
+  propertyId(tenant: string, name: string): number {
+    const key = `${tenant} ${name}`
+    const known = this.properties.get(key)
+    if (known !== undefined) return known
+    this.properties.set(key, this.properties.size + 1)
+    return this.properties.size
+  }
+
+  openStream(): number {
+    const stream = this.streams.size + 1
+    this.streams.set(stream, { stream, openedAt: this.clock(), beatAt: this.clock(), closedAt: null, entries: [] })
+    return stream
+  }
+}

@@ -1,0 +1,61 @@
+/** The decision write in memory, for the simulation: infra/postgres/decision-store.ts, held to the same suite (tests/conformance/decision-store.ts). */
+import type { Decision, DecisionOutcome, DecisionStore } from '../../activities/ports.ts'
+import { decidedPart } from '../../twin-models/core/decided.ts'
+import type { TwinState } from '../../twin-models/core/types.ts'
+import { upgrade } from '../../twin-models/core/upgrade.ts'
+import { wakeOf } from '../../twin-models/core/wake.ts'
+import type { TwinKey } from '../../twin-models/ids.ts'
+import type { DeviceRecord, MemoryDatabase } from './memory-database.ts'
+
+export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
+  return {
+    write: async (decision) => (write(db, decision) ? { outcome: 'written' } : standing(db, decision, undefined)),
+    confirm: async (key, revision) => standing(db, key, revision),
+    lastSeen: async (key) => {
+      const device = find(db, key)
+      if (device === undefined) return null
+      const row = db.inbox.get(key.incarnation)
+      const lane = db.lanes.get(key.incarnation % db.lanes.size)!
+      const lastSeenAt = Math.max(row?.lastSeen ?? 0, lane.graceSince)
+      return { lastSeenAt, connected: row !== undefined && row.connection !== null, watermark: lane.watermark }
+    },
+  }
+}
+
+function write(db: MemoryDatabase, decision: Decision): boolean {
+  const { incarnation, seq, state, events, wake, answers } = decision
+  const device = find(db, decision)
+  if (device === undefined || device.revision !== decision.expectedRevision) return false
+  device.revision++
+  device.decidedSeq = seq
+  device.state = JSON.stringify(state)
+  device.decided = JSON.stringify(decidedPart(state), (_key, part) =>
+    typeof part === 'string' ? part.toWellFormed().replaceAll('\0', '\uFFFD') : part,
+  )
+  const history = db.history.get(incarnation) ?? []
+  db.history.set(incarnation, history)
+  events.forEach(({ kind, cause, ...event }, i) => {
+    history.push({ incarnation, revision: device.revision, n: i + 1, kind, event: JSON.stringify(event), cause: JSON.stringify(cause) })
+  })
+  for (const { request, answer } of answers) {
+    const row = db.requests.get(request)
+    if (row?.incarnation !== incarnation || row.answeredAt !== null) continue
+    row.answeredAt = db.clock()
+    row.answer = JSON.stringify(answer)
+  }
+  db.answer(incarnation, seq, JSON.stringify(wake))
+  return true
+}
+
+function standing(db: MemoryDatabase, key: TwinKey, revision: number | undefined): DecisionOutcome {
+  const device = find(db, key)
+  if (device === undefined) return { outcome: 'gone' }
+  const state = device.state === null ? null : upgrade(JSON.parse(device.state) as TwinState)
+  if (state) db.answer(key.incarnation, device.decidedSeq, JSON.stringify(wakeOf(state)))
+  return device.revision === revision ? { outcome: 'written' } : { outcome: 'ahead', state }
+}
+
+function find(db: MemoryDatabase, { tenant, device, incarnation }: TwinKey): DeviceRecord | undefined {
+  const record = db.devices.get(incarnation)
+  return record?.tenant === tenant && record.device === device ? record : undefined
+}
