@@ -1,0 +1,22 @@
+/** The simulation as a test: a hundred thousand steps, of fixed seeds and one drawn anew. `npm run simulate:core` runs as many as one likes. */
+import { expect, test, vi } from 'vitest'
+import { failureText, simulate } from './simulation/simulate.ts'
+
+vi.mock('@temporalio/workflow', () => import('./simulation/temporal/workflow-module.ts'))
+
+const STEPS = 20_000
+const drawn = String(Math.floor(Math.random() * 1_000_000_000))
+
+test.each(['1', '2', '3', '4', drawn])(
+  'whatever happens on the way, every message counts once and is decided on (seed %s)',
+  async (seed) => {
+    console.log(`simulation: seed ${seed}, ${STEPS} steps`)
+    const { failure } = await simulate({ seed, steps: STEPS })
+    expect(failure && failureText(failure)).toBeUndefined()
+  },
+)
+
+test('the same seed is the same run, to the last step', async () => {
+  const [once, again] = [await simulate({ seed: 'twice', steps: 3_000 }), await simulate({ seed: 'twice', steps: 3_000 })]
+  expect(again).toEqual(once)
+})

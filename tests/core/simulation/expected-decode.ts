@@ -1,0 +1,88 @@
+/**
+ * What a message of a simulated device means, worked out independently of api/ingest/decode.ts and only for the forms that these devices
+ * send: the oracle's own reading of the protocol.
+ */
+import type { Firmware, Health, Value } from '../../../twin-models/core/types.ts'
+import type { DeviceModel } from '../../../twin-models/model.ts'
+import { POISON } from './troubled-store.ts'
+
+export interface ExpectedReading {
+  name: string
+  value: Value
+  ts: number
+  receivedAt: number
+  messageId: string | undefined
+}
+
+export interface ExpectedPart {
+  id?: string
+  /** Counts once, by this. */
+  key?: string
+  readings: ExpectedReading[]
+  hello?: { status: 'online' | 'offline'; firmware?: Firmware; health?: Health }
+  event?: { name: string; ts: number; data: Value }
+}
+
+interface Received {
+  kind: string
+  name?: string | undefined
+  payload: string
+  receivedAt: number
+}
+
+const YEAR_2000 = Date.UTC(2000, 0, 1)
+
+/** Null: nothing of it can be stored, and it becomes a dead letter whole. */
+export function expectedParts(message: Received, model: DeviceModel): ExpectedPart[] | null {
+  const { kind, payload } = message
+  if (kind === 'telemetry' && payload.includes(`"${POISON}"`) && keeps(model)) return null
+  let json: Value
+  try {
+    json = JSON.parse(payload)
+  } catch {
+    return []
+  }
+  if (kind === 'telemetry')
+    return (Array.isArray(json) ? json : [json]).flatMap((element, n) => telemetryPart(message, element as Json, n, model))
+  if (kind === 'event') return eventPart(message, json as Json)
+  return kind === 'presence' || kind === 'will' ? helloPart(message, json as Json) : []
+}
+
+function keeps(model: DeviceModel): boolean {
+  return model.unknownProperties === 'keep'
+}
+
+type Json = { [key: string]: Value }
+
+function telemetryPart(message: Received, json: Json, index: number, model: DeviceModel): ExpectedPart[] {
+  const { receivedAt, payload } = message
+  const id = json.id as string | undefined
+  const own = json.ts as number | undefined
+  const isBelieved = own === undefined || (own <= receivedAt && own >= YEAR_2000)
+  const ts = own === undefined ? receivedAt - ((json.ageMs as number | undefined) ?? 0) : isBelieved ? own : receivedAt
+  if (ts < receivedAt - model.backfillLimitMs) return []
+  const readings: ExpectedReading[] = []
+  for (const [name, value] of Object.entries((json.values ?? json) as Json)) {
+    const property = model.properties.get(name)
+    if (property ? property.problemOf(value) !== undefined : !keeps(model)) continue
+    readings.push({ name, value, ts, receivedAt, messageId: id })
+  }
+  if (id !== undefined) return [{ id, key: `telemetry ${id}`, readings }]
+  return [isBelieved ? { readings } : { key: `element ${index} ${payload}`, readings }]
+}
+
+function eventPart({ name = '', receivedAt }: Received, json: Json): ExpectedPart[] {
+  const id = json.id as string | undefined
+  const own = json.ts as number | undefined
+  const event = { name, ts: own === undefined ? receivedAt : Math.min(own, receivedAt), data: json.data ?? null }
+  if (id !== undefined) return [{ id, key: `event ${id}`, readings: [], event }]
+  if (own === undefined) return [{ readings: [], event }]
+  return [{ key: `event ${name} ${own} ${JSON.stringify(event.data)}`, readings: [], event }]
+}
+
+function helloPart({ kind }: Received, json: Json): ExpectedPart[] {
+  const id = json.id as string | undefined
+  const { status, firmware, health } = json as unknown as NonNullable<ExpectedPart['hello']>
+  const hello = { status, ...(firmware && { firmware }), ...(health && { health }) }
+  return [{ ...(id === undefined ? {} : { id, key: `${kind} ${id}` }), readings: [], hello }]
+}

@@ -1,0 +1,240 @@
+/**
+ * Watches every commit and every decision as it becomes true, and holds it to what must always be so (docs/architecture.md §3). It goes by
+ * the ingest log alone: a cursor that moves says which messages were processed, and in which order.
+ */
+import type { Decision } from '../../../activities/ports.ts'
+import { FINISHED, type TickChanges } from '../../../api/ingest/lane-store.ts'
+import { HEARTBEAT_LANE, type Head } from '../../../api/ingest/log.ts'
+import type { Batch, TwinEvent, TwinInput } from '../../../twin-models/core/types.ts'
+import { modelOf } from '../../../twin-models/devices/index.ts'
+import type { DeviceModel } from '../../../twin-models/model.ts'
+import type { EntryRecord, MemoryDatabase } from '../../support/memory-database.ts'
+import { type ProcessedMessage, partOf, ReferenceTwin } from './reference-twin.ts'
+import type { CommitWatcher } from './troubled-store.ts'
+import type { World } from './world.ts'
+
+export class Oracle implements CommitWatcher {
+  readonly twins = new Map<number, ReferenceTwin>()
+  /** Bytes of every seal that was committed. */
+  readonly seals = new Map<string, string>()
+  readonly counts = { messages: 0, dropped: 0, silences: 0, decisions: 0, seals: 0, events: 0 }
+  readonly #world: World
+  readonly #db: MemoryDatabase
+  /** By processor and device: the model as it last read it. */
+  readonly #models = new Map<string, DeviceModel>()
+  /** Per device and part: how many events the real twin has decided. */
+  readonly #decided = new Map<string, number>()
+
+  constructor(world: World, db: MemoryDatabase) {
+    this.#world = world
+    this.#db = db
+  }
+
+  devicesRead(processor: string, incarnations: number[]): void {
+    for (const incarnation of incarnations) {
+      const record = this.#db.devices.get(incarnation)
+      if (record) this.#models.set(`${processor} ${incarnation}`, modelOf(record.model)!)
+    }
+  }
+
+  /** Before the commit is true: the database still says what was before. */
+  committing(processor: string, changes: TickChanges): void {
+    this.#takeRequests(processor, changes)
+    for (const { lane, cursors, watermark } of changes.lanes) {
+      const before = this.#db.lanes.get(lane)!
+      const old = JSON.parse(before.cursors) as { [stream: string]: number }
+      if (watermark < before.watermark) this.#world.fail('a watermark never moves back', `lane ${lane}`)
+      for (const stream of Object.keys(old))
+        if (!(stream in cursors)) this.#world.fail('cursors never move back', `lane ${lane} forgets ${stream}`)
+      for (const [stream, cursor] of Object.entries(cursors))
+        this.#takeStream(processor, changes, lane, Number(stream), old[stream] ?? 0, cursor)
+      for (const [stream, cursor] of Object.entries(cursors)) {
+        if (cursor !== FINISHED || old[stream] === FINISHED) continue
+        for (const twin of this.twins.values()) if (twin.incarnation % 16 === lane) twin.loseStream(Number(stream), watermark)
+      }
+    }
+    this.#takeInboxes(changes)
+  }
+
+  committed(_processor: string, changes: TickChanges): void {
+    for (const { lane, cursors, watermark } of changes.lanes) {
+      const late = this.#unprocessed(lane, cursors).find(({ stream, at }) => at < watermark && at >= this.#openedAt(stream))
+      if (late)
+        this.#world.fail(
+          'all before the watermark is processed',
+          `lane ${lane}: ${late.stream}/${late.seq} of ${late.at}, watermark ${watermark}`,
+        )
+    }
+  }
+
+  /** A decision was just written. */
+  decided(decision: Decision, before: { revision: number; decidedSeq: number }): void {
+    const { incarnation, seq, events, expectedRevision } = decision
+    const name = `device ${incarnation}`
+    this.counts.decisions++
+    this.#world.noteOf(incarnation, () => `decision ${JSON.stringify(decision)}`)
+    if (expectedRevision !== before.revision) this.#world.fail('revisions rise by one', name)
+    if (seq !== before.decidedSeq && seq !== before.decidedSeq + 1)
+      this.#world.fail('each seal is consumed by exactly one decision', `${name}: ${seq} after ${before.decidedSeq}`)
+    if (seq > 0 && !this.seals.has(`${incarnation} ${seq}`)) this.#world.fail('only what is sealed is decided on', `${name}: ${seq}`)
+    for (const event of events) this.#compare(incarnation, event)
+  }
+
+  /** A seal is on its way to its twin. */
+  signalled(incarnation: number, seq: number, batch: string): void {
+    if (this.seals.get(`${incarnation} ${seq}`) !== batch)
+      this.#world.fail('told is only what is committed, always the same bytes', `device ${incarnation}, seal ${seq}`)
+  }
+
+  /** How many events of that part the twin has decided. */
+  decidedOf(incarnation: number, part: string): number {
+    return this.#decided.get(`${incarnation} ${part}`) ?? 0
+  }
+
+  #compare(incarnation: number, event: TwinEvent): void {
+    this.counts.events++
+    const part = partOf(event)
+    const key = `${incarnation} ${part}`
+    const n = this.#decided.get(key) ?? 0
+    this.#decided.set(key, n + 1)
+    const expected = this.twins.get(incarnation)?.decided.get(part)?.[n]
+    if (expected === undefined)
+      this.#world.fail('a twin decides what one fed singly decides', `device ${incarnation} decides ${text(event)}, nothing is expected`)
+    if (text(expected) !== text(event))
+      this.#world.fail(
+        'a twin decides what one fed singly decides',
+        `device ${incarnation} decides\n  ${text(event)}\nexpected\n  ${text(expected)}`,
+      )
+  }
+
+  #takeRequests(processor: string, changes: TickChanges): void {
+    for (const incarnation of changes.removed) this.twins.delete(incarnation)
+    for (const { id } of changes.requests) {
+      const request = this.#db.requests.get(id)!
+      if (request.seq !== null) this.#world.fail('a request is sealed once', id)
+      const twin = this.#twin(request.incarnation)
+      if (request.kind === 'configured')
+        twin.feed([{ kind: 'configured', at: 0, settings: this.#model(processor, request.incarnation).settings }])
+    }
+  }
+
+  #takeStream(processor: string, changes: TickChanges, lane: number, stream: number, from: number, to: number): void {
+    if (from === FINISHED ? to !== FINISHED : to !== FINISHED && to < from)
+      this.#world.fail('cursors never move back', `lane ${lane}, stream ${stream}: ${from} to ${to}`)
+    if (from === FINISHED) return
+    const record = this.#db.streams.get(stream)!
+    if (to === FINISHED && record.closedAt === null) this.#world.fail('only a closed stream is finished', `stream ${stream}`)
+    const end = to === FINISHED ? record.entries.length : to
+    for (let i = from; i < end; i++) if (record.entries[i]!.lane === lane) this.#takeEntry(processor, changes, record.entries[i]!)
+  }
+
+  #takeEntry(processor: string, changes: TickChanges, entry: EntryRecord): void {
+    for (const message of messagesOf(entry)) {
+      const { incarnation } = message
+      this.counts.messages++
+      // Whatever is processed touches its device's row.
+      if (changes.inboxes.some((change) => change.incarnation === incarnation)) {
+        this.#world.noteOf(incarnation, () => `${processor} ${JSON.stringify(message)}`)
+        this.#twin(incarnation).take(message, this.#model(processor, incarnation))
+        continue
+      }
+      this.counts.dropped++
+      if (this.#db.devices.has(incarnation)) this.#world.fail('no message of a device is dropped', `device ${incarnation}`)
+    }
+  }
+
+  #takeInboxes({ inboxes, lanes, removed }: TickChanges): void {
+    for (const change of inboxes) {
+      const { incarnation, sealedSeq, pending } = change
+      if (removed.includes(incarnation)) continue
+      const twin = this.#twin(incarnation)
+      const sealed = change.full ? change.sealed : null
+      const before = this.#db.inbox.get(incarnation)
+      if (sealed !== null && sealed !== before?.sealed)
+        this.#takeSeal(twin, sealedSeq, sealed, before?.sealedSeq ?? 0, before?.sealed ?? null)
+      else if (sealed === null && sealedSeq !== (before?.sealedSeq ?? 0))
+        this.#world.fail('seals have rising numbers', `device ${incarnation}`)
+      const { watermark } = lanes.find(({ lane }) => lane === change.lane)!
+      const silences = silencesAt(watermark, sealed !== before?.sealed ? sealed : null) + silencesAt(watermark, pending)
+      if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
+    }
+  }
+
+  #takeSeal(twin: ReferenceTwin, seq: number, sealed: string, beforeSeq: number, before: string | null): void {
+    const { incarnation } = twin
+    this.counts.seals++
+    if (seq !== beforeSeq + 1)
+      this.#world.fail('seals have rising numbers', `device ${incarnation}: ${seq} after ${beforeSeq}, or other bytes`)
+    const decidedSeq = this.#db.devices.get(incarnation)?.decidedSeq
+    if (before !== null && decidedSeq !== undefined && decidedSeq < beforeSeq)
+      this.#world.fail('a seal waits for the answer to the one before', `device ${incarnation}: ${seq}`)
+    this.seals.set(`${incarnation} ${seq}`, sealed)
+    this.#world.noteOf(incarnation, () => `seal ${seq} ${sealed}`)
+    if (twin.isStarted) return
+    const first = (JSON.parse(sealed) as Batch).inputs[0]
+    if (first?.kind !== 'configured') this.#world.fail('the first batch begins with the settings', `device ${incarnation}`)
+    twin.start(first.settings, first.at)
+  }
+
+  /** The twin goes offline only if nothing that was accepted before the watermark is younger than its timeout. */
+  #takeSilence(twin: ReferenceTwin, watermark: number): void {
+    this.counts.silences++
+    const { incarnation, connection, lastSeen, presenceTimeoutMs } = twin
+    const name = `device ${incarnation}`
+    if (connection !== null) this.#world.fail('no connected device is silent', name)
+    const grace = this.#db.lanes.get(incarnation % 16)!.graceSince
+    if (Math.max(lastSeen, grace) + presenceTimeoutMs >= watermark) this.#world.fail('no twin is offline whose device spoke', name)
+    twin.feed([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
+  }
+
+  #unprocessed(lane: number, cursors: { [stream: string]: number }): EntryRecord[] {
+    const found: EntryRecord[] = []
+    for (const { stream, entries } of this.#db.streams.values()) {
+      const cursor = cursors[stream] ?? 0
+      if (cursor === FINISHED) continue
+      const next = entries.slice(cursor, cursor + 20).find((entry) => entry.lane === lane)
+      if (next) found.push(next)
+    }
+    return found
+  }
+
+  #openedAt(stream: number): number {
+    return this.#db.streams.get(stream)!.openedAt
+  }
+
+  #model(processor: string, incarnation: number): DeviceModel {
+    return this.#models.get(`${processor} ${incarnation}`)!
+  }
+
+  #twin(incarnation: number): ReferenceTwin {
+    let twin = this.twins.get(incarnation)
+    if (twin === undefined) {
+      twin = new ReferenceTwin(incarnation)
+      this.twins.set(incarnation, twin)
+    }
+    return twin
+  }
+}
+
+export function messagesOf(entry: EntryRecord): Array<ProcessedMessage & { incarnation: number }> {
+  if (entry.lane === HEARTBEAT_LANE) return []
+  let offset = 0
+  return (JSON.parse(entry.heads) as Head[]).map(([incarnation, kind, receivedAt, length, name, connection]) => {
+    const payload = Buffer.from(entry.body.subarray(offset, offset + length)).toString()
+    offset += length
+    return { incarnation, stream: entry.stream, kind, name: name ?? undefined, receivedAt, connection: connection ?? undefined, payload }
+  })
+}
+
+function silencesAt(at: number, json: string | null): number {
+  if (!json?.includes('"silent"')) return 0
+  return (JSON.parse(json) as { inputs: TwinInput[] }).inputs.filter((input) => input.kind === 'silent' && input.at === at).length
+}
+
+/** What is compared of an event: all but its cause, and the time of what new settings decided, which nobody observes. */
+function text(event: TwinEvent): string {
+  const { kind, at, cause, ...rest } = event
+  const isBySettings = kind === 'configured' || (kind === 'range-changed' && cause.by === 'lane')
+  const sorted = Object.fromEntries(Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1)))
+  return JSON.stringify({ kind, at: isBySettings ? 0 : at, ...sorted })
+}

@@ -1,0 +1,142 @@
+/**
+ * What one device's twin should know and decide: fed with every message singly, in processing order, by the simplest means. It knows
+ * nothing of inboxes, seals or wake conditions.
+ */
+import { consume } from '../../../twin-models/core/consume.ts'
+import { initialState } from '../../../twin-models/core/initial.ts'
+import type { TwinEvent, TwinInput, TwinSettings, TwinState } from '../../../twin-models/core/types.ts'
+import type { DeviceModel } from '../../../twin-models/model.ts'
+import { type ExpectedReading, expectedParts } from './expected-decode.ts'
+
+export interface ProcessedMessage {
+  stream: number
+  kind: string
+  name?: string | undefined
+  receivedAt: number
+  connection: number | undefined
+  payload: string
+}
+
+export class ReferenceTwin {
+  readonly incarnation: number
+  /** Decided, by part of the twin: presence, each range, events, … The order within a part is what counts. */
+  readonly decided = new Map<string, TwinEvent[]>()
+  readonly telemetry = new Map<string, ExpectedReading>()
+  readonly latest = new Map<string, ExpectedReading>()
+  state: TwinState = initialState()
+  lastSeen = 0
+  connection: { number: number; stream: number } | null = null
+  processed = 0
+  deadLetters = 0
+  readonly #seen = new Set<string>()
+  /** Until its settings are known. */
+  #early: TwinInput[][] | null = []
+
+  constructor(incarnation: number) {
+    this.incarnation = incarnation
+  }
+
+  get presenceTimeoutMs(): number {
+    return this.state.settings.presenceTimeoutMs
+  }
+
+  /** Its first batch begins with these. */
+  start(settings: TwinSettings, at: number): void {
+    const early = this.#early ?? []
+    this.#early = null
+    this.feed([{ kind: 'configured', at, settings }])
+    for (const inputs of early) this.feed(inputs)
+  }
+
+  get isStarted(): boolean {
+    return this.#early === null
+  }
+
+  feed(inputs: TwinInput[]): void {
+    if (this.#early !== null) {
+      this.#early.push(inputs)
+      return
+    }
+    // A batch without a time of its own: only its inputs say when something was received.
+    const { state, events } = consume(this.state, { seq: this.state.seq + 1, batch: { messages: 1, lastSeenAt: 0, merged: {}, inputs } }, 0)
+    this.state = state
+    for (const event of events) {
+      const part = partOf(event)
+      const list = this.decided.get(part)
+      if (list) list.push(event)
+      else this.decided.set(part, [event])
+    }
+  }
+
+  take(message: ProcessedMessage, model: DeviceModel): void {
+    this.processed++
+    const { kind, receivedAt: at, connection } = message
+    if (kind === 'connect' || kind === 'disconnect') {
+      this.#takeConnection(message)
+      return
+    }
+    const isWill = kind === 'will'
+    if (isWill && (this.connection?.number !== connection || at < this.lastSeen)) return
+    let parts = (expectedParts(message, model) ?? []).filter(({ key }) => {
+      if (key === undefined) return true
+      if (this.#seen.has(key)) return false
+      this.#seen.add(key)
+      return true
+    })
+    // A goodbye that was received before what is known already is old news.
+    if (at < this.lastSeen) parts = parts.filter(({ hello }) => hello?.status !== 'offline')
+    const news = parts.flatMap(({ readings }) => readings.filter((reading) => this.#store(reading)))
+    if (!isWill) this.lastSeen = Math.max(this.lastSeen, at)
+    const inputs: TwinInput[] = []
+    if (!isWill && !parts.some(({ hello }) => hello)) inputs.push({ kind: 'life', at, ...idOf(parts[0]?.id) })
+    for (const { name, value, ts, messageId } of news) inputs.push({ kind: 'reading', at, name, value, ts, ...idOf(messageId) })
+    for (const { id, hello, event } of parts) {
+      if (hello) inputs.push({ kind: 'hello', at, ...hello, ...(isWill ? { will: true } : {}), ...idOf(id) })
+      if (event) inputs.push({ kind: 'event', at, ...event, ...idOf(id) })
+    }
+    if (inputs.length > 0) this.feed(inputs)
+  }
+
+  #takeConnection({ kind, connection = 0, stream, receivedAt }: ProcessedMessage): void {
+    this.lastSeen = Math.max(this.lastSeen, receivedAt)
+    if (kind === 'disconnect') {
+      if (this.connection?.number === connection) this.connection = null
+      return
+    }
+    if (this.connection !== null && this.connection.number > connection) return
+    this.connection = { number: connection, stream }
+    this.feed([{ kind: 'life', at: receivedAt }])
+  }
+
+  /** Its bridge is dead, and everything of it is processed: it counts as there until now. */
+  loseStream(stream: number, watermark: number): void {
+    if (this.connection?.stream !== stream) return
+    this.connection = null
+    this.lastSeen = Math.max(this.lastSeen, watermark)
+  }
+
+  /** True when it is news: later than every earlier reading of its property. */
+  #store(reading: ExpectedReading): boolean {
+    const key = `${reading.name} ${reading.ts}`
+    const same = this.telemetry.get(key)
+    if (same === undefined || isLater(reading, same)) this.telemetry.set(key, reading)
+    const before = this.latest.get(reading.name)
+    if (before === undefined || isLater(reading, before)) this.latest.set(reading.name, reading)
+    return before === undefined || reading.ts > before.ts
+  }
+}
+
+export function partOf(event: { kind: string; name?: string }): string {
+  if (event.kind === 'presence-changed') return 'presence'
+  return event.kind === 'range-changed' ? `range of ${event.name}` : event.kind
+}
+
+function isLater(a: ExpectedReading, b: ExpectedReading): boolean {
+  if (a.ts !== b.ts) return a.ts > b.ts
+  if (a.receivedAt !== b.receivedAt) return a.receivedAt > b.receivedAt
+  return (a.messageId ?? '') > (b.messageId ?? '')
+}
+
+function idOf(messageId: string | undefined): { messageId?: string } {
+  return messageId === undefined ? {} : { messageId }
+}
