@@ -144,7 +144,7 @@ export class Processor {
       await this.#takeAnswers(asked, work)
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
-      await this.#takeRequests(asked.requests, read, work)
+      this.#takeRequests(asked.requests, read, work)
       await this.#findSilence(read, work)
       await this.#seal(work, read)
       return await this.#commit(work, read, started)
@@ -218,18 +218,27 @@ export class Processor {
       work.answered.push({ device, seq })
       touch(work, device, true)
     }
+    // New settings come before the messages, which are read by the new model already.
+    for (const request of requests) if (request.kind === 'configured') this.#takeRequest(request, work)
   }
 
   /** After the messages, so that strong consistency sees all that was acknowledged before it was asked for. */
-  async #takeRequests(requests: TwinRequest[], read: Read, work: Work): Promise<void> {
-    const at = this.#clock()
-    for (const { id, kind, incarnation } of requests) {
-      const device = this.#devices.get(incarnation)
-      if (!device || (kind === 'deliver' && read.more)) continue
-      addInput(device.inbox, kind === 'configured' ? configuredInput(device, at) : { kind: 'deliver', at, request: id })
-      work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
-      touch(work, device)
+  #takeRequests(requests: TwinRequest[], read: Read, work: Work): void {
+    if (read.more) return
+    for (const request of requests) if (request.kind !== 'configured') this.#takeRequest(request, work)
+  }
+
+  #takeRequest({ id, kind, incarnation }: TwinRequest, work: Work): void {
+    const device = this.#devices.get(incarnation)
+    if (device === undefined) {
+      // Written while its device was removed: it is answered as the others were then.
+      work.changes.removed.push(incarnation)
+      return
     }
+    const at = this.#clock()
+    addInput(device.inbox, kind === 'configured' ? configuredInput(device, at) : { kind: 'deliver', at, request: id })
+    work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
+    touch(work, device)
   }
 
   async #takeMessages(messages: LogMessage[], work: Work): Promise<void> {
