@@ -10,7 +10,8 @@ const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 /** Field count, then per field a length, and the data of those whose size is fixed. */
 const FIXED_BYTES = 2 + 7 * 4 + 4 + 4 + 8 + 8 + 8
 
-export function encodeTelemetry(readings: DeviceReading[]): Buffer {
+export function encodeTelemetry(unsorted: DeviceReading[]): Buffer {
+  const readings = unsorted.sort(inIndexOrder)
   let bytes = SIGNATURE.length + 2
   const others: Array<Buffer | null> = []
   const ids: Array<Buffer | null> = []
@@ -43,6 +44,11 @@ export function encodeTelemetry(readings: DeviceReading[]): Buffer {
     at = writeBytes(out, ids[n] as Buffer | null, at)
   }
   return out.subarray(0, out.writeInt16BE(-1, at))
+}
+
+/** Rows that come in the order of their index cost Postgres a third less, and leave its pages fuller. */
+function inIndexOrder(a: DeviceReading, b: DeviceReading): number {
+  return a.incarnation - b.incarnation || a.property - b.property || a.ts - b.ts
 }
 
 function writeTime(out: Buffer, epochMs: number, at: number): number {

@@ -15,8 +15,11 @@ import { processorMetrics } from '../telemetry/processor-metrics.ts'
 import { temporalSignaller } from '../temporal/twin-signaller.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
-/** From one tick's start to the next while messages come. It only costs latency: a transaction takes all that came. */
-const TICK_MS = 80
+/**
+ * From one tick's start to the next. A transaction takes all that came, so waiting only costs latency, and larger ticks cost less a
+ * message: under load a tick waits as long again as the last one took.
+ */
+const TICK = { least: 80, most: 200 } as const
 const LEASE_CHECK_MS = 1_500
 /** Shorter than the lease, so that a transaction of ours cannot outlive it (docs/architecture.md §3.4). */
 const TRANSACTION_MS = 4_500
@@ -60,7 +63,8 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
         void processor.deliver()
         failures = 0
         trouble = undefined
-        if (!report?.more) await pause(TICK_MS - (Date.now() - started))
+        const took = Date.now() - started
+        if (!report?.more) await pause(Math.min(TICK.most, Math.max(TICK.least, 2 * took)) - took)
       } catch (error) {
         nextLeaseCheck = 0
         trouble = (error as Error).message
