@@ -297,25 +297,28 @@ describe('what others see', () => {
 
   test('the report tells an operator everything on one page', () => {
     expect(reportOf({ tenant: 'demo', device: 't-1', incarnation: 7 }, state)).toMatchInlineSnapshot(`
-      "### \`t-1\` · online
-      A **thermostat** (model version 1.0.0) of tenant **demo**, registration 7.
+      "### \`t-1\` is online since 2023-11-14 22:13:20 UTC (hello)
 
-      - Presence: **online** since 2023-11-14T22:13:20.000Z (hello)
-      - Last message decided on: 2023-11-14T22:13:22.000Z; the REST twin may know later ones
-      - Firmware: \`1.2.0\`, SHA-256 \`ab\`
+      A \`thermostat\`, version 1.0.0 of the model, of tenant \`demo\`. Registration 7.
+
+      **Outside its normal range**
+
+      - **\`temperature\` is high** since 2023-11-14 22:13:21 UTC: \`50\`, normal is 5 to 40
+
+      **Facts**
+
+      - Last message decided on: 2023-11-14 22:13:22 UTC; REST may know later ones
+      - Firmware: \`1.2.0\`, SHA-256 \`ab…\`
       - Health: ok, battery 81 %
-      - Revision 1, newest seal 1, 4 messages
+      - Revision 1, newest seal 1, 4 messages in all
 
-      | value | latest | at |
-      | --- | --- | --- |
-      | temperature | \`50\` | 2023-11-14T22:13:21.000Z |
+      **Latest values that it was told**
 
-      | range | status | since | normal |
-      | --- | --- | --- | --- |
-      | temperature | **high** | 2023-11-14T22:13:21.000Z | 5 … 40 |
+      - \`temperature\`: \`50\` at 2023-11-14 22:13:21 UTC; normal is 5 to 40
 
-      Recent device events:
-      - doorOpened, 2023-11-14T22:13:22.000Z"
+      **Recent device events, the newest first**
+
+      - \`doorOpened\` at 2023-11-14 22:13:22 UTC"
     `)
   })
 

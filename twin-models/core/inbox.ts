@@ -7,11 +7,14 @@
  * first such reading *opens* its property: from then on that property's readings are appended in order, until a decision consumed them.
  * Only the lane's owner calls these functions, so they change the inbox in place. They are pure otherwise: time comes as an argument.
  */
-import type { Batch, Firmware, Health, Merged, PresenceStatus, Reading, TwinInput, Value, Wake } from './types.ts'
+import { takeBatch } from './batch.ts'
+import { differs, type Hello, isOfPresence, lastRepeated, wordsOf } from './hellos.ts'
+import { type MergedTuple, merge } from './merged.ts'
+import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
 import { wakes } from './wake.ts'
 
-/** A batch, and so a signal, is at most this long (JSON characters). What does not fit stays pending. */
-export const BATCH_LIMIT = 128 * 1024
+export { BATCH_LIMIT } from './batch.ts'
+
 /** Appended inputs one inbox holds. Readings beyond are merged, device events beyond are refused. */
 export const INPUT_LIMIT = 2_000
 /** Among the open properties: all of them, since new settings are under way and their bounds are not known yet. */
@@ -42,8 +45,6 @@ export interface Pending {
   trace?: string
 }
 
-type Hello = Extract<TwinInput, { kind: 'hello' }>
-
 export interface Sealed {
   seq: number
   /** The batch as it goes out, always the same bytes. */
@@ -52,23 +53,6 @@ export interface Sealed {
   /** Properties that it holds single readings of: they stay open until it is answered. */
   open: string[]
 }
-
-/**
- * `Merged`, packed, because it is written with every transaction: count, first and its ts, last, its ts and receivedAt, min, ts, max, ts.
- * All times are relative to the `since` of the pending: most of them have five digits instead of thirteen then.
- */
-export type MergedTuple = [
-  count: number,
-  first: Value,
-  firstTs: number,
-  last: Value,
-  lastTs: number,
-  lastReceivedAt: number,
-  min: number | null,
-  minTs: number,
-  max: number | null,
-  maxTs: number,
-]
 
 export function emptyInbox(wake: Wake): Inbox {
   return { pending: null, sealed: null, sealedSeq: 0, wake, ...presenceAfter([], wake) }
@@ -102,7 +86,7 @@ export function addReading(inbox: Inbox, reading: Reading): void {
 export function addHello(inbox: Inbox, hello: Hello): void {
   const pending = pendingOf(inbox, hello.at)
   const news = hello.status !== inbox.expected || differs(inbox.wake, hello.firmware, hello.health)
-  const repeated = lastRepeated(pending, hello)
+  const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= INPUT_LIMIT)
   if (repeated === undefined) append(pending, hello, news)
   else pending.inputs[repeated] = { ...wordsOf(pending.inputs[repeated] as Hello), ...hello }
   if (news) pending.urgent = true
@@ -209,65 +193,6 @@ function isOpen(inbox: Inbox, pending: Pending, name: string): boolean {
   return open.includes(name) || sealed.includes(name) || open.includes(ALL) || sealed.includes(ALL)
 }
 
-/**
- * However chatty the device: of hellos that say the same again and again only the first, which may decide something, and the last are
- * kept, the first for its time and the last for its numbers. The place of the one that `hello` replaces.
- */
-function lastRepeated({ inputs }: Pending, hello: Hello): number | undefined {
-  const at = inputs.findLastIndex(isOfPresence)
-  const last = inputs[at]
-  if (last?.kind !== 'hello') return undefined
-  if (inputs.length >= INPUT_LIMIT) return at
-  const first = inputs.slice(0, at).findLast(isOfPresence)
-  return first?.kind === 'hello' && repeats(last, first) && repeats(hello, last) ? at : undefined
-}
-
-function isOfPresence({ kind }: TwinInput): boolean {
-  return kind === 'hello' || kind === 'life' || kind === 'silent'
-}
-
-/** Nothing would be decided on it after the one before, and that one says all that it says. */
-function repeats(hello: Hello, before: Hello): boolean {
-  const { firmware, health } = hello
-  return (
-    hello.status === before.status &&
-    hello.will === before.will &&
-    (firmware === undefined || (firmware.version === before.firmware?.version && firmware.sha256 === before.firmware.sha256)) &&
-    (health === undefined || (health.ok === before.health?.ok && JSON.stringify(health.errors) === JSON.stringify(before.health.errors)))
-  )
-}
-
-function wordsOf({ firmware, health }: Hello): Pick<Hello, 'firmware' | 'health'> {
-  return { ...(firmware && { firmware }), ...(health && { health }) }
-}
-
-function differs(wake: Wake, firmware: Firmware | undefined, health: Health | undefined): boolean {
-  return (firmware !== undefined && firmware.version !== wake.firmware) || (health !== undefined && health.ok !== wake.healthOk)
-}
-
-function merge({ merged, since }: Pending, { name, value, ts: at, receivedAt }: Reading): void {
-  const ts = at - since
-  const number = typeof value === 'number' ? value : null
-  const known = merged[name]
-  if (known === undefined) {
-    merged[name] = [1, value, ts, value, ts, receivedAt - since, number, ts, number, ts]
-    return
-  }
-  known[0]++
-  known[3] = value
-  known[4] = ts
-  known[5] = receivedAt - since
-  if (number === null) return
-  if (known[6] === null || number < known[6]) {
-    known[6] = number
-    known[7] = ts
-  }
-  if (known[8] === null || number > known[8]) {
-    known[8] = number
-    known[9] = ts
-  }
-}
-
 /** Readings that were appended only because their property was open are merged again when, by the new conditions, none of them wakes. */
 function reconsider(inbox: Inbox, pending: Pending): void {
   const waking = new Set<string>()
@@ -288,50 +213,4 @@ function reconsider(inbox: Inbox, pending: Pending): void {
   pending.inputs = kept
   pending.urgent = urgent
   pending.open = [...waking]
-}
-
-function takeBatch(pending: Pending): { batch: Batch; rest: Pending | null } {
-  const merged: { [name: string]: Merged } = {}
-  let length = 200
-  const left: { [name: string]: MergedTuple } = {}
-  for (const [name, tuple] of Object.entries(pending.merged)) {
-    const entry = unpack(tuple, pending.since)
-    const size = JSON.stringify(entry).length + name.length + 8
-    if (length + size > BATCH_LIMIT) left[name] = tuple
-    else {
-      merged[name] = entry
-      length += size
-    }
-  }
-  let taken = 0
-  for (const input of pending.inputs) {
-    length += JSON.stringify(input).length + 1
-    if (length > BATCH_LIMIT && taken > 0) break
-    taken++
-  }
-  // What was received after the inputs that are left counts with them: here it would undo a silence or a goodbye that it follows.
-  const lastSeenAt = taken < pending.inputs.length ? lastReceipt(pending.inputs.slice(0, taken)) : pending.lastSeenAt
-  const batch: Batch = { messages: pending.messages, lastSeenAt, merged, inputs: pending.inputs.slice(0, taken) }
-  if (pending.trace !== undefined) batch.trace = pending.trace
-  const inputs = pending.inputs.slice(taken)
-  if (inputs.length === 0 && Object.keys(left).length === 0) return { batch, rest: null }
-  const open = inputs.length === 0 ? [] : pending.open
-  const { since } = pending
-  return { batch, rest: { since, urgent: inputs.length > 0, messages: 0, lastSeenAt: pending.lastSeenAt, merged: left, inputs, open } }
-}
-
-function lastReceipt(inputs: TwinInput[]): number {
-  let last = 0
-  for (const input of inputs) {
-    const isReceipt = input.kind === 'life' || input.kind === 'reading' || input.kind === 'event' || (input.kind === 'hello' && !input.will)
-    if (isReceipt && input.at > last) last = input.at
-  }
-  return last
-}
-
-function unpack([count, first, firstTs, last, lastTs, lastReceivedAt, min, minTs, max, maxTs]: MergedTuple, since: number): Merged {
-  const merged: Merged = { count, first: [first, firstTs + since], last: [last, lastTs + since, lastReceivedAt + since] }
-  if (min !== null) merged.min = [min, minTs + since]
-  if (max !== null) merged.max = [max, maxTs + since]
-  return merged
 }
