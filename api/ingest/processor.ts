@@ -262,9 +262,14 @@ export class Processor {
   async #loseConnections(stream: number, lanes: Map<number, Lane>, work: Work): Promise<void> {
     const connected = await this.#store.connectedThrough(stream, [...lanes.keys()])
     await this.#devices.load(connected)
+    // Those that connected in this very tick are not in the store yet.
+    const devices = new Set(work.touched)
     for (const incarnation of connected) {
       const device = this.#devices.get(incarnation)
-      if (device?.connection?.[1] !== stream) continue
+      if (device) devices.add(device)
+    }
+    for (const device of devices) {
+      if (device.connection?.[1] !== stream) continue
       device.connection = null
       device.lastSeen = Math.max(device.lastSeen, lanes.get(device.lane)?.watermark ?? 0)
       touch(work, device)
