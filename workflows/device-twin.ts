@@ -139,9 +139,11 @@ class Twin {
   armBackstop(): void {
     if (this.#timer !== 'none' || this.#state.presence.status !== 'online') return
     this.#timer = 'running'
-    void sleep(Math.max(this.#backstopAt() - Date.now(), 1)).then(() => {
+    const fired = () => {
       this.#timer = 'fired'
-    })
+    }
+    // Rejected when an operator cancels the run. The loop above ends by that; a rejection that nobody takes would fail every task from then on.
+    sleep(Math.max(this.#backstopAt() - Date.now(), 1)).then(fired, () => {})
   }
 
   /** The last resort against a silence that nobody noticed. It asks Postgres first, and writes only if something is decided. */

@@ -170,6 +170,17 @@ describe.each([100, 0])('a twin, with %d twins cached', (maxCachedWorkflows) => 
     expect(rows[0]!.n).toBe(4)
   })
 
+  test('a run that an operator cancels ends, and the next seal starts the twin again from what Postgres has', async () => {
+    const key = await twins.register()
+    const handle = await twins.signal(key, 1, [...first(), hot(Date.now())])
+    await decided(key, 1)
+    await handle.cancel()
+    await until(async () => (await handle.describe()).status.name === 'CANCELLED', 'the run has ended')
+    await twins.signal(key, 2, [mild(Date.now())])
+    await decided(key, 2)
+    expect(await twins.row(key)).toMatchObject({ revision: 2, seq: 2, decided: { ranges: { temperature: { status: 'normal' } } } })
+  })
+
   test('continues as new under load without losing or repeating a seal', { timeout: 180_000 }, async () => {
     const key = await twins.register()
     const handle = await twins.signal(key, 1, first())
