@@ -5,11 +5,13 @@
  * It owns its lanes alone, so it may keep their devices in memory. Whenever a transaction fails, all memory is dropped and read anew:
  * there is one way to start, and it is also the way to recover. The shell (infra/processes/processor.ts) calls `tick` in a loop.
  */
-import { addInput, answered, seal } from '../../twin-models/core/inbox.ts'
+import { seal } from '../../twin-models/core/inbox.ts'
 import { applyMessages } from './apply.ts'
-import { configuredInput, type Device, deviceOf, inboxChange } from './device.ts'
+import { readAsked, takeAnswers, takeRequests } from './asked.ts'
+import { Courier, type TwinSignaller } from './courier.ts'
+import { configuredInput, inboxChange } from './device.ts'
 import { DeviceCache } from './device-cache.ts'
-import { type Answer, type Lane, type LaneStore, LeaseLost, type RemovedDevice, type TickChanges, type TwinRequest } from './lane-store.ts'
+import { type Lane, type LaneStore, LeaseLost, type TickChanges } from './lane-store.ts'
 import { laneOf } from './log.ts'
 import { type LogMessage, LogReader, type Read } from './log-reader.ts'
 import { findPoison } from './poison.ts'
@@ -20,20 +22,9 @@ import { Silence } from './silence.ts'
 import { traceProcessing } from './trace-processing.ts'
 import { isWork, newWork, touch, type Work } from './work.ts'
 
-const ANSWERS_PER_TICK = 1_000
-const REQUESTS_PER_TICK = 500
-const REMOVALS_PER_TICK = 200
 const SILENT_PER_TICK = 1_000
 /** While the log lags behind by more than this, routine news waits. */
 const LAG_FIRST_MS = 2_000
-
-/** How sealed batches reach their twins. infra/temporal/twin-signaller.ts */
-export interface TwinSignaller {
-  /** True when the twin's server took it. Never rejects. */
-  deliver(twin: Pick<Device, 'tenant' | 'device' | 'incarnation' | 'model'>, seq: number, batch: string): Promise<boolean>
-  /** True when the twin was told that its registration ended, or there is none. Never rejects. */
-  remove(twin: { tenant: string; device: string; incarnation: number }): Promise<boolean>
-}
 
 /** What a tick did, for metrics. */
 export interface TickReport {
@@ -58,17 +49,11 @@ export interface ProcessorOptions {
   notice?: (message: string, error: unknown) => void
 }
 
-interface Asked {
-  answers: Answer[]
-  requests: TwinRequest[]
-  removed: RemovedDevice[]
-}
-
 export class Processor {
   readonly seals = new Seals()
   readonly silence = new Silence()
   readonly #store: LaneStore
-  readonly #signaller: TwinSignaller
+  readonly #courier: Courier
   readonly #clock: () => number
   readonly #pause: (ms: number) => Promise<void>
   readonly #notice: (message: string, error: unknown) => void
@@ -84,11 +69,11 @@ export class Processor {
 
   constructor({ store, signaller, clock, pause, notice = () => {} }: ProcessorOptions) {
     this.#store = store
-    this.#signaller = signaller
     this.#clock = clock
     this.#pause = pause
     this.#notice = notice
     this.#devices = new DeviceCache(store)
+    this.#courier = new Courier({ store, signaller, devices: this.#devices, seals: this.seals, clock })
     this.#reader = new LogReader(store)
     this.#search = new SearchCopy(store)
   }
@@ -137,14 +122,14 @@ export class Processor {
     this.#ticks++
     const started = this.#clock()
     // What others ask is read before the log: so all that was acknowledged before they asked is in the log that is read then.
-    const asked = await this.#readAsked()
+    const asked = await readAsked(this.#store, this.lanes)
     const read = await this.#reader.read(lanes)
     try {
       const work = newWork(read.lanes)
-      await this.#takeAnswers(asked, work)
+      await takeAnswers(asked, this.#devices, work)
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
-      this.#takeRequests(asked.requests, read, work)
+      takeRequests(asked, !read.more, this.#clock(), this.#devices, work)
       await this.#findSilence(read, work)
       await this.#seal(work, read)
       return await this.#commit(work, read, started)
@@ -158,24 +143,9 @@ export class Processor {
     }
   }
 
-  /** Signals every seal that is due. Resolves when each was taken or refused; a tick need not wait for it, and goes on beside it. */
+  /** Signals every seal that is due. A tick need not wait for it, and goes on beside it. */
   async deliver(): Promise<void> {
-    const due = this.seals.toSend(this.#clock())
-    if (due.length === 0) return
-    const missing = due.filter(({ incarnation }) => !this.#devices.get(incarnation)).map(({ incarnation }) => incarnation)
-    // Not into the cache: only a tick may fill it, or it could bring back what a tick has changed meanwhile.
-    const rows = missing.length === 0 ? [] : await this.#store.devices(missing).catch(() => [])
-    const loaded = new Map(rows.map((row) => [row.incarnation, deviceOf(row)]))
-    await Promise.all(
-      due.map(({ incarnation, seq }) => this.#signal(this.#devices.get(incarnation) ?? loaded.get(incarnation), incarnation, seq)),
-    )
-  }
-
-  async #signal(device: Device | undefined, incarnation: number, seq: number): Promise<void> {
-    const sealed = device?.inbox.sealed
-    // A tick may just have answered it, or sealed the next one and not yet committed that.
-    const taken = device && sealed?.seq === seq ? await this.#signaller.deliver(device, seq, sealed.batch) : true
-    this.seals.sent(incarnation, seq, taken, this.#clock())
+    await this.#courier.deliver()
   }
 
   /** All memory away, and the lanes as they stand in the store. Those that another processor owns meanwhile are gone. */
@@ -185,60 +155,6 @@ export class Processor {
     this.giveUp([...known.keys()])
     await this.takeOver(lanes)
     this.#stale = false
-  }
-
-  /** What others ask of the twins, what the twins answered, and who is gone. */
-  async #readAsked(): Promise<Asked> {
-    const lanes = this.lanes
-    const [answers, requests, removed] = await Promise.all([
-      this.#store.answers(lanes, ANSWERS_PER_TICK),
-      this.#store.requests(lanes, REQUESTS_PER_TICK),
-      this.#store.removed(lanes, REMOVALS_PER_TICK),
-    ])
-    return { answers, requests, removed }
-  }
-
-  async #takeAnswers({ answers, requests, removed }: Asked, work: Work): Promise<void> {
-    for (const row of removed) {
-      this.#devices.remove(row.incarnation)
-      this.seals.forgetOne(row.incarnation)
-      this.silence.forgetOne(row.incarnation)
-      work.removed.push(row)
-      work.changes.removed.push(row.incarnation)
-    }
-    // A device whose model changed is read anew, before anything else is done with it. What is in memory is committed.
-    for (const { kind, incarnation } of requests) if (kind === 'configured') this.#devices.forget(incarnation)
-    await this.#devices.load([...answers, ...requests].map((row) => row.incarnation))
-    for (const { id, incarnation, seq, wake } of answers) {
-      work.changes.answers.push(id)
-      const device = this.#devices.get(incarnation)
-      if (!device) continue
-      answered(device.inbox, seq, JSON.parse(wake))
-      device.mergedTexts.forgetAll()
-      work.answered.push({ device, seq })
-      touch(work, device, true)
-    }
-    // New settings come before the messages, which are read by the new model already.
-    for (const request of requests) if (request.kind === 'configured') this.#takeRequest(request, work)
-  }
-
-  /** After the messages, so that strong consistency sees all that was acknowledged before it was asked for. */
-  #takeRequests(requests: TwinRequest[], read: Read, work: Work): void {
-    if (read.more) return
-    for (const request of requests) if (request.kind !== 'configured') this.#takeRequest(request, work)
-  }
-
-  #takeRequest({ id, kind, incarnation }: TwinRequest, work: Work): void {
-    const device = this.#devices.get(incarnation)
-    if (device === undefined) {
-      // Written while its device was removed: it is answered as the others were then.
-      work.changes.removed.push(incarnation)
-      return
-    }
-    const at = this.#clock()
-    addInput(device.inbox, kind === 'configured' ? configuredInput(device, at) : { kind: 'deliver', at, request: id })
-    work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
-    touch(work, device)
   }
 
   async #takeMessages(messages: LogMessage[], work: Work): Promise<void> {
@@ -315,7 +231,11 @@ export class Processor {
     }
     for (const reading of changes.news) this.#search.note(reading.incarnation)
     this.#search.run(this.#devices, read.messages.length)
-    for (const device of work.removed) void this.#tellRemoved(device)
+    for (const device of work.removed) {
+      this.seals.forgetOne(device.incarnation)
+      this.silence.forgetOne(device.incarnation)
+      void this.#courier.tellRemoved(device)
+    }
     this.#devices.evict(this.#ticks)
     return { messages: read.messages, changes, lagMs: lagOf(read, now), sealed: work.sealed.length, dropped: work.dropped, more: read.more }
   }
@@ -339,10 +259,6 @@ export class Processor {
     this.#devices.clear()
     if (poison.length === 0) throw error
     for (const message of poison) this.#poison.add(keyOf(message))
-  }
-
-  async #tellRemoved(device: { tenant: string; device: string; incarnation: number }): Promise<void> {
-    if (await this.#signaller.remove(device)) await this.#store.removalTold(device.incarnation).catch(() => {})
   }
 }
 

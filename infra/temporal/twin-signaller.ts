@@ -5,7 +5,7 @@
 import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client'
 import { TypedSearchAttributes } from '@temporalio/common'
 import type { Logger } from 'pino'
-import type { TwinSignaller } from '../../api/ingest/processor.ts'
+import type { TwinSignaller } from '../../api/ingest/courier.ts'
 import { twinWorkflowId } from '../../twin-models/ids.ts'
 import { INBOX_SIGNAL, REMOVED_SIGNAL, TWIN_WORKFLOW } from '../../workflows/messages.ts'
 import { firstSearchAttributes } from '../../workflows/search-attributes.ts'
