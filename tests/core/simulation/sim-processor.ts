@@ -2,7 +2,8 @@
  * A processor in miniature: the real Processor over a troubled store, and around it what infra/processes/processor.ts does on real time:
  * leases, ticks, pauses after a failure.
  */
-import { Processor, type TwinSignaller } from '../../../api/ingest/processor.ts'
+import type { TwinSignaller } from '../../../api/ingest/courier.ts'
+import { Processor } from '../../../api/ingest/processor.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
 import { claimLanes, closeDeadStreams, currentLanes, releaseLanes, renewLanes, shareOfLanes } from '../../support/memory-leases.ts'
 import type { Trouble } from './trouble.ts'

@@ -1,6 +1,6 @@
 /** The side of the twins: how seals reach them through Temporal in miniature, and their activities on a store that may fail. */
 import type { Decision, DecisionOutcome } from '../../../activities/ports.ts'
-import type { TwinSignaller } from '../../../api/ingest/processor.ts'
+import type { TwinSignaller } from '../../../api/ingest/courier.ts'
 import { type TwinKey, twinWorkflowId } from '../../../twin-models/ids.ts'
 import { INBOX_SIGNAL, REMOVED_SIGNAL } from '../../../workflows/messages.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
