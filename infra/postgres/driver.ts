@@ -1,5 +1,5 @@
 /**
- * The `postgres` driver, with four faults of 3.4.9 mended while it is loaded (upstream issues 1154, 1208, 1216; pull requests 1209
+ * The `postgres` driver, with five faults of 3.4.9 mended while it is loaded (upstream issues 1154, 1208, 1216; pull requests 1209
  * and 1215 are open). Three show when a connection is lost inside `begin` or `reserve`, which is what happens whenever Postgres is
  * restarted or a transaction takes too long, and no caller can do anything about them:
  *
@@ -10,6 +10,9 @@
  * And a fourth, when a connection is lost while it starts: nobody takes the rejection of the driver's own first query, which ends the
  * process. The connection itself is started again all the same.
  *
+ * A fifth: what Postgres says against a COPY after its last byte was sent (a key that is there, no partition) reached nobody, and the
+ * writable stream never ended.
+ *
  * Drop this file when a release has the fixes: an edit that does not find its text is an error at start.
  */
 import { registerHooks } from 'node:module'
@@ -18,6 +21,10 @@ type Edit = [from: string, to: string]
 
 const CONNECTION_EDITS: Edit[] = [
   ['        return fetchArrayTypes()\n', '        return fetchArrayTypes().catch(() => {})\n'],
+  [
+    '    stream && (stream.destroy(err), stream = null)\n',
+    '    stream && (stream.destroy(err), stream = null)\n    final && (final(err), final = null)\n',
+  ],
   [
     '    const x = socket.write(chunk, fn)\n',
     `    if (!socket) {

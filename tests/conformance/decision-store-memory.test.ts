@@ -1,0 +1,37 @@
+/** The decision write in memory, which the simulation uses, held to the suite of the one in Postgres. */
+import type { TwinKey } from '../../twin-models/ids.ts'
+import { MemoryDatabase } from '../support/memory-database.ts'
+import { memoryDecisionStore } from '../support/memory-decision-store.ts'
+import { decisionStoreSuite } from './decision-store.ts'
+
+decisionStoreSuite('the decision write in memory', async () => {
+  const db = new MemoryDatabase(Date.now)
+  let named = 0
+  return {
+    store: memoryDecisionStore(db),
+    register: async () => {
+      const { tenant, device, incarnation } = db.register('demo', `d-${++named}`, 'thermostat', '1.0.0')
+      return { tenant, device, incarnation }
+    },
+    remove: async ({ incarnation }: TwinKey) => db.remove(incarnation),
+    answers: async ({ incarnation }: TwinKey) =>
+      [...db.answers.values()]
+        .filter((answer) => answer.incarnation === incarnation)
+        .map(({ lane, seq, wake }) => ({ lane, seq, wake: JSON.parse(wake) })),
+    history: async ({ incarnation }: TwinKey) =>
+      (db.history.get(incarnation) ?? []).map((row) => ({ ...row, event: JSON.parse(row.event), cause: JSON.parse(row.cause) })),
+    request: async ({ tenant, incarnation }: TwinKey) => {
+      const id = `00000000-0000-4000-8000-${String(++named).padStart(12, '0')}`
+      db.request(id, tenant, incarnation, 'deliver')
+      return id
+    },
+    answerOf: async (id: string) => {
+      const answer = db.requests.get(id)?.answer
+      return answer ? JSON.parse(answer) : undefined
+    },
+    row: async ({ incarnation }: TwinKey) => {
+      const device = db.devices.get(incarnation)
+      return device && { revision: device.revision, seq: device.decidedSeq, decided: JSON.parse(device.decided) }
+    },
+  }
+})

@@ -1,0 +1,221 @@
+/** What every store of the processor must do, whatever it is made of: one transaction a tick, which becomes true as a whole or not at all. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { FINISHED, type Lane, type LaneStore, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
+import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
+import { newWork } from '../../api/ingest/work.ts'
+import type { Value } from '../../twin-models/core/types.ts'
+
+export interface LaneStoreUnderTest {
+  store: LaneStore
+  register(device: string): Promise<number>
+  remove(incarnation: number): Promise<void>
+  answer(incarnation: number, seq: number): Promise<void>
+  request(id: string, incarnation: number): Promise<void>
+  answerOf(request: string): Promise<string | null>
+  openStream(): Promise<number>
+  append(entry: { stream: number; seq: number; lane: number; at: number; heads: string; body: Buffer }): Promise<void>
+  /** By time. */
+  readings(incarnation: number): Promise<Array<{ ts: number; receivedAt: number; value: Value; messageId: string | null }>>
+  deadLetters(incarnation: number): Promise<Array<{ reason: string; raw: number[] }>>
+  leases: {
+    share(processor: string): Promise<number>
+    renew(processor: string): Promise<number[]>
+    claim(processor: string, count: number): Promise<Lane[]>
+    release(processor: string, lanes: number[]): Promise<void>
+  }
+  end(): Promise<void>
+}
+
+export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnderTest>): void {
+  describe(`the lane store in ${name}`, () => {
+    let under: LaneStoreUnderTest
+    let store: LaneStore
+    let incarnation: number
+    let property: number
+    let lane: Lane
+    const now = Date.now()
+
+    beforeAll(async () => {
+      under = await setUp()
+      store = under.store
+      incarnation = await under.register('t-1')
+      property = (await store.properties('demo', ['temperature'])).get('temperature')!
+      lane = (await under.leases.claim('p', 16)).find((candidate) => candidate.lane === incarnation % 16)!
+    })
+    afterAll(() => under.end())
+
+    const changes = (part: Partial<TickChanges>): TickChanges => ({ ...newWork([lane]).changes, ...part })
+    const reading = (ts: number, value: Value, receivedAt = ts, messageId?: string) => ({
+      incarnation,
+      property,
+      name: 'temperature',
+      ts,
+      value,
+      receivedAt,
+      ...(messageId === undefined ? {} : { messageId }),
+    })
+    const row = () => ({
+      incarnation,
+      lane: lane.lane,
+      lastSeen: now,
+      connection: '[5,1]',
+      latest: '{"temperature":[1,2,3]}',
+      pending: '{"since":1}',
+      pendingSince: 1,
+      urgent: true,
+      sealed: '{"messages":1}',
+      sealedSeq: 1,
+      sealedAt: now,
+      wake: '{"presence":"online","presenceTimeoutMs":60000}',
+    })
+
+    it('stores numbers exactly, other values as JSON, and times to the millisecond', async () => {
+      const news = [reading(now, 0.1 + 0.2), reading(now + 1, 'öffnen\u0001'), reading(now + 2, -1e-300, now + 7, 'm-1')]
+      await store.commit(changes({ news }))
+      expect(await under.readings(incarnation)).toEqual([
+        { ts: now, receivedAt: now, value: 0.1 + 0.2, messageId: null },
+        { ts: now + 1, receivedAt: now + 1, value: 'öffnen\u0001', messageId: null },
+        { ts: now + 2, receivedAt: now + 7, value: -1e-300, messageId: 'm-1' },
+      ])
+    })
+
+    it('keeps of two readings of one moment the one with the greater receipt and id, in whatever order they come', async () => {
+      const at = now + 100
+      await store.commit(changes({ news: [reading(at, 1, at + 5, 'b')] }))
+      await store.commit(changes({ late: [reading(at, 2, at + 4, 'z'), reading(at, 3, at + 5, 'a'), reading(at, 6, at + 5, 'B')] }))
+      expect((await under.readings(incarnation)).at(-1)).toMatchObject({ value: 1, messageId: 'b' })
+      await store.commit(changes({ late: [reading(at, 4, at + 6), reading(at, 5, at + 5, 'c')] }))
+      expect((await under.readings(incarnation)).at(-1)).toMatchObject({ value: 4, messageId: null, receivedAt: at + 6 })
+    })
+
+    it('refuses as news what is there already', async () => {
+      const failure = await store.commit(changes({ news: [reading(now, 9)] })).catch((error: unknown) => error)
+      expect(store.isTransient(failure)).toBe(false)
+      expect((await under.readings(incarnation))[0]).toMatchObject({ value: 0.1 + 0.2 })
+    })
+
+    it('writes inbox rows, new and known, and reads back what it wrote', async () => {
+      await store.commit(changes({ inboxes: [{ ...row(), full: true }] }))
+      const [loaded] = await store.devices([incarnation])
+      const { sealed, pending, wake } = row()
+      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, lastSeen: now })
+      expect(await store.connectedThrough(1, [lane.lane])).toEqual([incarnation])
+      expect(await store.connectedThrough(2, [lane.lane])).toEqual([])
+
+      const next = { latest: '{}', pending: null, pendingSince: null, urgent: false, connection: null, sealed: null, wake: '', full: false }
+      await store.commit(changes({ inboxes: [{ ...row(), ...next }] }))
+      const [again] = await store.devices([incarnation])
+      expect(again!.inbox).toMatchObject({ sealed, sealedSeq: 1, pending: null, connection: null, latest: '{}', wake })
+      const devices = []
+      for await (const chunk of store.laneDevices([lane.lane])) devices.push(...chunk)
+      expect(devices).toEqual([
+        {
+          incarnation,
+          lastSeen: now,
+          connected: false,
+          urgent: false,
+          presence: 'online',
+          presenceTimeoutMs: 60000,
+          pendingSince: null,
+          sealedSeq: 1,
+          sealedAt: now,
+        },
+      ])
+    })
+
+    it('is nothing at all when the lane has another owner, or was moved by a commit of unknown outcome', async () => {
+      const before = (await under.readings(incarnation)).length
+      const stale = { ...lane, epoch: lane.epoch - 1 }
+      await expect(store.commit({ ...changes({ news: [reading(now + 500, 1)] }), lanes: [stale] })).rejects.toBeInstanceOf(LeaseLost)
+
+      const moved = { ...lane, cursors: { '1': 7, '2': FINISHED }, watermark: now, graceSince: now - 1 }
+      await store.commit({ ...changes({}), lanes: [moved] })
+      await expect(store.commit({ ...changes({ news: [reading(now + 600, 1)] }), lanes: [moved] })).rejects.toBeInstanceOf(LeaseLost)
+      expect((await under.readings(incarnation)).length).toBe(before)
+      const [current] = await store.lanes([lane.lane])
+      const { cursors, watermark, graceSince } = moved
+      expect(current).toMatchObject({ cursors, watermark, graceSince, epoch: lane.epoch })
+      lane = current!
+    })
+
+    it('leaves nothing behind when it is only tried', async () => {
+      const before = (await under.readings(incarnation)).length
+      await store.commit(changes({ news: [reading(now + 700, 1)] }), true)
+      expect((await under.readings(incarnation)).length).toBe(before)
+    })
+
+    it('stores dead letters with their bytes, ids that are known afterwards, words for devices, and takes answers', async () => {
+      const digest = '00000000-0000-4000-8000-000000000001'
+      await under.answer(incarnation, 1)
+      const [answer] = await store.answers([lane.lane], 10)
+      expect(answer).toMatchObject({ incarnation, seq: 1 })
+      const of = { at: now, tenant: 'demo', device: 't-1', incarnation, topic: 't', path: null, messageId: null }
+      const letter = { ...of, reason: 'invalid-json', detail: 'd', size: 3, raw: Uint8Array.of(0, 255, 34) }
+      await store.commit(
+        changes({
+          deadLetters: [letter],
+          messageIds: [{ incarnation, digest, seenAt: now }],
+          errors: [{ stream: 1, incarnation, body: '{}' }],
+          answers: [answer!.id],
+        }),
+      )
+      expect(await under.deadLetters(incarnation)).toEqual([{ reason: 'invalid-json', raw: [0, 255, 34] }])
+      const asked = [incarnation, incarnation + 1].map((of) => ({ incarnation: of, digest }))
+      expect(await store.knownMessages(asked)).toEqual(new Set([`${incarnation} ${digest}`]))
+      expect(await store.answers([lane.lane], 10)).toEqual([])
+    })
+
+    it('fails for what no time will heal in another way than for what passes', async () => {
+      const bad = changes({ messageIds: [{ incarnation, digest: 'no uuid', seenAt: now }] })
+      expect(store.isTransient(await store.commit(bad).catch((error: unknown) => error))).toBe(false)
+      expect(store.isTransient(Object.assign(new Error(), { code: 'CONNECTION_CLOSED' }))).toBe(true)
+    })
+
+    it('reads the entries of its lanes and all heartbeats, in order, and says by their number that there are more', async () => {
+      const stream = await under.openStream()
+      const entry = (seq: number, of: number) => ({ stream, seq, lane: of, at: now + seq, heads: `[${seq}]`, body: Buffer.from([seq]) })
+      const other = (lane.lane + 1) % 16
+      for (const [seq, of] of [lane.lane, other, HEARTBEAT_LANE, lane.lane].entries()) await under.append(entry(seq + 1, of))
+      const read = (after: number, limit: number) => store.read(stream, after, [lane.lane], limit)
+      expect((await read(0, 10)).map(({ seq }) => seq)).toEqual([1, 3, 4])
+      expect((await read(0, 2)).map(({ seq }) => seq)).toEqual([1, 3])
+      const [last] = await read(3, 10)
+      expect({ ...last, body: [...last!.body] }).toEqual({ stream, seq: 4, lane: lane.lane, at: now + 4, heads: '[4]', body: [4] })
+      expect(await store.streams()).toContainEqual({ stream, closed: false })
+    })
+
+    it('seals requests once, and answers those of a removed device, of which nothing is left', async () => {
+      const ids = [1, 2].map((n) => `00000000-0000-4000-8000-00000000000${n}`)
+      for (const id of ids) await under.request(id, incarnation)
+      expect((await store.requests([lane.lane], 10)).map(({ id }) => id)).toEqual(ids)
+      await store.commit(changes({ requests: [{ id: ids[0]!, seq: 2 }] }))
+      expect((await store.requests([lane.lane], 10)).map(({ id }) => id)).toEqual([ids[1]])
+
+      await under.answer(incarnation, 1)
+      await under.remove(incarnation)
+      expect(await store.removed([lane.lane], 10)).toEqual([{ incarnation, tenant: 'demo', device: 't-1' }])
+      await store.commit(changes({ removed: [incarnation] }))
+      for (const id of ids) expect(await under.answerOf(id)).toBe('{"removed":true}')
+      expect(await store.answers([lane.lane], 10)).toEqual([])
+      expect(await store.devices([incarnation])).toEqual([])
+      await store.commit(changes({ inboxes: [{ ...row(), full: false }] }))
+      for await (const chunk of store.laneDevices([lane.lane])) expect(chunk).toEqual([])
+      await store.removalTold(incarnation)
+      expect(await store.removed([lane.lane], 10)).toEqual([])
+    })
+
+    it('shares the lanes evenly among the processors that live', async () => {
+      expect(await under.leases.share('p')).toBe(16)
+      await under.leases.share('q')
+      expect(await under.leases.share('p')).toBe(8)
+    })
+
+    it('gives lanes to another processor only when given back or run out, with a higher epoch', async () => {
+      expect(await under.leases.claim('q', 16)).toEqual([])
+      await under.leases.release('p', [3])
+      const [taken] = await under.leases.claim('q', 16)
+      expect(taken).toMatchObject({ lane: 3, epoch: 2 })
+      expect(await under.leases.renew('p')).toHaveLength(15)
+    })
+  })
+}
