@@ -1,6 +1,7 @@
 /** What others ask of the twins, what the twins answered, and whose registration ended: the rows that wait for the owner of the lanes. */
 import { addInput, answered } from '../../twin-models/core/inbox.ts'
-import { configuredInput } from './device.ts'
+import type { TwinInput } from '../../twin-models/core/types.ts'
+import { configuredInput, type Device } from './device.ts'
 import type { DeviceCache } from './device-cache.ts'
 import type { Answer, LaneStore, RemovedDevice, TwinRequest } from './lane-store.ts'
 import { touch, type Work } from './work.ts'
@@ -22,15 +23,16 @@ export async function readAsked(store: LaneStore, lanes: number[]): Promise<Aske
   return { answers, requests, removed }
 }
 
-/** Before the messages of the tick: they are held against the wake conditions that the answers brought. */
-export async function takeAnswers({ answers, requests, removed }: Asked, devices: DeviceCache, work: Work): Promise<void> {
+/** Before the messages of the tick: they are decoded by the model, and held against the wake conditions, that are taken here. */
+export async function takeAnswers({ answers, requests, removed }: Asked, at: number, devices: DeviceCache, work: Work): Promise<void> {
   for (const row of removed) {
     devices.remove(row.incarnation)
     work.removed.push(row)
     work.changes.removed.push(row.incarnation)
   }
+  const configured = requests.filter(({ kind }) => kind === 'configured')
   // A device whose model changed is read anew, before anything else is done with it. What is in memory is committed.
-  for (const { kind, incarnation } of requests) if (kind === 'configured') devices.forget(incarnation)
+  for (const { incarnation } of configured) devices.forget(incarnation)
   await devices.load([...answers, ...requests].map((row) => row.incarnation))
   for (const { id, incarnation, seq, wake } of answers) {
     work.changes.answers.push(id)
@@ -41,18 +43,23 @@ export async function takeAnswers({ answers, requests, removed }: Asked, devices
     work.answered.push({ device, seq })
     touch(work, device, true)
   }
+  for (const request of configured) take(request, (device) => configuredInput(device, at), devices, work)
 }
 
 /**
- * After the messages of the tick. They were read after the requests: so all that was acknowledged before somebody asked for strong
- * consistency is processed, once the log was read to its end.
+ * After the messages of the tick, which were read after the requests: once the log was read to its end, all that was acknowledged before
+ * somebody asked for strong consistency is processed.
  */
-export function takeRequests({ requests }: Asked, readToEnd: boolean, at: number, devices: DeviceCache, work: Work): void {
-  for (const { id, kind, incarnation } of requests) {
-    const device = devices.get(incarnation)
-    if (!device || (kind === 'deliver' && !readToEnd)) continue
-    addInput(device.inbox, kind === 'configured' ? configuredInput(device, at) : { kind: 'deliver', at, request: id })
-    work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
-    touch(work, device)
+export function takeDeliveries({ requests }: Asked, at: number, devices: DeviceCache, work: Work): void {
+  for (const request of requests) {
+    if (request.kind === 'deliver') take(request, () => ({ kind: 'deliver', at, request: request.id }), devices, work)
   }
+}
+
+function take({ id, incarnation }: TwinRequest, inputOf: (device: Device) => TwinInput, devices: DeviceCache, work: Work): void {
+  const device = devices.get(incarnation)
+  if (!device) return
+  addInput(device.inbox, inputOf(device))
+  work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
+  touch(work, device)
 }

@@ -7,7 +7,7 @@
  */
 import { seal } from '../../twin-models/core/inbox.ts'
 import { applyMessages } from './apply.ts'
-import { readAsked, takeAnswers, takeRequests } from './asked.ts'
+import { readAsked, takeAnswers, takeDeliveries } from './asked.ts'
 import { Courier, type TwinSignaller } from './courier.ts'
 import { configuredInput, inboxChange } from './device.ts'
 import { DeviceCache } from './device-cache.ts'
@@ -126,10 +126,10 @@ export class Processor {
     const read = await this.#reader.read(lanes)
     try {
       const work = newWork(read.lanes)
-      await takeAnswers(asked, this.#devices, work)
+      await takeAnswers(asked, this.#clock(), this.#devices, work)
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
-      takeRequests(asked, !read.more, this.#clock(), this.#devices, work)
+      if (!read.more) takeDeliveries(asked, this.#clock(), this.#devices, work)
       await this.#findSilence(read, work)
       await this.#seal(work, read)
       return await this.#commit(work, read, started)
