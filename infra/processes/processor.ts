@@ -11,6 +11,7 @@ import { connect, type Sql } from '../postgres/connect.ts'
 import { HOUSEKEEPING_CONNECTIONS, startHousekeeping } from '../postgres/housekeeping.ts'
 import { postgresLaneStore } from '../postgres/lane-store.ts'
 import { claimLanes, closeDeadStreams, currentLanes, leaveProcessors, releaseLanes, renewLanes, shareOfLanes } from '../postgres/leases.ts'
+import { checkSchema } from '../postgres/migrate.ts'
 import { processorMetrics } from '../telemetry/processor-metrics.ts'
 import { temporalSignaller } from '../temporal/twin-signaller.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
@@ -51,9 +52,13 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
   async function run(): Promise<void> {
     let failures = 0
     let nextLeaseCheck = 0
+    let schemaFits = false
     while (!stopping.signal.aborted) {
       const started = Date.now()
       try {
+        // Waits for whoever migrates, and never writes into a schema that it does not know.
+        if (!schemaFits) await checkSchema(sql)
+        schemaFits = true
         if (started >= nextLeaseCheck) {
           await keepLanes(leases, id, processor)
           nextLeaseCheck = started + LEASE_CHECK_MS

@@ -15,6 +15,7 @@ import { TWINS_QUEUE } from '../../workflows/task-queues.ts'
 import { ConfigError } from '../config.ts'
 import { connect } from '../postgres/connect.ts'
 import { createDecisionStore } from '../postgres/decision-store.ts'
+import { checkSchema } from '../postgres/migrate.ts'
 import { workflowBundle } from '../temporal/workflow-bundle.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
@@ -43,10 +44,14 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
 
   async function run(): Promise<void> {
     const bundle = await workflowBundle({ folder: join(config.dataDir, 'cache'), logger })
-    const connection = await connectPatiently(address, stopping.signal, (why) => {
+    const say = (why: string) => {
+      if (why !== state) log.warn(why)
       state = why
-    })
+    }
+    const connection = await patiently(stopping.signal, () => connectTo(address), say)
     if (!connection) return
+    // A decision is never written into a schema that this program does not know.
+    await patiently(stopping.signal, () => checkSchema(sql), say)
     try {
       worker = await Worker.create({
         connection,
@@ -87,13 +92,21 @@ export function cachedTwins(memoryBytes = Math.min(totalmem(), process.constrain
   return Math.round(Math.min(Math.max(share, 100), 2_000))
 }
 
-/** Temporal may come up later than we do, or be away for long: that ends no process. Undefined when we are to stop. */
-async function connectPatiently(address: string, stopping: AbortSignal, say: (why: string) => void): Promise<NativeConnection | undefined> {
+async function connectTo(address: string): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect({ address })
+  } catch (cause) {
+    throw new Error(`Temporal at ${address} does not answer: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Temporal or Postgres may come up later than we do, or be away for long: that ends no process. Undefined when we are to stop. */
+async function patiently<T>(stopping: AbortSignal, attempt: () => Promise<T>, say: (why: string) => void): Promise<T | undefined> {
   for (let waitMs = 200; !stopping.aborted; waitMs = Math.min(waitMs * 2, 5_000)) {
     try {
-      return await NativeConnection.connect({ address })
+      return await attempt()
     } catch (error) {
-      say(`Temporal at ${address} does not answer: ${(error as Error).message}`)
+      say((error as Error).message)
       await sleep(waitMs * (0.5 + Math.random() / 2), undefined, { signal: stopping }).catch(() => {})
     }
   }
