@@ -87,7 +87,7 @@ function applyMessage(device: Device, message: LogMessage, decoded: Decoded | un
   }
   for (const reading of news) {
     addReading(device.inbox, reading)
-    device.mergedTexts.forget(reading.name)
+    device.mergedTexts.changed(reading.name)
   }
   for (const part of parts) if (part.hello || part.event) addToInbox(device, part, message, problems)
   if (problems.length > 0) addDeadLetter(work, device, message, problems, decoded.problemCount)
@@ -125,7 +125,7 @@ function storeReading(device: Device, reading: Reading, problems: Problem[], { w
     return false
   }
   const isNews = before === undefined || reading.ts > before[1]
-  if (mergeLatest(device.latest, reading)) device.latestTexts.forget(reading.name)
+  if (mergeLatest(device.latest, reading)) device.latestTexts.changed(reading.name)
   const row: DeviceReading = Object.assign(reading, { incarnation: device.incarnation, property })
   if (isNews) work.changes.news.push(row)
   else work.changes.late.push(row)
