@@ -17,10 +17,10 @@ import { temporalSignaller } from '../temporal/twin-signaller.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 /**
- * From one tick's start to the next. A transaction takes all that came, so waiting only costs latency, and larger ticks cost less a
- * message: under load a tick waits as long again as the last one took.
+ * From one tick's start to the next: half as long again as the last one took, within these bounds. A transaction takes all that came, so
+ * waiting only costs latency, and larger ticks cost less a message.
  */
-const TICK = { least: 80, most: 200 } as const
+const TICK = { least: 80, most: 160 } as const
 const LEASE_CHECK_MS = 1_500
 /** Shorter than the lease, so that a transaction of ours cannot outlive it (docs/architecture.md §3.4). */
 const TRANSACTION_MS = 4_500
@@ -69,7 +69,7 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
         failures = 0
         trouble = undefined
         const took = Date.now() - started
-        if (!report?.more) await pause(Math.min(TICK.most, Math.max(TICK.least, 2 * took)) - took)
+        if (!report?.more) await pause(Math.min(TICK.most, Math.max(TICK.least, 1.5 * took)) - took)
       } catch (error) {
         nextLeaseCheck = 0
         trouble = (error as Error).message
