@@ -5,6 +5,9 @@
 import type { Decision } from '../../../activities/ports.ts'
 import { FINISHED, type TickChanges } from '../../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE, type Head } from '../../../api/ingest/log.ts'
+import { consume } from '../../../twin-models/core/consume.ts'
+import type { Pending } from '../../../twin-models/core/inbox.ts'
+import { unpack } from '../../../twin-models/core/merged.ts'
 import type { Batch, TwinEvent, TwinInput } from '../../../twin-models/core/types.ts'
 import { modelOf } from '../../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../../twin-models/model.ts'
@@ -57,6 +60,7 @@ export class Oracle implements CommitWatcher {
   }
 
   committed(_processor: string, changes: TickChanges): void {
+    for (const { incarnation } of changes.inboxes) this.#expectUrgent(incarnation)
     for (const { lane, cursors, watermark } of changes.lanes) {
       const late = this.#unprocessed(lane, cursors).find(({ stream, at }) => at < watermark && at >= this.#openedAt(stream))
       if (late)
@@ -65,6 +69,17 @@ export class Oracle implements CommitWatcher {
           `lane ${lane}: ${late.stream}/${late.seq} of ${late.at}, watermark ${watermark}`,
         )
     }
+  }
+
+  /** What its twin would decide on does not wait for a window: not once the inbox knows what the twin knows. */
+  #expectUrgent(incarnation: number): void {
+    const row = this.#db.inbox.get(incarnation)
+    const state = this.#db.devices.get(incarnation)?.state
+    if (!row?.pending || row.sealed !== null || row.urgent || !state) return
+    for (const answer of this.#db.answers.values()) if (answer.incarnation === incarnation) return
+    const { events } = consume(JSON.parse(state), { seq: row.sealedSeq + 1, batch: batchOf(JSON.parse(row.pending)) }, 0)
+    if (events.length > 0)
+      this.#world.fail('what would be decided is urgent', `device ${incarnation}: ${row.pending} would decide ${JSON.stringify(events)}`)
   }
 
   /** A decision was just written. */
@@ -229,6 +244,12 @@ export function messagesOf(entry: EntryRecord): Array<ProcessedMessage & { incar
 function silencesAt(at: number, json: string | null): number {
   if (!json?.includes('"silent"')) return 0
   return (JSON.parse(json) as { inputs: TwinInput[] }).inputs.filter((input) => input.kind === 'silent' && input.at === at).length
+}
+
+/** As a seal would hold it. */
+function batchOf({ messages, lastSeenAt, merged, inputs, since }: Pending): Batch {
+  const unpacked = Object.entries(merged).map(([name, tuple]) => [name, unpack(tuple, since)])
+  return { messages, lastSeenAt, merged: Object.fromEntries(unpacked), inputs }
 }
 
 /** What is compared of an event: all but its cause, and the time of what new settings decided, which nobody observes. */
