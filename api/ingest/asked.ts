@@ -58,7 +58,11 @@ export function takeDeliveries({ requests }: Asked, at: number, devices: DeviceC
 
 function take({ id, incarnation }: TwinRequest, inputOf: (device: Device) => TwinInput, devices: DeviceCache, work: Work): void {
   const device = devices.get(incarnation)
-  if (!device) return
+  if (!device) {
+    // Written while its device was removed: it is answered as the others were then.
+    work.changes.removed.push(incarnation)
+    return
+  }
   addInput(device.inbox, inputOf(device))
   work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
   touch(work, device)

@@ -32,6 +32,8 @@ export class Registry {
     this.counts.removed++
     this.#db.remove(incarnation)
     this.devices.splice(at, 1)
+    // Whoever had looked the device up before may still write a request to it.
+    if (world.random.chance(0.3)) world.later(world.between(0, 5_000), 'late request', () => this.#request(incarnation, 'deliver'))
     // Bridges look every second.
     world.later(world.between(0, 1_000), 'revocation', () => device.remove())
     world.later(world.between(0, world.random.chance(0.5) ? 10 : 20_000), 'registration', () => this.register(name))
