@@ -25,6 +25,8 @@ export interface RoundReport {
 
 export interface RoundFailure {
   seed: string
+  /** Steps before it was to drain. */
+  planned: number
   step: number
   rule: string
   message: string

@@ -23,10 +23,11 @@ export async function simulate({ seed, steps, device, onRound = () => {} }: Simu
   let done = 0
   for (let n = 0; done < steps; n++) {
     // The first round is that of the seed itself, so that a failing one can be given again.
+    const planned = Math.min(STEPS_A_ROUND, steps - done)
     const round = new Round(n === 0 ? seed : `${seed}/${n}`)
     round.world.watched = device
     try {
-      const report = await round.run(Math.min(STEPS_A_ROUND, steps - done))
+      const report = await round.run(planned)
       done += report.steps
       rounds.push(report)
       onRound(report)
@@ -37,20 +38,20 @@ export async function simulate({ seed, steps, device, onRound = () => {} }: Simu
       return {
         steps: done + world.steps,
         rounds,
-        failure: { seed: world.seed, step: world.steps, rule, message: detail, notes: world.notes },
+        failure: { seed: world.seed, planned, step: world.steps, rule, message: detail, notes: world.notes },
       }
     }
   }
   return { steps: done, rounds, failure: undefined }
 }
 
-export function failureText({ seed, step, rule, message, notes }: RoundFailure): string {
+export function failureText({ seed, planned, step, rule, message, notes }: RoundFailure): string {
   return [
     ...notes,
     '',
     `VIOLATED at step ${step}: ${rule}`,
     message,
     '',
-    `Again: npm run simulate:core -- --steps ${Math.ceil((step + 1) / STEPS_A_ROUND) * STEPS_A_ROUND} --seed ${seed}`,
+    `Again: npm run simulate:core -- --steps ${planned} --seed ${seed}`,
   ].join('\n')
 }
