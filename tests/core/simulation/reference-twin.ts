@@ -27,6 +27,8 @@ export class ReferenceTwin {
   lastSeen = 0
   connection: { number: number; stream: number } | null = null
   processed = 0
+  /** When its own timer made the real twin offline, last. */
+  backstopAt = 0
   deadLetters = 0
   readonly #seen = new Set<string>()
   /** Until its settings are known. */

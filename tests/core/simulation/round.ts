@@ -118,6 +118,7 @@ export class Round {
       else if (dice < 0.4) registry.replace()
       else if (dice < 0.5) registry.changeModel()
       else if (dice < 0.9) registry.deliver()
+      else if (dice < 0.91) world.leap(world.between(1_000, 8 * 3_600_000))
       else temporal.forgetCache()
     }
   }

@@ -58,6 +58,12 @@ export class World {
     return new Promise((go) => this.#push({ at: this.now + Math.max(0, Math.round(ms)), order: ++this.#order, label, life, go }))
   }
 
+  /** The clock jumps, as it does on a machine that slept: what was to happen meanwhile happens now. */
+  leap(ms: number): void {
+    this.now += ms
+    this.note(`the machine slept for ${Math.round(ms / 60_000)} min`)
+  }
+
   note(text: string): void {
     this.#notes.push(`${String(this.steps).padStart(7)} ${new Date(this.now).toISOString().slice(11)} ${text}`)
     if (this.#notes.length > NOTES) this.#notes.shift()
@@ -101,7 +107,7 @@ export class World {
     while (!done()) {
       const next = this.#pop()
       if (next === undefined) return
-      this.now = next.at
+      this.now = Math.max(this.now, next.at)
       if (next.life && !next.life.alive) continue
       this.steps++
       next.go()

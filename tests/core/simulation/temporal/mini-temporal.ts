@@ -40,11 +40,14 @@ export class MiniTemporal {
   readonly #world: World
   readonly #trouble: Trouble
   readonly #activities: Activities
+  /** Runs are short here: their history counts as so many times longer, that they continue as new now and then. */
+  readonly #weight: number
 
   constructor(world: World, trouble: Trouble, activities: Activities) {
     this.#world = world
     this.#trouble = trouble
     this.#activities = activities
+    this.#weight = world.between(1, 12)
   }
 
   get isDown(): boolean {
@@ -147,7 +150,7 @@ export class MiniTemporal {
     const stages: Stage[] = []
     const play = async (stage: Stage): Promise<void> => {
       stages.push(plain(stage))
-      instance.historyLength = lengthOf(execution.history) + lengthOf([stages])
+      instance.historyLength = this.#weight * lengthOf([...execution.history, stages])
       await this.#play(instance, stage)
     }
     await play({ now: this.#world.now, jobs })
@@ -209,7 +212,7 @@ export class MiniTemporal {
       past.push([])
       for (const stage of stages) {
         past.at(-1)!.push(stage)
-        instance.historyLength = lengthOf(past)
+        instance.historyLength = this.#weight * lengthOf(past)
         await this.#play(instance, plain(stage))
       }
     }
