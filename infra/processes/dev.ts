@@ -2,7 +2,7 @@
  * `npm start`: everything on one machine, under one supervisor. Embedded Postgres and the Temporal dev server, unless DATABASE_URL and
  * TEMPORAL_ADDRESS name outer ones; then bridge, processor, worker and api, each a process of its own.
  */
-import { readdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { adminKey, type DataFolder, openDataFolder } from '../data-folder.ts'
@@ -123,6 +123,9 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
   async function startTemporal(ports: Config): Promise<void> {
     if (!ports.temporalAddress) {
       const { temporalCliPath: cliPath, cacheDir } = ports
+      // The server makes its files for all to read; the folder is for nobody else.
+      const databaseFolder = join(ports.dataDir, 'temporal')
+      await mkdir(databaseFolder, { recursive: true, mode: 0o700 })
       const binary = await temporalBinary({ cliPath, cacheDir, say: terminal.say, signal: stopping })
       await supervisor.run(
         temporalPart({
@@ -130,7 +133,7 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
           host: ports.host,
           port: ports.temporalPort,
           uiPort: ports.temporalUiPort,
-          databaseFile: join(ports.dataDir, 'temporal.db'),
+          databaseFile: join(databaseFolder, 'temporal.db'),
           namespace: ports.temporalNamespace,
           logFile: folder.logFile('temporal'),
           onSpawn: (identity) => folder.started('temporal', identity),

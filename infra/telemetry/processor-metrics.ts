@@ -14,7 +14,7 @@ export function processorMetrics(processor: Processor): { tick(report: TickRepor
   const deadLetters = meter.createCounter('castor_dead_letters_total', { description: 'Messages that became dead letters, by reason' })
   const dropped = meter.createCounter('castor_messages_dropped_total', { description: 'Messages of registrations that ended' })
   const seals = meter.createCounter('castor_seals_total', { description: 'Batches sealed for twins' })
-  const latency = meter.createHistogram('castor_accepted_to_processed_seconds', {
+  const latency = meter.createHistogram('castor_accept_to_processed_seconds', {
     description: 'From receipt to commit of the processing',
     unit: 's',
   })
