@@ -68,8 +68,14 @@ export class Round {
     await world.run(() => world.steps >= steps)
     await this.#drain()
     verify(this)
-    const { counts } = this.oracle
-    const all = { ...counts, ...this.temporal.counts, ...this.registry.counts, ...this.#counts, letters: this.db.deadLetters.length }
+    const all = {
+      ...this.oracle.counts,
+      ...this.oracle.decisions.counts,
+      ...this.temporal.counts,
+      ...this.registry.counts,
+      ...this.#counts,
+      letters: this.db.deadLetters.length,
+    }
     return { seed: world.seed, steps: world.steps, virtualSeconds: Math.round((world.now - world.startedAt) / 1000), counts: all }
   }
 

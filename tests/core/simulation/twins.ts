@@ -16,7 +16,7 @@ const CALL_TIMEOUT_MS = 5_000
 export function miniSignaller(world: World, trouble: Trouble, temporal: MiniTemporal, oracle: Oracle): TwinSignaller {
   return {
     deliver: async ({ tenant, device, incarnation }, seq, batch) => {
-      oracle.signalled(incarnation, seq, batch)
+      oracle.decisions.signalled(incarnation, seq, batch)
       const signal = (): void => temporal.signalWithStart({ tenant, device, incarnation }, INBOX_SIGNAL, { seq, batch: JSON.parse(batch) })
       return call(`signal ${seq} to device ${incarnation}`, signal)
     },
@@ -49,7 +49,7 @@ export function miniActivities(world: World, trouble: Trouble, db: MemoryDatabas
   async function write(decision: Decision): Promise<DecisionOutcome> {
     const { revision, decidedSeq } = db.devices.get(decision.incarnation) ?? { revision: 0, decidedSeq: 0 }
     const outcome = await store.write(decision)
-    if (outcome.outcome === 'written') oracle.decided(decision, { revision, decidedSeq })
+    if (outcome.outcome === 'written') oracle.decisions.decided(decision, { revision, decidedSeq })
     return outcome
   }
 

@@ -91,10 +91,10 @@ function verifyTwin({ world, db, oracle }: Simulated, twin: ReferenceTwin): void
   )
   verifyTelemetry(world, db, twin)
   for (const [part, events] of twin.decided) {
-    if (oracle.decidedOf(incarnation, part) !== events.length)
+    if (oracle.decisions.decidedOf(incarnation, part) !== events.length)
       world.fail(
         'a twin decides all that one fed singly decides',
-        `${name}, ${part}: ${oracle.decidedOf(incarnation, part)} of ${JSON.stringify(events)}`,
+        `${name}, ${part}: ${oracle.decisions.decidedOf(incarnation, part)} of ${JSON.stringify(events)}`,
       )
   }
   const state = JSON.parse(device.state) as TwinState

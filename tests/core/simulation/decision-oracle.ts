@@ -1,0 +1,110 @@
+/** Watches every decision as it becomes true: a twin decides exactly what one decides that is fed with every message singly. */
+import type { Decision } from '../../../activities/ports.ts'
+import { consume } from '../../../twin-models/core/consume.ts'
+import type { Pending } from '../../../twin-models/core/inbox.ts'
+import { unpack } from '../../../twin-models/core/merged.ts'
+import type { Batch, TwinEvent } from '../../../twin-models/core/types.ts'
+import type { MemoryDatabase } from '../../support/memory-database.ts'
+import { partOf, type ReferenceTwin } from './reference-twin.ts'
+import type { World } from './world.ts'
+
+export class DecisionOracle {
+  readonly counts = { backstops: 0, decisions: 0, events: 0 }
+  readonly #world: World
+  readonly #db: MemoryDatabase
+  readonly #twins: ReadonlyMap<number, ReferenceTwin>
+  readonly #seals: ReadonlyMap<string, string>
+  /** Per device and part: how many events the real twin has decided. */
+  readonly #decided = new Map<string, number>()
+
+  constructor(world: World, db: MemoryDatabase, twins: ReadonlyMap<number, ReferenceTwin>, seals: ReadonlyMap<string, string>) {
+    this.#world = world
+    this.#db = db
+    this.#twins = twins
+    this.#seals = seals
+  }
+
+  /** What its twin would decide on does not wait for a window: not once the inbox knows what the twin knows. */
+  expectUrgent(incarnation: number): void {
+    const row = this.#db.inbox.get(incarnation)
+    const state = this.#db.devices.get(incarnation)?.state
+    if (!row?.pending || row.sealed !== null || row.urgent || !state) return
+    for (const answer of this.#db.answers.values()) if (answer.incarnation === incarnation) return
+    const { events } = consume(JSON.parse(state), { seq: row.sealedSeq + 1, batch: batchOf(JSON.parse(row.pending)) }, 0)
+    if (events.length > 0)
+      this.#world.fail('what would be decided is urgent', `device ${incarnation}: ${row.pending} would decide ${JSON.stringify(events)}`)
+  }
+
+  /** A decision was just written. */
+  decided(decision: Decision, before: { revision: number; decidedSeq: number }): void {
+    const { incarnation, seq, events, expectedRevision } = decision
+    const name = `device ${incarnation}`
+    this.counts.decisions++
+    this.#world.noteOf(incarnation, () => `decision ${JSON.stringify(decision)}`)
+    if (expectedRevision !== before.revision) this.#world.fail('revisions rise by one', name)
+    if (seq !== before.decidedSeq && seq !== before.decidedSeq + 1)
+      this.#world.fail('each seal is consumed by exactly one decision', `${name}: ${seq} after ${before.decidedSeq}`)
+    if (seq > 0 && !this.#seals.has(`${incarnation} ${seq}`)) this.#world.fail('only what is sealed is decided on', `${name}: ${seq}`)
+    for (const event of events) this.#compare(incarnation, event)
+  }
+
+  /** A seal is on its way to its twin. */
+  signalled(incarnation: number, seq: number, batch: string): void {
+    if (this.#seals.get(`${incarnation} ${seq}`) !== batch)
+      this.#world.fail('told is only what is committed, always the same bytes', `device ${incarnation}, seal ${seq}`)
+  }
+
+  /** How many events of that part the twin has decided. */
+  decidedOf(incarnation: number, part: string): number {
+    return this.#decided.get(`${incarnation} ${part}`) ?? 0
+  }
+
+  #compare(incarnation: number, event: TwinEvent): void {
+    this.counts.events++
+    const part = partOf(event)
+    const key = `${incarnation} ${part}`
+    const n = this.#decided.get(key) ?? 0
+    this.#decided.set(key, n + 1)
+    const twin = this.#twins.get(incarnation)
+    const expected = twin?.decided.get(part)?.[n]
+    if (twin && expected && isBackstop(event)) {
+      this.#takeBackstop(twin, event, expected)
+      return
+    }
+    // What follows a backstop does not lie before it.
+    const since = part === 'presence' ? (twin?.backstopAt ?? 0) : 0
+    const wanted = expected === undefined ? 'nothing' : text({ ...expected, at: Math.max(expected.at, since) })
+    if (wanted !== text(event))
+      this.#world.fail(
+        'a twin decides what one fed singly decides',
+        `device ${incarnation} decides\n  ${text(event)}\nexpected\n  ${wanted}`,
+      )
+  }
+
+  /** The twin's own timer came before the news of a silence that its lane had found: the same, by other means. */
+  #takeBackstop(twin: ReferenceTwin, event: TwinEvent, expected: TwinEvent): void {
+    const { watermark } = this.#db.lanes.get(twin.incarnation % 16)!
+    this.counts.backstops++
+    const isSilence = expected.kind === 'presence-changed' && expected.reason === 'silence' && expected.at <= watermark
+    if (!isSilence) this.#world.fail('the backstop decides only what the lanes found', `device ${twin.incarnation}: ${text(event)}`)
+    twin.backstopAt = event.at
+  }
+}
+
+function isBackstop(event: TwinEvent): boolean {
+  return event.kind === 'presence-changed' && event.reason === 'backstop'
+}
+
+/** As a seal would hold it. */
+function batchOf({ messages, lastSeenAt, merged, inputs, since }: Pending): Batch {
+  const unpacked = Object.entries(merged).map(([name, tuple]) => [name, unpack(tuple, since)])
+  return { messages, lastSeenAt, merged: Object.fromEntries(unpacked), inputs }
+}
+
+/** What is compared of an event: all but its cause, and the time of what new settings decided, which nobody observes. */
+function text(event: TwinEvent): string {
+  const { kind, at, cause, ...rest } = event
+  const isBySettings = kind === 'configured' || (kind === 'range-changed' && cause.by === 'lane')
+  const sorted = Object.fromEntries(Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1)))
+  return JSON.stringify({ kind, at: isBySettings ? 0 : at, ...sorted })
+}
