@@ -97,6 +97,18 @@ describe('presence', () => {
     expect(state.presence).toEqual({ status: 'online', since: 90_000, reason: 'message', lastSeenAt: 95_000 })
   })
 
+  test('what the backstop knew already, told of after it, changes nothing', () => {
+    const { state } = consumeOwn(twin(online), { kind: 'backstop', at: 90_000, lastSeenAt: 5_000, connected: false }, 99_000)
+    expect(state.presence).toMatchObject({ status: 'offline', since: 90_000, reason: 'backstop' })
+    const inputs: TwinInput[] = [
+      { kind: 'hello', at: 5_000, status: 'online' },
+      { kind: 'silent', at: 65_500, lastSeenAt: 5_000 },
+      { kind: 'life', at: 95_000 },
+    ]
+    const { events } = consume(state, { seq: 2, batch: batch(inputs, { lastSeenAt: 95_000 }) }, 99_000)
+    expect(events).toMatchObject([{ after: 'online', at: 95_000 }])
+  })
+
   test('what a batch only counts brings no twin back: that is for the inputs to say', () => {
     const offline = twin(online, { kind: 'silent', at: 61_500, lastSeenAt: 1_000 })
     const { state } = consume(offline, { seq: 2, batch: batch([], { messages: 1, lastSeenAt: 70_000 }) }, 70_000)

@@ -10,8 +10,8 @@ type Presence = TwinState['presence']
 
 export function signOfLife(presence: Presence, at: number, reason: PresenceReason, cause: Cause): TwinEvent[] {
   if (presence.status === 'online') return []
-  // What was received before a goodbye and only processed after it is no return.
-  if (saidGoodbye(presence) && at < presence.since) return []
+  // What was received before a goodbye, or before what the backstop looked at, and is only told of after it, is no return.
+  if (isLeft(presence) && at < presence.since) return []
   return [changed(presence, 'online', at, reason, cause)]
 }
 
@@ -37,13 +37,14 @@ export function backstop(
 ): TwinEvent[] {
   const seen = Math.max(presence.lastSeenAt, lastSeenAt)
   if (presence.status !== 'online' || connected || Math.min(at, now) - seen <= timeoutMs) return []
-  return [changed(presence, 'offline', now, 'backstop', { by: 'timer' })]
+  return [changed(presence, 'offline', Math.min(at, now), 'backstop', { by: 'timer' })]
 }
 
 function changed(presence: Presence, after: PresenceStatus, at: number, reason: PresenceReason, cause: Cause): TwinEvent {
   return { kind: 'presence-changed', at: Math.max(at, presence.since), before: presence.status, after, reason, cause }
 }
 
-export function saidGoodbye({ status, reason }: Presence): boolean {
-  return status === 'offline' && (reason === 'goodbye' || reason === 'will')
+/** Offline, and what was received before it is older news than that. */
+export function isLeft({ status, reason }: Presence): boolean {
+  return status === 'offline' && (reason === 'goodbye' || reason === 'will' || reason === 'backstop')
 }

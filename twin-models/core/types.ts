@@ -105,7 +105,7 @@ export interface Wake {
   presence: PresenceStatus
   /** It is offline since then. */
   offlineSince?: number
-  /** It is offline because its device said so: what was received before is no sign of life. */
+  /** It is offline because its device said so, or its own timer found out: what was received before is no sign of life. */
   goodbye?: boolean
   /** Silence after which `silent` is due. */
   presenceTimeoutMs: number

@@ -9,7 +9,7 @@
 import { evolve } from './evolve.ts'
 import { initialState } from './initial.ts'
 import { own } from './plain.ts'
-import { saidGoodbye } from './presence.ts'
+import { isLeft } from './presence.ts'
 import { boundsOf } from './ranges.ts'
 import type { Reading, TwinSettings, TwinState, Wake } from './types.ts'
 
@@ -22,7 +22,7 @@ export function wakeOf(state: TwinState): Wake {
   return {
     life: state.presence.status !== 'online',
     presence: state.presence.status,
-    ...(state.presence.status === 'offline' ? { offlineSince: state.presence.since, goodbye: saidGoodbye(state.presence) } : {}),
+    ...(state.presence.status === 'offline' ? { offlineSince: state.presence.since, goodbye: isLeft(state.presence) } : {}),
     presenceTimeoutMs: state.settings.presenceTimeoutMs,
     ...(state.firmware ? { firmware: state.firmware.version } : {}),
     ...(state.health ? { healthOk: state.health.ok } : {}),
