@@ -47,7 +47,7 @@ export class MiniTemporal {
     this.#world = world
     this.#trouble = trouble
     this.#activities = activities
-    this.#weight = world.between(1, 12)
+    this.#weight = world.between(1, 4)
   }
 
   get isDown(): boolean {
