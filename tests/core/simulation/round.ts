@@ -15,6 +15,8 @@ import { World } from './world.ts'
 
 /** Routine news waits a minute, signals at most five for their next try; twice that and more. */
 const DRAIN_MS = 30 * 60_000
+/** Far more than that takes: something goes round and round. */
+const DRAIN_STEPS = 1_000_000
 
 export interface RoundReport {
   seed: string
@@ -88,8 +90,10 @@ export class Round {
     for (const each of [...this.#processors, ...this.#bridges]) each.suspendedUntil = 0
     while (this.#processors.length > 1) this.#processors.pop()!.kill()
     const from = world.now
+    const last = world.steps + DRAIN_STEPS
     let next = from + 200_000
     await world.run(() => {
+      if (world.steps > last) return true
       if (world.now < next) return false
       next = world.now + 10_000
       return world.now > from + DRAIN_MS || (underWay(this).length === 0 && this.registry.devices.every(({ isIdle }) => isIdle))
