@@ -34,6 +34,11 @@ export class Pace {
   }
 }
 
+/** Routine seals a second with so many devices waiting: the aim, or what tells all of them within the longest window. */
+export function routineRate(devicesWithNews: number): number {
+  return Math.max(ROUTINE_PER_SECOND, devicesWithNews / (LONGEST_WINDOW_MS / 1000))
+}
+
 /** How long routine news waits, with so many devices having some. */
 export function routineWindow(devicesWithNews: number): number {
   return Math.min(LONGEST_WINDOW_MS, Math.max(WINDOW_MS, (devicesWithNews / ROUTINE_PER_SECOND) * 1000))

@@ -7,7 +7,7 @@
 import { Deadlines } from './deadlines.ts'
 import type { Device } from './device.ts'
 import type { LaneDevice } from './lane-store.ts'
-import { Pace, ROUTINE_SHARE, routineWindow } from './pace.ts'
+import { Pace, ROUTINE_SHARE, routineRate, routineWindow } from './pace.ts'
 
 /**
  * After a signal that Temporal took, nothing is lost unless somebody reset or ended the run: there is no hurry. One that it did not take is
@@ -28,6 +28,8 @@ export class Seals {
   readonly #urgent = new Map<number, number>()
   readonly #routine = new Deadlines()
   readonly #unanswered = new Map<number, Unanswered>()
+  #routineTokens = 0
+  #lastChoice = 0
 
   /** Devices with something pending that waits for its time. */
   get waiting(): number {
@@ -76,9 +78,22 @@ export class Seals {
       chosen.push(incarnation)
       room--
     }
-    const routineRoom = Math.floor(this.pace.limit * ROUTINE_SHARE) - this.#unanswered.size - chosen.length
-    if (routineToo && routineRoom > 0) chosen.push(...this.#routine.due(now, Math.min(room, routineRoom)))
+    const share = Math.floor(this.pace.limit * ROUTINE_SHARE) - this.#unanswered.size - chosen.length
+    const routine = Math.min(room, share, this.#routineRoom(now))
+    if (!routineToo || routine <= 0) return chosen
+    const due = this.#routine.due(now, routine)
+    this.#routineTokens -= due.length
+    chosen.push(...due)
     return chosen
+  }
+
+  /** Routine goes evenly: a fleet that woke at one moment has its windows end at one moment too, and would take all of the machine. */
+  #routineRoom(now: number): number {
+    const perSecond = routineRate(this.#routine.size)
+    const gained = (perSecond * Math.max(0, now - this.#lastChoice)) / 1000
+    this.#routineTokens = Math.min(perSecond, this.#routineTokens + gained)
+    this.#lastChoice = now
+    return Math.floor(this.#routineTokens)
   }
 
   sealed(incarnation: number, seq: number, sealedAt: number, now: number): void {
