@@ -19,10 +19,6 @@ export class SearchCopy {
     this.#store = store
   }
 
-  get waiting(): number {
-    return this.#waiting.size
-  }
-
   note(incarnation: number): void {
     this.#waiting.add(incarnation)
   }

@@ -11,10 +11,6 @@ import { laneOf } from './log.ts'
 export class Silence {
   readonly #deadlines = new Deadlines()
 
-  get watched(): number {
-    return this.#deadlines.size
-  }
-
   /** After a device spoke, connected or disconnected. */
   watch(device: Device): void {
     const { incarnation, inbox } = device

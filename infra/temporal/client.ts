@@ -4,17 +4,12 @@
  */
 import { Connection } from '@temporalio/client'
 import type { Logger } from 'pino'
+import { SEARCH_ATTRIBUTES as CARRIED } from '../../workflows/search-attributes.ts'
 
-/** SQL visibility has 10 Keyword columns; upserted only when they change (docs/architecture.md §5). */
-export const SEARCH_ATTRIBUTES = {
-  Tenant: 'Keyword',
-  DeviceId: 'Keyword',
-  Model: 'Keyword',
-  Firmware: 'Keyword',
-  Presence: 'Keyword',
-  RolloutId: 'Keyword',
-  Status: 'Keyword',
-} as const
+/** Those that the twins carry, by name. SQL visibility has 10 Keyword columns (docs/architecture.md §5). */
+export const SEARCH_ATTRIBUTES: Readonly<Record<string, 'Keyword'>> = Object.fromEntries(
+  Object.values(CARRIED).map(({ name }) => [name, 'Keyword' as const]),
+)
 
 /** temporal.api.enums.v1.IndexedValueType */
 const INDEXED_VALUE_TYPE = { Keyword: 2 } as const
