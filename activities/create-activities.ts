@@ -4,26 +4,29 @@ import type { Logger } from 'pino'
 import type { TwinKey } from '../twin-models/ids.ts'
 import { contextOf } from '../twin-models/traceparent.ts'
 import { toFailure } from './failures.ts'
-import type { Decision, DecisionOutcome, DecisionStore, LastSeen } from './ports.ts'
+import type { Announcer, Decision, DecisionOutcome, DecisionStore, LastSeen } from './ports.ts'
 
 export interface TwinActivities {
   writeDecision(decision: Decision): Promise<DecisionOutcome>
   confirmDecision(key: TwinKey, revision: number): Promise<DecisionOutcome>
   lastSeen(key: TwinKey): Promise<LastSeen | null>
+  sentCommands(key: TwinKey): Promise<string[] | null>
 }
 
 export interface ActivityDependencies {
   store: DecisionStore
+  announcer: Announcer
   log: Logger
 }
 
-export function createActivities({ store, log }: ActivityDependencies): TwinActivities {
+export function createActivities({ store, announcer, log }: ActivityDependencies): TwinActivities {
   const { decisions, latency } = instruments()
 
   async function writeDecision(decision: Decision): Promise<DecisionOutcome> {
     const { device, incarnation, acceptedAt } = decision
     const result = await attempt('writeDecision', decision, () => traced(decision, () => store.write(decision)))
     decisions.add(1, { outcome: result.outcome })
+    if (result.outcome === 'written' && decision.effects) announcer.announce(incarnation)
     if (result.outcome === 'written' && acceptedAt !== undefined) latency.record(Math.max(Date.now() - acceptedAt, 0) / 1000)
     if (result.outcome !== 'written') log.info({ device, incarnation, outcome: result.outcome }, 'A decision met another state in Postgres')
     return result
@@ -44,6 +47,7 @@ export function createActivities({ store, log }: ActivityDependencies): TwinActi
     writeDecision,
     confirmDecision: (key, revision) => attempt('confirmDecision', key, () => store.confirm(key, revision)),
     lastSeen: (key) => attempt('lastSeen', key, () => store.lastSeen(key)),
+    sentCommands: (key) => attempt('sentCommands', key, () => store.sentCommands(key)),
   }
 }
 

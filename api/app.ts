@@ -6,18 +6,26 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Logger } from 'pino'
 import { CastorError } from '../twin-models/errors.ts'
+import type { Commands } from './command-ports.ts'
 import { createAuthenticate } from './http/authenticate.ts'
+import { commandListEndpoints } from './http/command-lists.ts'
+import { commandEndpoints } from './http/commands.ts'
 import { deadLetterEndpoints } from './http/dead-letters.ts'
+import { desiredEndpoints } from './http/desired.ts'
 import { deviceEndpoints } from './http/devices.ts'
 import { docsPage } from './http/docs-page.ts'
 import { COMMON_HEADERS, createEndpoints, refusal, requestIdOf } from './http/endpoint.ts'
+import { historyEndpoints } from './http/history.ts'
 import { modelEndpoints } from './http/models.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
 import { requestEndpoints } from './http/requests.ts'
+import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
 import { telemetryEndpoints } from './http/telemetry.ts'
+import { createTwinAnswers } from './http/twin-answers.ts'
 import { twinEndpoints } from './http/twins.ts'
+import type { Live } from './live/live-request.ts'
 import type { ApiKeys, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
 
 export interface AppDeps {
@@ -26,14 +34,16 @@ export interface AppDeps {
   history: History
   deadLetters: DeadLetters
   requests: TwinRequests
+  commands: Commands
   workflows: TwinWorkflows
   apiKeys: ApiKeys
   models: Models
+  live: Live
   status: Status
   log: Logger
   now?: () => number
-  /** How long a strong read waits for the twin. */
-  strongWaitMs?: number
+  /** How long a twin's answer is waited for, where the request does not say. */
+  twinWaitMs?: number
   limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy }
 }
 
@@ -41,29 +51,35 @@ export interface AppDeps {
 const REQUESTS: RateLimitPolicy = { name: 'requests', quota: 100_000, windowSeconds: 10 }
 /** Each costs a decision of Temporal, and all twins together have some hundreds a second. */
 const STRONG: RateLimitPolicy = { name: 'strong', quota: 200, windowSeconds: 10 }
+const TWIN_WAIT_MS = 5_000
 
 export function createApp(deps: AppDeps): OpenAPIHono {
   const { log, now = Date.now } = deps
   const app = new OpenAPIHono()
   const methods = new Map<string, string[]>()
+  const authenticate = createAuthenticate(deps.apiKeys, now)
   const endpoint = createEndpoints({
     app,
-    authenticate: createAuthenticate(deps.apiKeys, now),
+    authenticate,
     limit: createRateLimit(deps.limits?.requests ?? REQUESTS, now),
     log,
     methods,
   })
-  const strongRead = createStrongRead({
-    ...deps,
-    ...(deps.strongWaitMs !== undefined && { waitMs: deps.strongWaitMs }),
-  })
+  const waitMs = deps.twinWaitMs ?? TWIN_WAIT_MS
+  const answers = createTwinAnswers(deps.requests)
+  const strongRead = createStrongRead({ ...deps, answers, waitMs })
 
   twinEndpoints(endpoint, { ...deps, now, strongRead, strongLimit: createRateLimit(deps.limits?.strong ?? STRONG, now) })
+  desiredEndpoints(endpoint, { ...deps, answers, waitMs })
   telemetryEndpoints(endpoint, deps)
+  historyEndpoints(endpoint, deps)
+  commandEndpoints(endpoint, { ...deps, now, answers, waitMs })
+  commandListEndpoints(endpoint, deps)
   deviceEndpoints(endpoint, deps)
   deadLetterEndpoints(endpoint, deps)
   modelEndpoints(endpoint, deps)
   requestEndpoints(endpoint, deps)
+  streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)
   docsPage(app)
   refuseTheRest(app, methods, log)

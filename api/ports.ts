@@ -1,6 +1,8 @@
 /** What the HTTP side needs of the outside. infra implements it (infra/postgres, infra/temporal, infra/processes/api.ts); tests may fake parts. */
+import type { Progress } from '../twin-models/core/pacing.ts'
 import type { CompiledFilter } from '../twin-models/filter/sql.ts'
 import type { DeviceModel } from '../twin-models/model.ts'
+import type { BulkRequest } from '../twin-models/schemas/bulk-change.ts'
 
 /** A page of a list, by key: whatever is inserted or removed meanwhile, nothing is shown twice and nothing that stayed is left out. */
 export interface Page<Key> {
@@ -95,6 +97,8 @@ export interface TwinRow extends DeviceRow {
   /** 0: never. */
   lastSeenAt: number
   connected: boolean
+  /** The newest desired version that was handed to a connection. Not joined in a search. */
+  sentVersion?: number | null
 }
 
 export interface Twins {
@@ -113,6 +117,20 @@ export interface HistoryItem {
   other: string | null
 }
 
+/** One thing that a twin decided. */
+export interface DecidedEvent {
+  revision: number
+  /** Its place among those of one decision. */
+  n: number
+  /** When it was decided. */
+  time: number
+  kind: string
+  /** JSON, without kind and cause. */
+  event: string
+  /** JSON. */
+  cause: string
+}
+
 export interface History {
   /** Newest first; of one time, by property. `names` undefined: all of the device. Undefined: there is no such device. */
   readings(query: {
@@ -124,6 +142,18 @@ export interface History {
     to: number | undefined
     page: Page<{ ts: number; property: number }>
   }): Promise<HistoryItem[] | undefined>
+  /** In the order of the decisions, or against it. Undefined: there is no such device. */
+  decisions(query: {
+    tenant: string
+    device: string
+    /** Undefined: all. */
+    kinds: string[] | undefined
+    from: number | undefined
+    /** Exclusive. */
+    to: number | undefined
+    newestFirst: boolean
+    page: Page<{ revision: number; n: number }>
+  }): Promise<DecidedEvent[] | undefined>
 }
 
 export interface DeadLetterRow {
@@ -160,10 +190,50 @@ export interface RequestRow {
 }
 
 export interface TwinRequests {
-  insert(request: { id: string; tenant: string; incarnation: number; kind: string; body: string }): Promise<void>
+  /** False: there is no such registration (any more). */
+  insert(request: { id: string; tenant: string; incarnation: number; kind: string; body: string }): Promise<boolean>
   /** Those of `ids` that are answered. */
   answered(ids: string[]): Promise<Array<{ id: string; answer: string | null }>>
   find(tenant: string, id: string): Promise<RequestRow | undefined>
+}
+
+export interface BulkRow {
+  id: string
+  number: number
+  status: string
+  reason: string | null
+  filter: string
+  /** JSON. */
+  change: string
+  /** JSON. */
+  pace: string
+  requestedBy: string
+  createdAt: number
+  endedAt: number | null
+  progress: Progress
+}
+
+export interface BulkTargetRow {
+  number: number
+  device: string
+  status: string
+  reason: string | null
+  startedAt: number | null
+  endedAt: number | null
+}
+
+export interface BulkChanges {
+  create(change: BulkRequest & { id: string; tenant: string; by: string }): Promise<void>
+  preview(
+    tenant: string,
+    request: BulkRequest,
+  ): Promise<{ total: number; differ: number; skipped: Array<{ reason: string; count: number }>; sample: string[] }>
+  find(tenant: string, id: string): Promise<BulkRow | undefined>
+  /** Newest first. */
+  list(tenant: string, page: Page<number>): Promise<BulkRow[]>
+  targets(id: string, status: string | undefined, page: Page<number>): Promise<BulkTargetRow[]>
+  /** False: there is none, or it has ended. */
+  ask(tenant: string, id: string, wanted: 'pause' | 'resume' | 'cancel'): Promise<boolean>
 }
 
 /** The workflow itself. */

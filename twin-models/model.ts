@@ -13,18 +13,48 @@ export interface DeviceModel {
   thingModel: Record<string, unknown>
   /** What its twins carry. */
   settings: TwinSettings
-  /** What becomes of a property that the model does not name. */
+  /** What becomes of a property or a device event that the model does not name. */
   unknownProperties: 'keep' | 'refuse'
   /** Readings older than this are refused as a dead letter. */
   backfillLimitMs: number
   properties: ReadonlyMap<string, ModelProperty>
+  events: ReadonlyMap<string, ModelEvent>
+  actions: ReadonlyMap<string, ModelAction>
 }
+
+export type DataType = 'number' | 'integer' | 'boolean' | 'string' | 'object' | 'array'
 
 export interface ModelProperty {
   name: string
   unit?: string
-  type: 'number' | 'integer' | 'boolean' | 'string' | 'object' | 'array'
+  type: DataType
   writable: boolean
   /** Undefined when the value fits, else what is wrong, in words. */
   problemOf(value: Value): string | undefined
+}
+
+export interface ModelEvent {
+  name: string
+  /** Of its data. Undefined: any. */
+  type?: DataType | 'null'
+  /** The same of its data. */
+  problemOf(data: Value): string | undefined
+}
+
+/** What a device can be told to do. */
+export interface ModelAction {
+  name: string
+  /** May it be sent again under the same id? Else it is sent at most once. */
+  repeatable: boolean
+  /** So many may be under way at once on a device. Undefined: any number. */
+  concurrency?: number
+  /** Only the last of its name counts. */
+  onlyLast: boolean
+  /** What a command gets that names no other: how long it is pursued, the first wait before it is sent again, how often it is sent at most. */
+  timeoutMs: number
+  retryMs: number
+  attempts: number
+  /** Undefined stands for no input; so does null where the action takes none. */
+  inputProblem(value: Value | undefined): string | undefined
+  outputProblem(value: Value | undefined): string | undefined
 }

@@ -14,3 +14,17 @@ export const DECISION_WRITE = {
   localRetryThreshold: '5 seconds',
   retry: { initialInterval: '200 milliseconds', backoffCoefficient: 2, maximumInterval: '2 minutes' },
 } satisfies ActivityOptions & { localRetryThreshold: string }
+
+/** Choosing the devices of a bulk change may take a while; a filter or tenant that is wrong fails it at once, visibly. */
+export const BULK_BEGIN = {
+  startToCloseTimeout: '2 minutes',
+  retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '2 minutes' },
+} satisfies ActivityOptions
+
+/** One step of a bulk change: one transaction. As patient as the decision write. */
+export const BULK_STEP = {
+  startToCloseTimeout: '30 seconds',
+  scheduleToCloseTimeout: '365 days',
+  localRetryThreshold: '5 seconds',
+  retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '2 minutes' },
+} satisfies ActivityOptions & { localRetryThreshold: string }

@@ -1,2 +1,3 @@
 /** All workflows: what the worker bundles. */
+export { bulkChange } from './bulk-change.ts'
 export { deviceTwin } from './device-twin.ts'

@@ -1,5 +1,6 @@
 /** All signals, updates and queries, once: imported by workflows, activities, processes and tests. Types only at run time names. */
 import type { DecidedPart } from '../twin-models/core/decided.ts'
+import type { Pace, Progress } from '../twin-models/core/pacing.ts'
 import type { Batch, TwinState } from '../twin-models/core/types.ts'
 
 export const TWIN_WORKFLOW = 'deviceTwin'
@@ -37,4 +38,51 @@ export interface TwinAnswer {
 export interface TwinEnd {
   ended: 'removed' | 'gone'
   detail: string
+}
+
+export const BULK_WORKFLOW = 'bulkChange'
+
+/**
+ * The only argument of `bulkChange`. REST gives `tenant` and `id` of what it has registered; an operator in the UI gives `tenant` and the
+ * request itself (twin-models/schemas/bulk-change.ts): {"tenant": "demo", "filter": "attributes.site = 'north'", "wish": {"targetTemperature": 21}}
+ */
+export interface BulkStart {
+  tenant: string
+  id?: string
+  /** Set by continue-as-new alone. */
+  carried?: BulkCarried
+  [request: string]: unknown
+}
+
+export interface BulkCarried {
+  id: string
+  tenant: string
+  /** What it does, in words. */
+  title: string
+  pace: Pace
+  status: 'running' | 'paused' | 'halted'
+  /** Why it halted. */
+  reason?: string
+  /** So many devices may have been asked in all. */
+  upTo: number
+  /** Epoch ms of the last start. */
+  startedAt: number
+  /** Looks in a row that found nothing new. */
+  idle: number
+  /** Failures before somebody let a halted one go on. */
+  forgiven: number
+}
+
+/** Updates, for operators in the UI. */
+export const BULK_UPDATES = { pause: 'pause', resume: 'resume', cancel: 'cancel' } as const
+
+/** Signal `asked`: the same, asked over REST. */
+export const BULK_ASKED_SIGNAL = 'asked'
+export interface BulkAsked {
+  wanted: 'pause' | 'resume' | 'cancel'
+}
+
+export interface BulkEnd extends Progress {
+  id: string
+  status: 'cancelled' | 'completed'
 }

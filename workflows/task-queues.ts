@@ -1,2 +1,4 @@
 /** Task queues protect what they name: trouble in one leaves the others alone. */
 export const TWINS_QUEUE = 'twins'
+/** Bulk changes, and other work over many devices. */
+export const OPERATIONS_QUEUE = 'operations'

@@ -1,8 +1,10 @@
 /** /v1/devices: the registry. */
 import { z } from '@hono/zod-openapi'
+import { mergePatch } from '../../twin-models/core/merge-patch.ts'
+import type { JsonObject } from '../../twin-models/core/types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { DeviceRow, Models, Registry } from '../ports.ts'
-import { checkAttributes, mergePatch } from './attributes.ts'
+import { checkAttributes } from './attributes.ts'
 import type { Endpoints } from './endpoint.ts'
 import { createFilterCompiler, filterParameter } from './filter-parameter.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
@@ -184,7 +186,7 @@ function knownModel(models: Models, name: string) {
 /** `attributes: null` removes them all, as a merge patch says. */
 function patchedAttributes(stored: string, patch: Record<string, unknown> | null | undefined): string {
   if (patch === undefined) return stored
-  return checkAttributes(patch === null ? {} : mergePatch(JSON.parse(stored), patch))
+  return checkAttributes(patch === null ? {} : mergePatch(JSON.parse(stored), patch as JsonObject))
 }
 
 type Created = Pick<DeviceRow, 'device' | 'model' | 'modelVersion' | 'attributes'>

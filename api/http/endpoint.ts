@@ -17,7 +17,7 @@ import type { RateLimit } from './rate-limit.ts'
 
 export interface Reply {
   status: 200 | 201 | 202 | 204 | 304
-  body: string | null
+  body: string | ReadableStream<Uint8Array> | null
   headers?: Record<string, string>
 }
 
@@ -26,13 +26,15 @@ export interface Call<Params, Query, Body> {
   query: Query
   body: Body
   tenant: string
+  /** Name of the API key. */
+  caller: string
   header(name: string): string | undefined
   /** Counts against a stricter limit than the general one; throws when it is used up. */
   limitBy(limit: RateLimit): void
 }
 
 export interface EndpointSpec<Params, Query, Body> {
-  method: 'get' | 'post' | 'patch' | 'delete'
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete'
   /** With `{name}` for parameters. */
   path: string
   operationId: string
@@ -46,6 +48,8 @@ export interface EndpointSpec<Params, Query, Body> {
   responses: RouteConfig['responses']
   /** Statuses of problems beyond those that every endpoint may give. */
   problems?: number[]
+  /** From the request to its answer at most; longer than its handler waits on purpose. */
+  deadlineMs?: number
 }
 
 export interface EndpointDeps {
@@ -87,7 +91,7 @@ export function createEndpoints(deps: EndpointDeps) {
     async function answer(c: Context, headers: Record<string, string>): Promise<Response> {
       try {
         const authenticated = deps.authenticate(c.req.header('authorization'))
-        const { tenant } = authenticated instanceof Promise ? await withDeadline(authenticated) : authenticated
+        const { tenant, name: caller } = authenticated instanceof Promise ? await withDeadline(authenticated, DEADLINE_MS) : authenticated
         const limitBy = (limit: RateLimit) => {
           const taken = limit.take(tenant)
           Object.assign(headers, taken.headers)
@@ -97,7 +101,8 @@ export function createEndpoints(deps: EndpointDeps) {
         const query = parseQuery(spec.query, c)
         const params = spec.params ? parseParams(spec.params, c) : (undefined as Params)
         const body = spec.body ? await parseBody(spec.body, c) : (undefined as Body)
-        const reply = await withDeadline(handle({ params, query, body, tenant, limitBy, header: (name) => c.req.header(name) }))
+        const call = { params, query, body, tenant, caller, limitBy, header: (name: string) => c.req.header(name) }
+        const reply = await withDeadline(handle(call), spec.deadlineMs ?? DEADLINE_MS)
         if (reply.body !== null) headers['content-type'] = 'application/json'
         return new Response(reply.body, { status: reply.status, headers: Object.assign(headers, reply.headers) })
       } catch (error) {
@@ -108,16 +113,13 @@ export function createEndpoints(deps: EndpointDeps) {
   }
 }
 
-/** Whatever hangs behind us, the caller gets an answer. Longer than any handler waits on purpose. */
+/** Whatever hangs behind us, the caller gets an answer. Longer than handlers wait on purpose; those that wait longer say so. */
 const DEADLINE_MS = 15_000
 
-async function withDeadline<T>(work: Promise<T>): Promise<T> {
+async function withDeadline<T>(work: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new CastorError('unavailable', 'This takes too long. Try again later.', { retryAfterSeconds: 5 })),
-      DEADLINE_MS,
-    )
+    timer = setTimeout(() => reject(new CastorError('unavailable', 'This takes too long. Try again later.', { retryAfterSeconds: 5 })), ms)
   })
   try {
     return await Promise.race([work, late])

@@ -1,7 +1,7 @@
 /** `?filter=` of lists: parsed and compiled once per text, since programs ask the same again and again. */
 import { z } from '@hono/zod-openapi'
 import { CastorError } from '../../twin-models/errors.ts'
-import { FILTER_LIMITS, parseFilter } from '../../twin-models/filter/parse.ts'
+import { FILTER_LIMITS, type Filter, parseFilter } from '../../twin-models/filter/parse.ts'
 import { type CompiledFilter, compileFilter } from '../../twin-models/filter/sql.ts'
 import { FIRST_FILTER_PARAMETER } from '../ports.ts'
 
@@ -19,7 +19,7 @@ export function createFilterCompiler(): (text: string | undefined) => CompiledFi
     if (text === undefined) return undefined
     let compiled = remembered.get(text)
     if (!compiled) {
-      compiled = compileFilter(parse(text), FIRST_FILTER_PARAMETER)
+      compiled = compileFilter(parseFilterParameter(text), FIRST_FILTER_PARAMETER)
       if (remembered.size >= MOST_REMEMBERED) remembered.clear()
       remembered.set(text, compiled)
     }
@@ -27,7 +27,7 @@ export function createFilterCompiler(): (text: string | undefined) => CompiledFi
   }
 }
 
-function parse(text: string) {
+export function parseFilterParameter(text: string): Filter {
   try {
     return parseFilter(text)
   } catch (error) {

@@ -19,6 +19,7 @@ export function openApiDocument(app: OpenAPIHono): object {
     servers: [{ url: '/' }],
     tags: [
       { name: 'Twins', description: 'What a device is and was.' },
+      { name: 'Commands', description: 'What devices are told to do, and how it ended.' },
       { name: 'Devices', description: 'The registry.' },
       { name: 'Dead letters', description: 'What was acknowledged but could not be taken.' },
       { name: 'Models', description: 'What kinds of device there are.' },

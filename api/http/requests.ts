@@ -5,7 +5,7 @@ import type { RequestRow, TwinRequests } from '../ports.ts'
 import type { Endpoints } from './endpoint.ts'
 import { iso, jsonContent, jsonValue, time } from './schemas.ts'
 
-const request = z
+export const request = z
   .object({
     id: z.uuid(),
     device: z.string().optional().openapi({ description: 'Absent when the device is gone.' }),
@@ -13,7 +13,9 @@ const request = z
     status: z.enum(['waiting', 'underway', 'answered']).openapi({ description: 'underway: it is on its way to the twin.' }),
     createdAt: time,
     answeredAt: time.optional(),
-    answer: jsonValue.optional(),
+    answer: jsonValue
+      .optional()
+      .openapi({ description: 'The twin’s, with the `revision` of its decision; `refused` and `detail` where it refused.' }),
   })
   .openapi('Request')
 
@@ -31,13 +33,13 @@ export function requestEndpoints(endpoint: Endpoints, { requests }: { requests: 
     async ({ tenant, params }) => {
       const row = await requests.find(tenant, params.id)
       if (!row) throw new CastorError('not-found', `There is no request ${params.id}.`)
-      return { status: 200, body: JSON.stringify(show(row)) }
+      return { status: 200, body: requestJson(row) }
     },
   )
 }
 
-function show(row: RequestRow): z.infer<typeof request> {
-  return {
+export function requestJson(row: RequestRow): string {
+  const shown: z.infer<typeof request> = {
     id: row.id,
     ...(row.device !== null && { device: row.device }),
     kind: row.kind,
@@ -46,4 +48,5 @@ function show(row: RequestRow): z.infer<typeof request> {
     ...(row.answeredAt !== null && { answeredAt: iso(row.answeredAt) }),
     ...(row.answer !== null && { answer: JSON.parse(row.answer) }),
   }
+  return JSON.stringify(shown)
 }

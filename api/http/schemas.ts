@@ -1,5 +1,6 @@
 /** Schemas that several resources share. */
 import { z } from '@hono/zod-openapi'
+import { formatDuration, parseDuration } from '../../twin-models/durations.ts'
 import { ID_PATTERN } from '../../twin-models/ids.ts'
 
 export const deviceId = z
@@ -16,6 +17,36 @@ export const timeParameter = z.iso
   .datetime({ offset: true, error: 'must be a time like 2026-11-21T06:00:00Z' })
   .transform((text) => Date.parse(text))
   .openapi({ type: 'string', format: 'date-time' })
+
+/** A duration as written everywhere here. Gives milliseconds. */
+export function durationParameter(leastMs: number, mostMs: number) {
+  const bounds = `from ${formatDuration(leastMs)} to ${formatDuration(mostMs)}`
+  return z
+    .string('must be a text like 30s')
+    .max(20)
+    .transform((text, context) => {
+      const ms = parseDuration(text)
+      if (ms !== undefined && ms >= leastMs && ms <= mostMs) return ms
+      context.addIssue({ code: 'custom', message: `must be a duration ${bounds}, like 30s, 5m, 24h or 7d` })
+      return z.NEVER
+    })
+    .openapi({ type: 'string', example: '30s' })
+}
+
+/** One or several of `words`, separated by commas. */
+export function wordsParameter<Word extends string>(words: readonly Word[], what: string) {
+  return z
+    .string()
+    .max(1_000)
+    .transform((text, context): Word[] => {
+      const given = [...new Set(text.split(','))]
+      const unknown = given.find((word) => !(words as readonly string[]).includes(word))
+      if (unknown === undefined) return given as Word[]
+      context.addIssue({ code: 'custom', message: `${JSON.stringify(unknown.slice(0, 50))} is no ${what}; there are ${words.join(', ')}` })
+      return z.NEVER
+    })
+    .openapi({ type: 'string', description: `One or several, separated by commas: ${words.join(', ')}.` })
+}
 
 export const attributes = z
   .record(z.string(), z.unknown(), 'must be an object')

@@ -1,5 +1,6 @@
 /** The twin document in OpenAPI (docs/architecture.md §10). */
 import { z } from '@hono/zod-openapi'
+import { delta, desiredPart, jsonObject } from './desired-document.ts'
 import { attributes, deviceId, jsonValue, time } from './schemas.ts'
 
 const presence = z.object({
@@ -35,6 +36,17 @@ export const twinSchema = z
     presence,
     telemetry: z.record(z.string(), telemetryValue),
     ranges: z.record(z.string(), range).optional().openapi({ description: 'Properties that have a normal range in the model.' }),
+    reported: z
+      .object({
+        state: jsonObject.openapi({ description: 'What the device says it is configured as.' }),
+        metadata: z
+          .record(z.string(), z.object({ ts: time }))
+          .openapi({ description: 'Since when each single value is so, by JSON pointer.' }),
+      })
+      .optional()
+      .openapi({ description: 'Once it reported something.' }),
+    desired: desiredPart.optional().openapi({ description: 'Once something was wished.' }),
+    delta: delta.optional(),
     firmware: z.object({ version: z.string(), sha256: z.string().optional() }).optional(),
     health: z
       .object({

@@ -3,7 +3,9 @@ import { hash } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
 import { twinJson } from '../../twin-models/core/document.ts'
 import type { Models, TwinRow, Twins } from '../ports.ts'
+import { shownDecided } from './desired-document.ts'
 import type { Endpoints, Reply } from './endpoint.ts'
+import { isOneOf } from './etags.ts'
 import { createFilterCompiler, filterParameter } from './filter-parameter.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
 import type { RateLimit } from './rate-limit.ts'
@@ -61,7 +63,8 @@ export function twinEndpoints(endpoint: Endpoints, { twins, models, strongRead, 
       path: '/v1/twins',
       operationId: 'searchTwins',
       summary: 'Search twins',
-      description: 'Conditions on `telemetry` are met by a copy of the latest values that may be some seconds old; what is shown is not.',
+      description:
+        'Conditions on `telemetry` are met by a copy of the latest values that may be some seconds old; what is shown is not. Wishes that were sent show as `pending` here.',
       tag,
       query: z.strictObject({ filter: filterParameter, limit: limitParameter, cursor: cursorParameter }),
       responses: { 200: { description: 'A page, by id.', content: jsonContent(pageSchema(twinSchema)) } },
@@ -75,7 +78,7 @@ export function twinEndpoints(endpoint: Endpoints, { twins, models, strongRead, 
   )
 
   function shown(tenant: string, row: TwinRow): string {
-    return twinJson({ ...row, tenant }, models.find(row.model), now())
+    return twinJson({ ...row, decided: shownDecided(row), tenant }, models.find(row.model), now())
   }
 }
 
@@ -84,10 +87,4 @@ function withETag(body: string, ifNoneMatch: string | undefined): Reply {
   const headers = { etag }
   if (ifNoneMatch !== undefined && isOneOf(etag, ifNoneMatch)) return { status: 304, body: null, headers }
   return { status: 200, body, headers }
-}
-
-/** RFC 9110, 13.1.2: weak comparison, a list, or `*`. */
-function isOneOf(etag: string, header: string): boolean {
-  const opaque = etag.slice(2)
-  return header.split(',').some((given) => given.trim() === '*' || given.trim().replace(/^W\//, '') === opaque)
 }

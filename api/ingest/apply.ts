@@ -2,7 +2,7 @@
  * What accepted messages change: decoded, told apart from what was seen before, and put into latest values, inboxes, telemetry and dead
  * letters of the tick's work. Devices are changed in memory; nothing is written here.
  */
-import { addHello, addInput, addLife, addMessage, addReading } from '../../twin-models/core/inbox.ts'
+import { addHello, addInput, addLife, addMessage, addReading, addReported } from '../../twin-models/core/inbox.ts'
 import { mergeLatest } from '../../twin-models/core/latest.ts'
 import type { Reading } from '../../twin-models/core/types.ts'
 import { addDeadLetter } from './dead-letter.ts'
@@ -11,6 +11,7 @@ import type { Device } from './device.ts'
 import type { DeviceReading, LaneStore } from './lane-store.ts'
 import type { LogMessage } from './log-reader.ts'
 import type { PropertyIds } from './property-ids.ts'
+import { Responses } from './responses.ts'
 import { touch, type Work } from './work.ts'
 
 /** Its latest values are one row, written with every message. */
@@ -25,8 +26,11 @@ export interface ApplyContext {
   isPoison: (message: LogMessage) => boolean
 }
 
+type TickContext = ApplyContext & { responses: Responses }
+
 export async function applyMessages(messages: LogMessage[], context: ApplyContext): Promise<void> {
   const { devices, work, store, properties } = context
+  const responses = new Responses(work.changes)
   const decoded: Array<Decoded | undefined> = []
   const asked: Array<{ incarnation: number; digest: string }> = []
   for (const message of messages) {
@@ -34,18 +38,21 @@ export async function applyMessages(messages: LogMessage[], context: ApplyContex
     const result = device ? decodeFor(device, message, context) : undefined
     decoded.push(result)
     if (!device || !result) continue
-    for (const { readings, digest } of result.parts) {
+    for (const { readings, digest, response } of result.parts) {
       properties.note(device.tenant, readings)
+      if (response) responses.note(message.incarnation, response)
       if (digest !== undefined) asked.push({ incarnation: message.incarnation, digest })
     }
   }
   const seen = asked.length === 0 ? new Set<string>() : await store.knownMessages(asked)
   await properties.resolve(store)
+  await responses.resolve(store)
+  const tick: TickContext = { ...context, responses }
   for (let n = 0; n < messages.length; n++) {
     const message = messages[n] as LogMessage
     const device = devices.get(message.incarnation)
     if (!device) work.dropped++
-    else applyMessage(device, message, decoded[n], seen, context)
+    else applyMessage(device, message, decoded[n], seen, tick)
   }
 }
 
@@ -61,7 +68,7 @@ function refused(reason: Problem['reason'], detail: string): Decoded {
   return { parts: [], problems: [{ reason, path: '', detail }], problemCount: 1, clock: null }
 }
 
-function applyMessage(device: Device, message: LogMessage, decoded: Decoded | undefined, seen: Set<string>, context: ApplyContext): void {
+function applyMessage(device: Device, message: LogMessage, decoded: Decoded | undefined, seen: Set<string>, context: TickContext): void {
   const { work } = context
   touch(work, device)
   if (decoded === undefined) {
@@ -89,7 +96,10 @@ function applyMessage(device: Device, message: LogMessage, decoded: Decoded | un
     addReading(device.inbox, reading)
     device.mergedTexts.changed(reading.name)
   }
-  for (const part of parts) if (part.hello || part.event) addToInbox(device, part, message, problems)
+  for (const part of parts) {
+    if (part.response) context.responses.take(device, part.response, message, part.id, problems)
+    else if (part.hello || part.event || part.report) addToInbox(device, part, message, problems)
+  }
   if (problems.length > 0) addDeadLetter(work, device, message, problems, decoded.problemCount)
 }
 
@@ -132,11 +142,19 @@ function storeReading(device: Device, reading: Reading, problems: Problem[], { w
   return isNews
 }
 
-function addToInbox({ inbox }: Device, { id, hello, event }: Part, { kind, receivedAt: at }: LogMessage, problems: Problem[]): void {
+function addToInbox(
+  { inbox }: Device,
+  { id, hello, event, report }: Part,
+  { kind, receivedAt: at }: LogMessage,
+  problems: Problem[],
+): void {
   const messageId = id === undefined ? {} : { messageId: id }
   if (hello) addHello(inbox, { kind: 'hello', at, ...hello, ...(kind === 'will' ? { will: true } : {}), ...messageId })
   if (event && !addInput(inbox, { kind: 'event', at, ...event, ...messageId })) {
     problems.push({ reason: 'inbox-full', path: '', detail: 'more device events wait for the twin than it can hold' })
+  }
+  if (report && !addReported(inbox, { kind: 'reported', at, ...report, ...messageId })) {
+    problems.push({ reason: 'inbox-full', path: '', detail: 'more reports wait for the twin than it can hold' })
   }
 }
 

@@ -4,6 +4,7 @@ import type { TwinInput } from '../../twin-models/core/types.ts'
 import { configuredInput, type Device } from './device.ts'
 import type { DeviceCache } from './device-cache.ts'
 import type { Answer, LaneStore, RemovedDevice, TwinRequest } from './lane-store.ts'
+import { inputOf } from './requests.ts'
 import { touch, type Work } from './work.ts'
 
 const LIMITS = { answers: 1_000, requests: 500, removed: 200 } as const
@@ -47,23 +48,34 @@ export async function takeAnswers({ answers, requests, removed }: Asked, at: num
 }
 
 /**
- * After the messages of the tick, which were read after the requests: once the log was read to its end, all that was acknowledged before
- * somebody asked for strong consistency is processed.
+ * After the messages of the tick, in the order in which they were asked for. Who waits for strong consistency waits until the log was read
+ * to its end (`caughtUp`), which was done after the requests were read: so all that was acknowledged before is processed.
  */
-export function takeDeliveries({ requests }: Asked, at: number, devices: DeviceCache, work: Work): void {
+export function takeRequests({ requests }: Asked, at: number, devices: DeviceCache, work: Work, caughtUp: boolean): void {
   for (const request of requests) {
-    if (request.kind === 'deliver') take(request, () => ({ kind: 'deliver', at, request: request.id }), devices, work)
+    if (request.kind === 'configured' || (request.kind === 'deliver' && !caughtUp)) continue
+    take(request, () => inputOf(request, at), devices, work)
   }
 }
 
-function take({ id, incarnation }: TwinRequest, inputOf: (device: Device) => TwinInput, devices: DeviceCache, work: Work): void {
+function take(
+  { id, incarnation }: TwinRequest,
+  inputFor: (device: Device) => TwinInput | undefined,
+  devices: DeviceCache,
+  work: Work,
+): void {
   const device = devices.get(incarnation)
   if (!device) {
     // Written while its device was removed: it is answered as the others were then.
     work.changes.removed.push(incarnation)
     return
   }
-  addInput(device.inbox, inputOf(device))
+  const input = inputFor(device)
+  if (input === undefined) {
+    work.changes.refusedRequests.push(id)
+    return
+  }
+  addInput(device.inbox, input)
   work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
   touch(work, device)
 }

@@ -62,6 +62,19 @@ function sayError(work: Work, device: Device, { receivedAt, ...error }: { [key: 
 
 function topicOf({ tenant, device }: Device, { kind, name, contentType }: LogMessage): string {
   if (kind === 'telemetry' && contentType?.startsWith('application/senml+json')) return `castor/v1/${tenant}/${device}/telemetry/senml`
-  const rest = kind === 'event' ? `events/${name ?? ''}` : kind === 'will' ? 'presence' : kind === 'unknown' ? (name ?? '') : kind
-  return `castor/v1/${tenant}/${device}/${rest}`
+  return `castor/v1/${tenant}/${device}/${restOf(kind, name)}`
+}
+
+function restOf(kind: LogMessage['kind'], name = ''): string {
+  switch (kind) {
+    case 'event':
+      return `events/${name}`
+    case 'response':
+      return `commands/${name}/response`
+    case 'will':
+      return 'presence'
+    case 'unknown':
+      return name
+  }
+  return kind
 }

@@ -1,18 +1,20 @@
 /**
- * DECODE: from the bytes of one accepted message to readings, a device event or a hello, with normalised times. Pure: the same message
- * and model always give the same. It never throws: what is wrong becomes a problem, and so a dead letter and a word on `errors`.
+ * DECODE: from the bytes of one accepted message to readings, a device event, a hello, a report or a response, with normalised times. Pure:
+ * the same message and model always give the same. It never throws: what is wrong becomes a problem, and so a dead letter and a word on `errors`.
  *
- *   bytes → text → JSON → telemetry | SenML | event | hello, by topic and content type
+ *   bytes → text → JSON → telemetry | SenML | event | hello | report | response, by topic and content type
  *
  * A message with one bad value keeps the good ones. Each reason stands in reasons.ts; docs/protocol.md is the device's side of this.
  */
 import { isUtf8 } from 'node:buffer'
-import type { Firmware, Health, PresenceStatus, Reading, Value } from '../../twin-models/core/types.ts'
+import type { Firmware, Health, JsonObject, PresenceStatus, Reading, Rejections, Value } from '../../twin-models/core/types.ts'
 import type { DeviceModel } from '../../twin-models/model.ts'
 import { addProblem, type ClockDoubts, type Draft, MAX_VALUES, type Problem, shown } from './decoding/draft.ts'
 import { decodeEvent } from './decoding/event.ts'
 import { decodeHello } from './decoding/hello.ts'
 import { brokenJson, duplicateNames, mayHaveDuplicates } from './decoding/json-scan.ts'
+import { decodeReported } from './decoding/reported.ts'
+import { decodeResponse, type Response } from './decoding/response.ts'
 import { decodeSenml } from './decoding/senml.ts'
 import { decodeTelemetry } from './decoding/telemetry.ts'
 import type { Message } from './log.ts'
@@ -41,6 +43,8 @@ export interface Part {
   readings: Reading[]
   hello?: Hello
   event?: DeviceEvent
+  report?: Report
+  response?: Response
 }
 
 export interface Hello {
@@ -53,6 +57,15 @@ export interface DeviceEvent {
   name: string
   ts: number
   data: Value
+}
+
+/** What the device says it is configured as: a merge patch. */
+export interface Report {
+  ts: number
+  state: JsonObject
+  /** The desired version that it answers. */
+  version?: number
+  rejected?: Rejections
 }
 
 /** `device` is the sender's id: SenML may put it before the names. */
@@ -70,9 +83,17 @@ export function decode(message: Message, model: DeviceModel, device: string): De
     case 'will':
       decodeJson(draft, decodeHello)
       return draft
+    case 'reported':
+      decodeJson(draft, decodeReported)
+      return draft
+    case 'response':
+      decodeJson(draft, decodeResponse)
+      return draft
     case 'unknown':
       addProblem(draft, 'unknown-topic', '', `nothing is known of the topic ${shown(message.name ?? '')}`)
       return draft
+    // Whatever stands in a `get`, it asks the same.
+    case 'get':
     case 'connect':
     case 'disconnect':
       return draft

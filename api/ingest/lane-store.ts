@@ -90,7 +90,26 @@ export interface TwinRequest {
   incarnation: number
   lane: number
   kind: string
-  createdAt: number
+  /** JSON. */
+  body: string
+}
+
+/** A command as far as a response to it asks. */
+export interface CommandState {
+  name: string
+  open: boolean
+  status: string
+  /** Why it ended so, where there is more to say than its status. */
+  code: string | null
+}
+
+/** The first word on a command in this tick, and how far the device has come with it. */
+export interface CommandNews {
+  id: string
+  status: 'acknowledged' | 'running'
+  /** JSON. Null: nothing was said. */
+  progress: string | null
+  at: number
 }
 
 export interface RemovedDevice {
@@ -141,6 +160,13 @@ export interface TickChanges {
   answers: number[]
   /** Requests that a seal carries now. */
   requests: Array<{ id: string; seq: number }>
+  /** Requests that this version of the code does not understand: they are answered with that. */
+  refusedRequests: string[]
+  /** One a command. They only go forward, and only while it has not ended. */
+  commandNews: CommandNews[]
+  /** Last words (JSON) that came after the end of their command: kept with it, its first ten. */
+  commandLate: Array<{ id: string; answer: string }>
+  /** Nothing is left of these, but their commands: those that had not ended end cancelled. */
   removed: number[]
 }
 
@@ -154,7 +180,10 @@ export interface LaneStore {
   knownMessages(ids: Array<{ incarnation: number; digest: string }>): Promise<Set<string>>
   /** Ids of property names of a tenant; made when missing. A name missing in the answer is one too many for the tenant. */
   properties(tenant: string, names: string[]): Promise<Map<string, number>>
+  /** Those of these commands that are there and the device's own, by `incarnation id`. */
+  commands(ids: Array<{ incarnation: number; id: string }>): Promise<Map<string, CommandState>>
   answers(lanes: number[], limit: number): Promise<Answer[]>
+  /** Oldest first. */
   requests(lanes: number[], limit: number): Promise<TwinRequest[]>
   removed(lanes: number[], limit: number): Promise<RemovedDevice[]>
   /** The workflow of the removed device was told. */

@@ -108,6 +108,11 @@ function forgetStreams(lanes: Lane[], known: ReadonlySet<string>): void {
 function take(entry: LogEntry, read: Read): void {
   read.entries++
   if (read.oldest === null || entry.at < read.oldest) read.oldest = entry.at
+  takeMessages(entry, read.messages)
+}
+
+/** Its messages, in order. A heartbeat has none. */
+export function takeMessages(entry: LogEntry, into: LogMessage[]): void {
   if (entry.lane === HEARTBEAT_LANE) return
   let offset = 0
   let index = 0
@@ -127,7 +132,7 @@ function take(entry: LogEntry, read: Read): void {
     if (id != null) message.id = id
     if (contentType != null) message.contentType = contentType
     if (trace != null) message.trace = trace
-    read.messages.push(message)
+    into.push(message)
     offset += length
   }
 }

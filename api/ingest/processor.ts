@@ -7,7 +7,7 @@
  */
 import { seal } from '../../twin-models/core/inbox.ts'
 import { applyMessages } from './apply.ts'
-import { readAsked, takeAnswers, takeDeliveries } from './asked.ts'
+import { readAsked, takeAnswers, takeRequests } from './asked.ts'
 import { Courier, type TwinSignaller } from './courier.ts'
 import { configuredInput, inboxChange } from './device.ts'
 import { DeviceCache } from './device-cache.ts'
@@ -129,7 +129,7 @@ export class Processor {
       await takeAnswers(asked, this.#clock(), this.#devices, work)
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
-      if (!read.more) takeDeliveries(asked, this.#clock(), this.#devices, work)
+      takeRequests(asked, this.#clock(), this.#devices, work, !read.more)
       await this.#findSilence(read, work)
       await this.#seal(work, read)
       return await this.#commit(work, read, started)

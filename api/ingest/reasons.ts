@@ -9,8 +9,10 @@ export const REASONS = {
   'invalid-text': 'A text holds U+0000 or half of a surrogate pair.',
   'not-finite': 'A number is NaN, infinite, or too large for 64 bits.',
   'too-deep': 'Objects and arrays are nested deeper than 32 levels.',
-  'too-many-values': 'The message holds more than 5,000 values, or as many elements; nothing of it is taken.',
-  'value-too-long': 'A text or a structured value is longer than 4,096 characters of JSON; a device event may carry 32,768.',
+  'too-many-values':
+    'The message holds more than 5,000 values, or as many elements (a report: 500 values or 200 refused paths); nothing of it is taken.',
+  'value-too-long':
+    'A text or a structured value is longer than 4,096 characters of JSON; a device event, a report and the output of a command may have 32,768.',
   'wrong-type': 'A value has another type than the model or this protocol asks for.',
   'invalid-value': 'A value has the right type but does not fit the model: a bound, a list of words, a shape.',
   'wrong-unit': 'A SenML record names another unit than the model.',
@@ -28,7 +30,10 @@ export const REASONS = {
   'unsupported-content-type': 'The content type is neither JSON nor SenML JSON.',
   'unknown-model': 'This Castor does not ship the model of the device.',
   'too-many-names': 'The device has more properties than it may (500), or its tenant uses more names than it may (10,000).',
-  'inbox-full': 'More device events wait for the twin than it can hold.',
+  'unknown-command': 'The device has no command of that id.',
+  'command-ended': 'The command had ended before; a last word on it is kept with it, and changes nothing.',
+  'invalid-output': 'The output of a command does not fit its action in the model; the command ends failed with this code.',
+  'inbox-full': 'More device events, reports or answers wait for the twin than it can hold.',
   'not-storable': 'It could not be stored in five attempts on its own; the detail says why.',
 } as const satisfies { [reason: string]: string }
 

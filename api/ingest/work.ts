@@ -26,6 +26,9 @@ export function newWork(lanes: Lane[]): Work {
     errors: [],
     answers: [],
     requests: [],
+    refusedRequests: [],
+    commandNews: [],
+    commandLate: [],
     removed: [],
   }
   return { changes, touched: new Set(), answered: [], sealed: [], removed: [], dropped: 0, spans: [] }

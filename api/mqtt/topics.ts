@@ -2,13 +2,13 @@
  * The topics of the device protocol (docs/protocol.md), and who may use which. A device has the topics below
  * `castor/v1/{tenant}/{device}/` and no others, in either direction; tenant and device come from its credential, never from the topic.
  */
-import { isId, isTenant, NAME_PATTERN } from '../../twin-models/ids.ts'
+import { ID_PATTERN, isId, isTenant, NAME_PATTERN } from '../../twin-models/ids.ts'
 import type { MessageKind } from '../ingest/log.ts'
 
 /** What a topic of the device's own means. */
 export interface Uplink {
   kind: MessageKind
-  /** Event name, or of an unknown topic what stands below the device. */
+  /** Event name, id of the command, or of an unknown topic what stands below the device. */
   name?: string
   contentType?: string
 }
@@ -20,6 +20,8 @@ const MAX_UNKNOWN_NAME = 256
 /** First levels of what is sent down. `children` is a gateway's. */
 const DOWN = new Set(['errors', 'desired', 'commands', 'updates', 'children', '#', '+'])
 const EVENTS = 'events/'
+const COMMANDS = 'commands/'
+const RESPONSE = '/response'
 
 export function topicPrefix(tenant: string, device: string): string {
   return `castor/v1/${tenant}/${device}/`
@@ -49,9 +51,16 @@ export function uplinkOf(topic: string, prefix: string): Uplink | undefined {
       return { kind: 'telemetry', contentType: SENML }
     case 'presence':
       return { kind: 'presence' }
+    case 'reported':
+      return { kind: 'reported' }
+    case 'get':
+      return { kind: 'get' }
   }
-  const name = rest.startsWith(EVENTS) ? rest.slice(EVENTS.length) : ''
-  return NAME_PATTERN.test(name) ? { kind: 'event', name } : { kind: 'unknown', name: wellFormed(rest.slice(0, MAX_UNKNOWN_NAME)) }
+  const event = rest.startsWith(EVENTS) ? rest.slice(EVENTS.length) : ''
+  if (NAME_PATTERN.test(event)) return { kind: 'event', name: event }
+  const command = rest.startsWith(COMMANDS) && rest.endsWith(RESPONSE) ? rest.slice(COMMANDS.length, -RESPONSE.length) : ''
+  if (ID_PATTERN.test(command)) return { kind: 'response', name: command }
+  return { kind: 'unknown', name: wellFormed(rest.slice(0, MAX_UNKNOWN_NAME)) }
 }
 
 /** A cut may leave half of a surrogate pair. */

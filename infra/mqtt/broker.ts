@@ -1,25 +1,30 @@
 /**
  * The embedded MQTT 3.1.1 broker: aedes for the protocol, and nothing of aedes for messages. What comes up goes into the ingest log
  * inside `authorizePublish`, so that PUBACK and PUBREC leave after the commit; it is never routed to anybody. What goes down is written
- * to the connection that asked for it. Sessions hold nothing.
+ * to the connections that asked for it (outgoing.ts). Sessions hold nothing.
  */
 import type { Socket } from 'node:net'
 import { Aedes, type AuthenticateError, type Client, type Subscription } from 'aedes'
 import type { Logger } from 'pino'
 import { type Acceptor, MAX_PACKET } from '../../api/ingest/acceptor.ts'
 import type { MessageKind } from '../../api/ingest/log.ts'
-import { filterCovers, maySubscribe } from '../../api/mqtt/topics.ts'
+import { maySubscribe } from '../../api/mqtt/topics.ts'
 import { type Admitted, createAdmission, type FindLogin, Refusal, within } from './admission.ts'
 import { watchFrames } from './frames.ts'
 import { BROKER_LIMITS, type BrokerLimits } from './limits.ts'
+import { createOutgoing, type Outgoing, wantedBy } from './outgoing.ts'
 import { sessionlessPersistence } from './persistence.ts'
-import { type EndReason, endSession, newSession, type Session, Sessions, sweepSessions } from './session.ts'
+import { type EndReason, endSession, newSession, type Session, Sessions, sweepSessions, type Wanted } from './session.ts'
 import { createUplink } from './uplink.ts'
 
 export interface BrokerOptions {
   acceptor: Acceptor
   findLogin: FindLogin
   log: Logger
+  /** A device wants to hear all that is pending: it subscribed to that just now (SUBACK has left), or sent `get`. */
+  onAsked?(incarnation: number, wanted: Wanted): void
+  /** A connection has what was published on this topic below its device's. */
+  onAcknowledged?(incarnation: number, subtopic: string): void
   limits?: Partial<BrokerLimits>
   /** How often connections are looked at whose messages wait. */
   sweepMs?: number
@@ -29,8 +34,7 @@ export interface MqttBroker {
   /** Takes over a new socket. */
   handle(socket: Socket): void
   readonly sessions: Sessions
-  /** Writes QoS 0 to the device's connections that have a covering subscription, below castor/v1/{tenant}/{device}/. */
-  send(incarnation: number, subtopic: string, payload: string): void
+  readonly outgoing: Outgoing
   /** Ends the device's connections. */
   drop(incarnation: number, reason: EndReason): void
   /** Ends those that logged in with another token. */
@@ -58,15 +62,22 @@ class UplinkAedes extends Aedes {
 }
 
 export async function createBroker(options: BrokerOptions): Promise<MqttBroker> {
-  const { acceptor, log, sweepMs = 500 } = options
+  const { acceptor, log, onAsked = () => {}, onAcknowledged = () => {}, sweepMs = 500 } = options
   const limits = { ...BROKER_LIMITS, ...options.limits }
   const sessions = new Sessions(limits.connectionsPerDevice)
   const admission = createAdmission(options.findLogin, limits)
   const sessionOf = new WeakMap<Client, Session>()
-  const uplink = createUplink({ acceptor, limits, log })
+  const outgoing = createOutgoing({ sessions, limits, onAcknowledged })
+  const uplink = createUplink({ acceptor, limits, log, onGet: (session) => onAsked(session.incarnation, session.wanted) })
 
   const aedes = new UplinkAedes({
-    persistence: sessionlessPersistence((client) => sessionOf.get(client)?.received),
+    persistence: sessionlessPersistence(
+      (client) => sessionOf.get(client)?.received,
+      (client, messageId) => {
+        const session = sessionOf.get(client)
+        if (session) outgoing.acknowledged(session, messageId)
+      },
+    ),
     connectTimeout: 10_000,
     queueLimit: 100,
     maxTopicLevels: 100,
@@ -91,8 +102,18 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
     },
   })
   await aedes.listen()
+  aedes.on('subscribe', (subscriptions, client) => {
+    const session = sessionOf.get(client)
+    if (!session) return
+    const granted = subscriptions.map(({ topic }) => topic).filter((topic) => session.filters.has(topic))
+    session.wanted = wantedBy([...session.filters.keys()], session.prefix)
+    onAsked(session.incarnation, wantedBy(granted, session.prefix))
+  })
   aedes.on('unsubscribe', (topics, client) => {
-    for (const topic of topics) sessionOf.get(client)?.filters.delete(topic)
+    const session = sessionOf.get(client)
+    if (!session) return
+    for (const topic of topics) session.filters.delete(topic)
+    session.wanted = wantedBy([...session.filters.keys()], session.prefix)
   })
   aedes.on('keepaliveTimeout', (client) => noteReason(client, 'keepalive'))
   aedes.on('clientError', (client, error) => {
@@ -103,7 +124,7 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
   const sweep = setInterval(() => sweepSessions(sessions, sweepMs), sweepMs)
   sweep.unref()
 
-  return { handle, sessions, send, drop, dropOtherTokens, announce, close }
+  return { handle, sessions, outgoing, drop, dropOtherTokens, announce, close }
 
   function handle(socket: Socket): void {
     socket.setNoDelay(true)
@@ -150,11 +171,11 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
   }
 
   /** SUBACK follows in the same turn of the event loop, so nothing goes down before it. */
-  function grant(client: Client, { topic }: Subscription): boolean {
+  function grant(client: Client, { topic, qos }: Subscription): boolean {
     const session = sessionOf.get(client)
     if (!session || !maySubscribe(topic, session.prefix)) return false
     if (session.filters.size >= limits.filters && !session.filters.has(topic)) return false
-    session.filters.add(topic)
+    session.filters.set(topic, qos)
     return true
   }
 
@@ -177,15 +198,6 @@ export async function createBroker(options: BrokerOptions): Promise<MqttBroker> 
     const payload = typeof body === 'string' ? Buffer.from(body) : body
     const { incarnation, connection } = session
     options.acceptor.note({ incarnation, kind, receivedAt: Date.now(), payload, size: payload.length, connection }, done)
-  }
-
-  function send(incarnation: number, subtopic: string, payload: string): void {
-    for (const session of sessions.of(incarnation)) {
-      const topic = session.prefix + subtopic
-      const wanted = [...session.filters].some((filter) => filterCovers(filter, topic))
-      if (!wanted || session.socket.writableLength > limits.maxDownBytes) continue
-      session.client.publish({ cmd: 'publish', topic, payload: Buffer.from(payload), qos: 0, dup: false, retain: false }, () => {})
-    }
   }
 
   function drop(incarnation: number, reason: EndReason): void {

@@ -1,8 +1,9 @@
 /**
- * Looks each second for what concerns live connections: devices that were deleted or have another token (their connections end), and
- * words for the `errors` topic of devices that are connected here.
+ * Looks each second for what concerns live connections: devices that were deleted or have another token (their connections and their
+ * waiting requests end), and words for the `errors` topic of devices that are connected here.
  */
 import type { Logger } from 'pino'
+import type { DevicePolls } from '../../api/http/device-polls.ts'
 import type { Sql } from '../postgres/connect.ts'
 import { recentlyChangedTokens, recentlyRemoved, takeDeviceErrors } from '../postgres/device-auth.ts'
 import type { MqttBroker } from './broker.ts'
@@ -10,6 +11,7 @@ import type { MqttBroker } from './broker.ts'
 export interface DeviceWatchOptions {
   sql: Sql
   broker: MqttBroker
+  polls: Pick<DevicePolls, 'drop'>
   /** Our stream in the ingest log: the processor addresses words to it. */
   stream: () => number
   log: Logger
@@ -21,7 +23,7 @@ const INTERVAL_MS = 1000
 const OVERLAP_SECONDS = 30
 const ERRORS_A_LOOK = 2000
 
-export function watchDevices({ sql, broker, stream, log, intervalMs = INTERVAL_MS }: DeviceWatchOptions): { stop(): void } {
+export function watchDevices({ sql, broker, polls, stream, log, intervalMs = INTERVAL_MS }: DeviceWatchOptions): { stop(): void } {
   let lookedAt = performance.now()
   let looking = false
   let failing = false
@@ -46,12 +48,19 @@ export function watchDevices({ sql, broker, stream, log, intervalMs = INTERVAL_M
   async function endRevoked(): Promise<void> {
     const now = performance.now()
     const seconds = (now - lookedAt) / 1000 + OVERLAP_SECONDS
-    for (const incarnation of await recentlyRemoved(sql, seconds)) broker.drop(incarnation, 'revoked')
-    for (const { incarnation, tokenHash } of await recentlyChangedTokens(sql, seconds)) broker.dropOtherTokens(incarnation, tokenHash)
+    for (const incarnation of await recentlyRemoved(sql, seconds)) {
+      broker.drop(incarnation, 'revoked')
+      polls.drop(incarnation)
+    }
+    for (const { incarnation, tokenHash } of await recentlyChangedTokens(sql, seconds)) {
+      broker.dropOtherTokens(incarnation, tokenHash)
+      polls.drop(incarnation, tokenHash)
+    }
     lookedAt = now
   }
 
   async function sendErrors(): Promise<void> {
-    for (const { incarnation, body } of await takeDeviceErrors(sql, stream(), ERRORS_A_LOOK)) broker.send(incarnation, 'errors', body)
+    for (const { incarnation, body } of await takeDeviceErrors(sql, stream(), ERRORS_A_LOOK))
+      broker.outgoing.say(incarnation, 'errors', body)
   }
 }

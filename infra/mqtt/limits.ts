@@ -11,8 +11,10 @@ export interface BrokerLimits extends AdmissionLimits {
   maxConnectBytes: number
   /** The longest that a message waits for its commit; never more than half the keepalive. */
   maxPatienceMs: number
-  /** What may wait on its way down to one connection; beyond, words on `errors` are left out. */
+  /** What may wait on its way down to one connection; beyond, words on `errors` are left out, and all else waits in Postgres. */
   maxDownBytes: number
+  /** Packets of one connection that wait for the device's PUBACK; beyond, what is pending waits in Postgres. */
+  unacknowledgedDown: number
 }
 
 export const BROKER_LIMITS: BrokerLimits = {
@@ -29,4 +31,5 @@ export const BROKER_LIMITS: BrokerLimits = {
   maxConnectBytes: 16 * 1024,
   maxPatienceMs: 60_000,
   maxDownBytes: 64 * 1024,
+  unacknowledgedDown: 100,
 }

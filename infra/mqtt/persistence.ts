@@ -1,6 +1,7 @@
 /**
  * What aedes asks of its persistence, for a broker whose sessions hold nothing (docs/architecture.md §7): only the ids of QoS 2 messages
- * that wait for their PUBREL, and these stand in our session, where `authorizePublish` needs them before aedes does.
+ * that wait for their PUBREL, and these stand in our session, where `authorizePublish` needs them before aedes does. PUBACK of the device
+ * comes by here too: aedes forgets a packet by it, which is ours (outgoing.ts).
  */
 import { Readable } from 'node:stream'
 import type { Client } from 'aedes'
@@ -9,7 +10,10 @@ interface Numbered {
   messageId?: number
 }
 
-export function sessionlessPersistence(received: (client: Client) => Set<number> | undefined) {
+export function sessionlessPersistence(
+  received: (client: Client) => Set<number> | undefined,
+  acknowledged: (client: Client, messageId: number) => void,
+) {
   const nothing = async (): Promise<void> => {}
   const none = async (): Promise<never[]> => []
   return {
@@ -34,7 +38,9 @@ export function sessionlessPersistence(received: (client: Client) => Set<number>
     outgoingEnqueue: nothing,
     outgoingEnqueueCombi: nothing,
     outgoingUpdate: nothing,
-    outgoingClearMessageId: nothing,
+    async outgoingClearMessageId(client: Client, packet: Numbered): Promise<void> {
+      acknowledged(client, packet.messageId!)
+    },
     outgoingStream: () => Readable.from([]),
     putWill: nothing,
     delWill: nothing,

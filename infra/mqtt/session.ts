@@ -39,8 +39,14 @@ export interface Session {
   readonly will: Will | undefined
   /** How long a message may wait for its commit before the connection is closed. */
   readonly patienceMs: number
-  /** Filters that were granted. */
-  readonly filters: Set<string>
+  /** Filters that were granted, with their QoS. */
+  readonly filters: Map<string, number>
+  /** What they cover. */
+  wanted: Wanted
+  /** What went down with QoS 1 and has no PUBACK: the topic below `prefix`, by packet id. */
+  readonly unacknowledged: Map<number, string>
+  /** The packet id given last. */
+  lastId: number
   /** Ids of QoS 2 messages that are in the log, until PUBREL. */
   readonly received: Set<number>
   /** Topic of the last message: most devices use one. */
@@ -63,6 +69,14 @@ export interface Session {
   reason: EndReason | undefined
 }
 
+/** What of all that goes down a device has subscribed to. */
+export interface Wanted {
+  desired: boolean
+  commands: boolean
+  cancels: boolean
+}
+export const NOTHING_WANTED: Wanted = { desired: false, commands: false, cancels: false }
+
 /** Of a connection that was just admitted. */
 export function newSession(client: Client, admitted: Admitted, limits: BrokerLimits): Session {
   const { tenant, device, incarnation, tokenHash, connection, request } = admitted
@@ -82,7 +96,10 @@ export function newSession(client: Client, admitted: Admitted, limits: BrokerLim
     keepaliveSeconds,
     will: will && { payload: will.payload },
     patienceMs,
-    filters: new Set(),
+    filters: new Map(),
+    wanted: NOTHING_WANTED,
+    unacknowledged: new Map(),
+    lastId: 0,
     received: new Set(),
     topic: '',
     uplink: undefined,

@@ -18,6 +18,8 @@ export interface UplinkOptions {
   acceptor: Acceptor
   limits: BrokerLimits
   log: Logger
+  /** The device asks for what is pending; the message is in the log. */
+  onGet(session: Session): void
 }
 
 /** Answers the packet; with an error the connection is closed. Not called: no answer. */
@@ -30,7 +32,7 @@ export interface Uplink {
   readonly stopped: boolean
 }
 
-export function createUplink({ acceptor, limits, log }: UplinkOptions): Uplink {
+export function createUplink({ acceptor, limits, log, onGet }: UplinkOptions): Uplink {
   let stopped = false
   const seldom = atMost(10, 60_000)
   return {
@@ -69,6 +71,7 @@ export function createUplink({ acceptor, limits, log }: UplinkOptions): Uplink {
       session.inFlightBytes -= length
       if (error || session.blocked) refuse(session, packet.qos, done)
       else answer(session, packet, done)
+      if (!error && message.kind === 'get') onGet(session)
       if (session.after.length > 0) releaseAfter(session)
     })
   }

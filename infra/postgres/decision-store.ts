@@ -2,7 +2,7 @@
  * The decision write: the one transaction in which a decision becomes true (docs/architecture.md §3.9).
  *
  * The usual case is one statement, and so one round trip and one transaction: it updates the device row where it stands at the expected
- * revision, and everything else hangs on that row. Only when nothing was updated a second transaction looks why.
+ * revision, and everything else hangs on that row: history, outbox, answers, and what it means for wishes and commands. Only when nothing was updated a second transaction looks why.
  * Answers of one device are numbered while its row is locked, so their ids are in the order of its decisions.
  */
 import type { Decision, DecisionOutcome, DecisionStore, LastSeen } from '../../activities/ports.ts'
@@ -14,6 +14,7 @@ import { wakeOf } from '../../twin-models/core/wake.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 import type { Queries, Sql } from './connect.ts'
+import { effectQueries } from './decision-effects.ts'
 
 export function createDecisionStore(sql: Sql): DecisionStore {
   return {
@@ -21,13 +22,15 @@ export function createDecisionStore(sql: Sql): DecisionStore {
       told(async () => ((await writeDecision(sql, decision)) ? { outcome: 'written' } : standing(sql, decision, undefined))),
     confirm: (key, revision) => told(() => standing(sql, key, revision)),
     lastSeen: (key) => told(() => lastSeen(sql, key)),
+    sentCommands: (key) => told(() => sentCommands(sql, key)),
   }
 }
 
 /** False when the device does not stand at the expected revision, or is not there; nothing was written then. */
 export async function writeDecision(sql: Queries, decision: Decision): Promise<boolean> {
-  const { incarnation, seq, events, answers } = decision
+  const { incarnation, seq, events, answers, effects } = decision
   const revision = decision.expectedRevision + 1
+  const [kinds, bodies, causes] = [events.map(({ kind }) => kind), events.map(eventText), events.map(({ cause }) => JSON.stringify(cause))]
   const rows = await sql<{ written: boolean }[]>`
     with device as (
       update devices
@@ -35,12 +38,16 @@ export async function writeDecision(sql: Queries, decision: Decision): Promise<b
           decided = ${jsonb(decidedPart(decision.state))}::text::jsonb, decided_at = now()
       where incarnation = ${incarnation} and tenant = ${decision.tenant} and device = ${decision.device}
         and revision = ${decision.expectedRevision}
-      returning incarnation, revision
+      returning incarnation, revision, tenant, device
+    ), events as (
+      select device.*, now() as at, kind, event, cause, n
+      from device, unnest(${kinds}::text[], ${bodies}::text[], ${causes}::text[]) with ordinality as e (kind, event, cause, n)
     ), history as (
       insert into twin_history (incarnation, revision, n, at, kind, event, cause)
-      select device.incarnation, device.revision, n, now(), kind, event, cause
-      from device, unnest(${events.map((event) => event.kind)}::text[], ${events.map(eventText)}::text[],
-        ${events.map(({ cause }) => JSON.stringify(cause))}::text[]) with ordinality as e (kind, event, cause, n)
+      select incarnation, revision, n, at, kind, event, cause from events
+    ), published as (
+      insert into outbox (at, tenant, incarnation, device, revision, kind, event, cause)
+      select at, tenant, incarnation, device, revision, kind, event, cause from events order by n
     ), answered as (
       update twin_requests r set answered_at = now(), answer = a.answer
       from device, unnest(${answers.map(({ request }) => request)}::text[], ${answers.map(({ answer }) => JSON.stringify(answer))}::text[])
@@ -49,7 +56,7 @@ export async function writeDecision(sql: Queries, decision: Decision): Promise<b
     ), answer as (
       insert into twin_answers (lane, incarnation, seq, wake)
       select ${laneOf(incarnation)}::smallint, device.incarnation, ${seq}::bigint, ${JSON.stringify(decision.wake)}::text from device
-    )
+    )${effects ? effectQueries(sql, effects) : sql``}
     select true as written from device`
   return rows.length > 0
 }
@@ -87,6 +94,14 @@ export async function lastSeen(sql: Queries, { tenant, device, incarnation }: Tw
     left join lanes l on l.lane = ${laneOf(incarnation)}
     where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
   return row ?? null
+}
+
+async function sentCommands(sql: Queries, { tenant, device, incarnation }: TwinKey): Promise<string[] | null> {
+  const rows = await sql<{ id: string | null }[]>`
+    select c.id from devices d
+    left join commands c on c.incarnation = d.incarnation and c.ended_at is null and c.sent_at is not null
+    where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
+  return rows.length === 0 ? null : rows.flatMap(({ id }) => (id === null ? [] : [id]))
 }
 
 /** The event without what has a column of its own. */

@@ -5,9 +5,9 @@
 import { statfs } from 'node:fs/promises'
 import { metrics } from '@opentelemetry/api'
 import type { Logger } from 'pino'
-import type { ReservedSql } from 'postgres'
 import type { ConnectOptions, Sql } from './connect.ts'
 import { type Fleet, readFleet } from './fleet.ts'
+import { createLeadership } from './leadership.ts'
 import { limitsFor, type RetentionLimits, retain } from './retention.ts'
 
 /** For the pool that housekeeping has to itself: one connection holds the lock, one works. It gives way to others: short waits for locks. */
@@ -45,7 +45,7 @@ export interface Housekeeping {
 
 export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
   const { sql, log, now = Date.now, fleetEveryMs = FLEET_MS, retentionEveryMs = RETENTION_MS } = options
-  const leader = leadership(sql)
+  const leader = createLeadership(sql, HOUSEKEEPING_LOCK)
   const gauges = fleetGauges()
   const due = { fleet: 0, retention: now() + Math.min(5_000, retentionEveryMs) }
   let stopped = false
@@ -54,7 +54,7 @@ export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
 
   async function round(): Promise<void> {
     try {
-      if (await leader.holds()) await work()
+      if (await leader.lead()) await work()
       else gauges.show(undefined)
     } catch (error) {
       gauges.show(undefined)
@@ -85,34 +85,6 @@ export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
       await running
       gauges.stop()
       await leader.resign()
-    },
-  }
-}
-
-/** Whoever holds a session's advisory lock. */
-function leadership(sql: Sql) {
-  let held: ReservedSql<{ bigint: number }> | undefined
-  return {
-    async holds(): Promise<boolean> {
-      const connection = held ?? ((await sql.reserve()) as ReservedSql<{ bigint: number }>)
-      held = undefined
-      try {
-        // Asked again while held, the lock is only counted: it also tells that the session lives.
-        const [row] = await connection<[{ locked: boolean }]>`
-          select case when exists (select from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() and granted
-              and classid::bigint << 32 | objid::bigint = ${HOUSEKEEPING_LOCK}::bigint) then true
-            else pg_try_advisory_lock(${HOUSEKEEPING_LOCK}::bigint) end as locked`
-        if (row.locked) held = connection
-        return row.locked
-      } finally {
-        if (held === undefined) connection.release()
-      }
-    },
-    async resign(): Promise<void> {
-      if (held === undefined) return
-      await held`select pg_advisory_unlock(${HOUSEKEEPING_LOCK}::bigint)`.catch(() => {})
-      held.release()
-      held = undefined
     },
   }
 }

@@ -7,6 +7,7 @@
  */
 import { type InboxChange, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
 import type { Sql, Transaction } from './connect.ts'
+import { commandChanges } from './lane-commands.ts'
 import { encodeTelemetry } from './telemetry-copy.ts'
 
 /** U+001E: JSON texts escape it, so it never stands in one. */
@@ -123,6 +124,13 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       from json_to_recordset(${JSON.stringify(changes.requests)}::text::json) as new (id uuid, seq bigint)
       where r.id = new.id`)
   }
+  if (changes.refusedRequests.length > 0) {
+    statements.push(tx`
+      update twin_requests set answered_at = now(), answer = '{"refused":"unknown-kind"}'
+      where answered_at is null
+        and id in (select value::uuid from json_array_elements_text(${JSON.stringify(changes.refusedRequests)}::text::json) as value)`)
+  }
+  statements.push(...commandChanges(tx, changes))
   if (changes.removed.length > 0) {
     const removed = ints(changes.removed)
     statements.push(
@@ -130,6 +138,9 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       tx`delete from twin_answers where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`update twin_requests set answered_at = now(), answer = '{"removed":true}'
          where answered_at is null and incarnation in (select unnest(${removed}::text::int[]))`,
+      tx`delete from wishes where incarnation in (select unnest(${removed}::text::int[]))`,
+      tx`update commands set status = 'cancelled', code = 'device-removed', ended_at = now()
+         where ended_at is null and incarnation in (select unnest(${removed}::text::int[]))`,
     )
   }
   return statements

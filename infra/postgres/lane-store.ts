@@ -1,5 +1,5 @@
 /** The processor's store in Postgres. The writing transaction stands in lane-commit.ts, leases in leases.ts. */
-import type { DeviceRow, InboxRow, LaneDevice, LaneStore, LogEntry } from '../../api/ingest/lane-store.ts'
+import type { CommandState, DeviceRow, InboxRow, LaneDevice, LaneStore, LogEntry } from '../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import type { Sql } from './connect.ts'
 import { commitTick } from './lane-commit.ts'
@@ -17,11 +17,12 @@ export function postgresLaneStore(sql: Sql): LaneStore {
     devices: (incarnations) => loadDevices(sql, incarnations),
     knownMessages: (ids) => knownMessages(sql, ids),
     properties: (tenant, names) => propertyIds(sql, tenant, names),
+    commands: (ids) => commandStates(sql, ids),
     answers: (lanes, limit) => sql`
       select id, incarnation, seq, wake from twin_answers where lane in (select unnest(${list(lanes)}::text::int[])) order by id limit ${limit}`,
     requests: (lanes, limit) => sql`
-      select id, incarnation, lane, kind, (extract(epoch from created_at) * 1000)::float8 as "createdAt"
-      from twin_requests where seq is null and answered_at is null and lane in (select unnest(${list(lanes)}::text::int[]))
+      select id, incarnation, lane, kind, body from twin_requests
+      where seq is null and answered_at is null and lane in (select unnest(${list(lanes)}::text::int[]))
       order by created_at limit ${limit}`,
     removed: (lanes, limit) => sql`
       select incarnation, tenant, device from removed_devices
@@ -83,6 +84,14 @@ async function knownMessages(sql: Sql, ids: Array<{ incarnation: number; digest:
     join json_to_recordset(${JSON.stringify(ids)}::text::json) as asked (incarnation int, digest uuid)
       on m.incarnation = asked.incarnation and m.id = asked.digest`
   return new Set(rows.map((row) => `${row.incarnation} ${row.id}`))
+}
+
+async function commandStates(sql: Sql, ids: Array<{ incarnation: number; id: string }>): Promise<Map<string, CommandState>> {
+  const rows = await sql<Array<CommandState & { incarnation: number; id: string }>>`
+    select c.incarnation, c.id, c.name, c.status, c.code, c.ended_at is null as open from commands c
+    join (select distinct incarnation, id from json_to_recordset(${JSON.stringify(ids)}::text::json) as asked (incarnation int, id uuid)) asked
+      on c.id = asked.id and c.incarnation = asked.incarnation`
+  return new Map(rows.map(({ incarnation, id, ...state }) => [`${incarnation} ${id}`, state]))
 }
 
 async function propertyIds(sql: Sql, tenant: string, names: string[]): Promise<Map<string, number>> {

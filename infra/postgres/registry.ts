@@ -1,9 +1,10 @@
 /** The device registry over REST. A registration is one row of `devices`; its incarnation is never used again. */
 import { randomUUID } from 'node:crypto'
-import type { DeviceChange, DeviceRow, IdempotencyClaim, NewDevice, Page, Registration, Registry, StoredAnswer } from '../../api/ports.ts'
+import type { DeviceChange, DeviceRow, IdempotencyClaim, NewDevice, Page, Registration, Registry } from '../../api/ports.ts'
 import type { CompiledFilter } from '../../twin-models/filter/sql.ts'
 import { DEVICE_COLUMNS, epochMs, preparedShapes } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
+import { claimKey, findStoredAnswer, releaseKey } from './idempotency.ts'
 import { insertRequest } from './requests.ts'
 
 export function createRegistry(sql: Sql): Registry {
@@ -29,7 +30,6 @@ export async function insertDevice(sql: Queries, device: NewDevice): Promise<Reg
   return row
 }
 
-/** The claim comes first and waits for another transaction that holds the same key: of two at once, one registers. */
 async function insertDeviceOnce(
   sql: Sql,
   device: NewDevice,
@@ -37,38 +37,15 @@ async function insertDeviceOnce(
   responseOf: (made: Registration) => string,
 ): Promise<Registration | 'claimed' | undefined> {
   return sql.begin(async (tx) => {
-    const [claimed] = await tx`
-      insert into idempotency_keys (tenant, key_hash, request_hash, salt, response)
-      values (${device.tenant}, ${claim.keyHash}, ${claim.requestHash}, ${claim.salt}, '')
-      on conflict (tenant, key_hash) do update
-        set request_hash = excluded.request_hash, salt = excluded.salt, response = '', created_at = now()
-        where idempotency_keys.created_at < now() - interval '24 hours'
-      returning 1 as one`
-    if (!claimed) return 'claimed'
+    if (!(await claimKey(tx, device.tenant, claim, ''))) return 'claimed'
     const made = await insertDevice(tx, device)
     if (made) {
       await tx`update idempotency_keys set response = ${responseOf(made)} where tenant = ${device.tenant} and key_hash = ${claim.keyHash}`
     } else {
-      // A refusal is not kept: the client may try the same key again when the reason is gone.
-      await tx`delete from idempotency_keys where tenant = ${device.tenant} and key_hash = ${claim.keyHash}`
+      await releaseKey(tx, device.tenant, claim.keyHash, '')
     }
     return made
   })
-}
-
-async function findStoredAnswer(sql: Queries, tenant: string, keyHash: Uint8Array): Promise<StoredAnswer | undefined> {
-  const [row] = await sql<StoredAnswer[]>`
-    select request_hash as "requestHash", salt, response from idempotency_keys
-    where tenant = ${tenant} and key_hash = ${keyHash} and created_at >= now() - interval '24 hours'`
-  return row
-}
-
-/** Housekeeping, in bounded steps. Returns how many went. */
-export async function forgetOldAnswers(sql: Queries): Promise<number> {
-  const gone = await sql`
-    delete from idempotency_keys where (tenant, key_hash) in (
-      select tenant, key_hash from idempotency_keys where created_at < now() - interval '24 hours' limit 5000)`
-  return gone.count
 }
 
 export async function findDevice(sql: Queries, tenant: string, device: string): Promise<DeviceRow | undefined> {

@@ -3,10 +3,13 @@ import type { RequestRow, TwinRequests } from '../../api/ports.ts'
 import { epochMs } from './columns.ts'
 import type { Queries } from './connect.ts'
 
-export async function insertRequest(sql: Queries, request: Parameters<TwinRequests['insert']>[0]): Promise<void> {
-  await sql`
+/** Holds on to the device, so that its removal comes after: it answers what was asked before. */
+export async function insertRequest(sql: Queries, request: Parameters<TwinRequests['insert']>[0]): Promise<boolean> {
+  const { count } = await sql`
     insert into twin_requests (id, tenant, incarnation, lane, kind, body)
-    values (${request.id}, ${request.tenant}, ${request.incarnation}, ${request.incarnation % 16}, ${request.kind}, ${request.body})`
+    select ${request.id}::uuid, tenant, incarnation, incarnation % 16, ${request.kind}, ${request.body} from devices
+    where incarnation = ${request.incarnation} and tenant = ${request.tenant} for key share`
+  return count > 0
 }
 
 export async function answeredRequests(sql: Queries, ids: string[]): Promise<Array<{ id: string; answer: string | null }>> {

@@ -17,16 +17,19 @@ const ROWS_PER_RUN = 20_000
 
 export interface RetentionLimits {
   /** By age, for tables in partitions. */
-  ages: { telemetry: number; dead_letters: number; message_ids: number; twin_history: number }
+  ages: { telemetry: number; dead_letters: number; message_ids: number; twin_history: number; outbox: number }
   /** All partitions of the table together. Whole partitions go, the oldest first, but never the one of now. */
-  bytes: { telemetry: number; dead_letters: number; message_ids: number }
+  bytes: { telemetry: number; dead_letters: number; message_ids: number; outbox: number }
+  /** What every lane has passed of the ingest log, for live streams that come back. */
+  log: { ageMs: number; bytes: number }
 }
 
-/** Telemetry, dead letters and message ids may take half of the disk, or of 200 GB where the disk is not known. */
+/** All together they may take some two thirds of the disk, or of 200 GB where the disk is not known. */
 export function limitsFor(diskBytes: number = 200e9): RetentionLimits {
   return {
-    ages: { telemetry: 30 * DAY_MS, dead_letters: 30 * DAY_MS, message_ids: 7 * DAY_MS, twin_history: 365 * DAY_MS },
-    bytes: { telemetry: diskBytes * 0.4, dead_letters: diskBytes * 0.05, message_ids: diskBytes * 0.05 },
+    ages: { telemetry: 30 * DAY_MS, dead_letters: 30 * DAY_MS, message_ids: 7 * DAY_MS, twin_history: 365 * DAY_MS, outbox: 7 * DAY_MS },
+    bytes: { telemetry: diskBytes * 0.4, dead_letters: diskBytes * 0.05, message_ids: diskBytes * 0.05, outbox: diskBytes * 0.05 },
+    log: { ageMs: 60 * MINUTE_MS, bytes: diskBytes * 0.1 },
   }
 }
 
@@ -75,11 +78,17 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
 }
 
 /**
- * An ingest log partition goes when it is over, every lane has passed every entry of it, and no open stream may still write into it: times
- * never fall along a stream, so one whose last entry is later cannot.
+ * An ingest log partition goes when it was kept for long enough (or the log is too large), every lane has passed every entry of it, and no
+ * open stream may still write into it: times never fall along a stream, so one whose last entry is later cannot.
  */
-async function dropProcessedLog({ sql, now }: RetentionOptions): Promise<number> {
-  const over = (await listPartitions(sql, 'ingest_log')).filter(({ to }) => to <= now - LOG_MARGIN_MS)
+async function dropProcessedLog({ sql, limits, now }: RetentionOptions): Promise<number> {
+  const partitions = await listPartitions(sql, 'ingest_log')
+  let total = partitions.reduce((sum, { bytes }) => sum + bytes, 0)
+  const over = partitions.filter(({ to, bytes }) => {
+    const isTooMuch = total > limits.log.bytes
+    total -= bytes
+    return to <= now - (isTooMuch ? LOG_MARGIN_MS : Math.max(LOG_MARGIN_MS, limits.log.ageMs))
+  })
   if (over.length === 0) return 0
   const streams = await sql<Array<{ stream: number; open: boolean }>>`select stream, closed_at is null as open from streams`
   const writtenUpTo = await openStreamsWrittenUpTo(

@@ -39,7 +39,9 @@ export function createTwins(sql: Queries, quick?: Queries): Twins {
 }
 
 const TWINS = 'devices d left join twin_inbox i on i.incarnation = d.incarnation'
-const FIND = `select ${TWIN_COLUMNS} from ${TWINS} where d.tenant = $1 and d.device = $2`
+const FIND = `select ${TWIN_COLUMNS}, w.sent_version as "sentVersion" from ${TWINS}
+  left join wishes w on w.incarnation = d.incarnation
+  where d.tenant = $1 and d.device = $2`
 
 export async function findTwin(sql: Queries, tenant: string, device: string): Promise<TwinRow | undefined> {
   const [row] = await sql.unsafe<TwinRow[]>(FIND, [tenant, device], { prepare: true })

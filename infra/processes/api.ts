@@ -6,25 +6,36 @@ import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from 'pino'
 import { createApp } from '../../api/app.ts'
+import { LiveStreams } from '../../api/live/live.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { ConfigError } from '../config.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
+import { createCommands, forgetEndedCommands } from '../postgres/commands.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../postgres/dead-letters.ts'
+import { readDecisions } from '../postgres/history.ts'
+import { forgetOldAnswers } from '../postgres/idempotency.ts'
+import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
-import { createRegistry, forgetOldAnswers } from '../postgres/registry.ts'
+import { startSequencer } from '../postgres/outbox.ts'
+import { createRegistry } from '../postgres/registry.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
+import { measureLive, measureOffered } from '../telemetry/live-metrics.ts'
 import { createTwinWorkflows } from '../temporal/twin-query.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 8
 const SEARCH_CONNECTIONS = 4
+/** One of them holds the lock of the outbox's sequencer. */
+const LIVE_CONNECTIONS = 5
 const STATEMENT_MS = 8_000
 const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
 const HOUSEKEEPING_MS = 10 * 60_000
+/** Of some thousand rows each, at a time. */
+const HOUSEKEEPING_STEPS = 20
 /** The supervisor gives the api 3 s; the database is closed after this. */
 const FINISH_MS = 1_500
 const MOST_CONNECTIONS = 10_000
@@ -43,15 +54,19 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     statementTimeoutMs: STATEMENT_MS,
     genericPlans: true,
   })
+  const liveSql = connect(config.databaseUrl, { max: LIVE_CONNECTIONS, name: 'api live', statementTimeoutMs: STATEMENT_MS })
   for (const name of await migrate(sql)) log.info({ migration: name }, 'Migrated the database')
   if (config.adminKey !== undefined) await ensureAdminKey(sql, config.adminKey)
 
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const workflows = createTwinWorkflows({ address, namespace: config.temporalNamespace })
+  const models = { find: (name: string) => modelOf(name), list: listModels }
+  const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
   const app = createApp({
     registry: createRegistry(sql),
     twins: createTwins(sql, searches),
-    history: { readings: (query) => readTelemetry(sql, query) },
+    history: { readings: (query) => readTelemetry(sql, query), decisions: (query) => readDecisions(sql, query) },
+    commands: createCommands(sql),
     deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
     requests: {
       insert: (request) => insertRequest(sql, request),
@@ -60,7 +75,8 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     },
     workflows,
     apiKeys: { find: (keyHash) => findApiKey(sql, keyHash) },
-    models: { find: (name) => modelOf(name), list: listModels },
+    models,
+    live,
     status: health,
     log,
   })
@@ -73,9 +89,11 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   try {
     await listen(server, config.host, config.httpPort)
   } catch (error) {
-    await Promise.all([sql.end({ timeout: 1 }), searches.end({ timeout: 1 })])
+    await Promise.all([live.stop(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
     throw error
   }
+  const sequencer = startSequencer({ sql: liveSql, log })
+  measureLive(live, sequencer)
   const database = watchDatabase(sql)
   const housekeeping = setInterval(() => void keepHouse(sql, log), HOUSEKEEPING_MS)
 
@@ -84,8 +102,8 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     stop: async () => {
       clearInterval(housekeeping)
       database.stop()
-      await close(server)
-      await Promise.all([workflows.close(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 })])
+      await Promise.all([close(server), live.stop(), sequencer.stop()])
+      await Promise.all([workflows.close(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
     },
   }
 }
@@ -134,9 +152,14 @@ function watchDatabase(sql: Sql): { ready: () => true | string; stop(): void } {
 }
 
 async function keepHouse(sql: Sql, log: Logger): Promise<void> {
-  try {
-    await forgetOldAnswers(sql)
-  } catch (error) {
-    log.warn({ err: error }, 'Old idempotency keys were not removed; tried again later')
+  for (const [what, forget] of [
+    ['idempotency keys', forgetOldAnswers],
+    ['commands', forgetEndedCommands],
+  ] as const) {
+    try {
+      for (let step = 0; step < HOUSEKEEPING_STEPS && (await forget(sql)) > 0; step++);
+    } catch (error) {
+      log.warn({ err: error, what }, 'What is old was not removed; tried again later')
+    }
   }
 }

@@ -1,11 +1,14 @@
 /**
  * The bridge: takes in what devices send, over MQTT and HTTP, and keeps nothing but sockets. Who are you, may you speak here, is it small
- * enough; then the group commit into the ingest log, then PUBACK or 202 (docs/architecture.md §2).
+ * enough; then the group commit into the ingest log, then PUBACK or 202 (docs/architecture.md §2). And it tells devices what is pending.
  */
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createDeviceApi } from '../../api/http/device-api.ts'
+import { createDevicePolls } from '../../api/http/device-polls.ts'
+import { createDeviceReports } from '../../api/http/device-reports.ts'
+import { createHandOut } from '../../api/http/hand-out.ts'
 import { createAcceptor } from '../../api/ingest/acceptor.ts'
 import { openWriter, WRITER_LIMITS, type WriterLimits } from '../../api/ingest/writer.ts'
 import { CastorError } from '../../twin-models/errors.ts'
@@ -14,9 +17,12 @@ import { closeHttp, type DeviceServers, listenForDevices, readCertificate } from
 import { type DiskProbe, folderProbe, watchDisk } from '../disk-guard.ts'
 import { createBroker, type MqttBroker } from '../mqtt/broker.ts'
 import { watchDevices } from '../mqtt/device-watch.ts'
+import { createDownlink } from '../mqtt/downlink.ts'
 import type { BrokerLimits } from '../mqtt/limits.ts'
 import { connect } from '../postgres/connect.ts'
 import { findByToken, findLogin } from '../postgres/device-auth.ts'
+import { createDownlinkStore } from '../postgres/downlink.ts'
+import { listenForDownlink } from '../postgres/downlink-listener.ts'
 import { postgresIngestLog } from '../postgres/ingest-log.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
@@ -64,10 +70,35 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
     findLogin: (...login) => findLogin(sql, ...login),
     log,
     limits: overrides.limits ?? {},
+    onAsked: (incarnation, wanted) => downlink.again(incarnation, wanted),
+    onAcknowledged: (incarnation, subtopic) => downlink.acknowledged(incarnation, subtopic),
   })
-  const devices = createDeviceApi({ acceptor, findByToken: (hash) => findByToken(sql, hash), log })
-  const watch = watchDevices({ sql, broker, stream: () => writer.stream, log })
-  metrics.observe(() => ({ connections: broker.sessions.count, ...writer.waiting }))
+  const store = metrics.counted(createDownlinkStore(sql))
+  const downlink = createDownlink({
+    store,
+    connections: broker.outgoing,
+    incarnations: () => broker.sessions.incarnations(),
+    log,
+    onSent: metrics.sent('mqtt'),
+  })
+  const handOut = createHandOut(store, metrics.sent('http'))
+  const polls = createDevicePolls({ store, handOut })
+  const hears = (incarnation: number) => polls.isWaiting(incarnation) || broker.sessions.newest(incarnation) !== undefined
+  const reports = createDeviceReports({ handOut, hears, log })
+  const heralds = [downlink, polls, reports]
+  const news = listenForDownlink({
+    url,
+    onNews: (incarnations) => {
+      for (const herald of heralds) herald.wake(incarnations)
+    },
+    onListening: () => {
+      for (const herald of heralds) herald.wakeAll()
+    },
+    log,
+  })
+  const devices = createDeviceApi({ acceptor, findByToken: (hash) => findByToken(sql, hash), polls, reports, log })
+  const watch = watchDevices({ sql, broker, polls, stream: () => writer.stream, log })
+  metrics.observe(() => ({ connections: broker.sessions.count, polls: polls.waiting, ...writer.waiting }))
   const partitions = setInterval(() => {
     ensurePartitions(sql, new Date()).catch((error) => log.warn({ err: error }, 'Partitions were not made ahead; tried again later'))
   }, PARTITIONS_MS)
@@ -102,8 +133,10 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
   async function finish(): Promise<void> {
     clearInterval(partitions)
     watch.stop()
+    polls.stop()
     for (const server of servers.mqtt) server.close()
-    await Promise.all([broker.close(STOP.answerMs), ...servers.http.map((server) => closeHttp(server, STOP.answerMs * 2))])
+    const downward = [downlink.stop(), news.stop()]
+    await Promise.all([...downward, broker.close(STOP.answerMs), ...servers.http.map((server) => closeHttp(server, STOP.answerMs * 2))])
     await writer.close(STOP.commitMs)
     disk.stop()
     await sql.end({ timeout: 1 })

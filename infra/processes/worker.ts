@@ -1,5 +1,5 @@
 /**
- * The worker: runs the workflows of the twins and their activities, on the queue `twins`.
+ * The worker: runs the workflows and their activities: those of the twins on the queue `twins`, bulk changes on `operations`.
  *
  * Not versioned by deployments, on purpose: an unversioned worker gets every task whatever code began the run, which is what
  * auto-upgrade means. Deployment versions need somebody who promotes each one; until then a new worker would get no task, and
@@ -10,12 +10,17 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DefaultLogger, type LogEntry, NativeConnection, Runtime, Worker } from '@temporalio/worker'
 import type { Logger } from 'pino'
+import { createBulkActivities } from '../../activities/bulk-activities.ts'
 import { createActivities } from '../../activities/create-activities.ts'
-import { TWINS_QUEUE } from '../../workflows/task-queues.ts'
+import { modelOf } from '../../twin-models/devices/index.ts'
+import { OPERATIONS_QUEUE, TWINS_QUEUE } from '../../workflows/task-queues.ts'
 import { ConfigError } from '../config.ts'
+import { createAnnouncer } from '../postgres/announcer.ts'
+import { createBulkStore } from '../postgres/bulk-changes.ts'
 import { connect } from '../postgres/connect.ts'
 import { createDecisionStore } from '../postgres/decision-store.ts'
 import { checkSchema } from '../postgres/migrate.ts'
+import { startBulkStarter } from '../temporal/bulk-starter.ts'
 import { workflowBundle } from '../temporal/workflow-bundle.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
@@ -24,6 +29,8 @@ const DATABASE_CONNECTIONS = 10
 const GRACE = '3 seconds'
 const FORCE = '6 seconds'
 const CHECK_STATE_MS = 1_000
+/** Bulk changes and the like that stay in memory between their steps. */
+const OPERATIONS_CACHED = 50
 
 export async function startWorker({ config, log, fail }: ProcessContext): Promise<RunningProcess> {
   if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the worker needs the Postgres that the other processes use.')
@@ -35,7 +42,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
   const sql = connect(config.databaseUrl, { max: DATABASE_CONNECTIONS, name: 'worker', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 })
   const stopping = new AbortController()
   let state = 'starting'
-  let worker: Worker | undefined
+  let workers: Worker[] = []
 
   const running = run().catch((error: unknown) => {
     state = 'failed'
@@ -52,31 +59,44 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
     if (!connection) return
     // A decision is never written into a schema that this program does not know.
     await patiently(stopping.signal, () => checkSchema(sql), say)
+    const common = {
+      connection,
+      namespace: config.temporalNamespace,
+      workflowBundle: bundle,
+      shutdownGraceTime: GRACE,
+      shutdownForceTime: FORCE,
+    }
     try {
-      worker = await Worker.create({
-        connection,
-        namespace: config.temporalNamespace,
-        taskQueue: TWINS_QUEUE,
-        workflowBundle: bundle,
-        activities: createActivities({ store: createDecisionStore(sql), log }),
-        maxCachedWorkflows: cachedTwins(),
-        shutdownGraceTime: GRACE,
-        shutdownForceTime: FORCE,
-      })
+      const twins = { store: createDecisionStore(sql), announcer: createAnnouncer(sql, log), log }
+      const bulk = { bulk: createBulkStore(sql), models: (name: string) => modelOf(name), log }
+      workers = await Promise.all([
+        Worker.create({ ...common, taskQueue: TWINS_QUEUE, activities: createActivities(twins), maxCachedWorkflows: cachedTwins() }),
+        Worker.create({
+          ...common,
+          taskQueue: OPERATIONS_QUEUE,
+          activities: createBulkActivities(bulk),
+          maxCachedWorkflows: OPERATIONS_CACHED,
+        }),
+      ])
       if (stopping.signal.aborted) return
-      const watch = watchState(worker)
-      await Promise.race([worker.run(), watch.failed]).finally(watch.stop)
+      const watch = watchState(workers)
+      await Promise.race([Promise.all(workers.map((worker) => worker.run())), watch.failed]).finally(watch.stop)
     } finally {
       await connection.close().catch(() => {})
     }
   }
 
+  const starter = startBulkStarter({ sql, address, namespace: config.temporalNamespace, log })
+
   return {
-    ready: () => (worker?.getState() === 'RUNNING' ? true : (worker?.getState() ?? state)),
+    ready: () => {
+      if (workers.length > 0 && workers.every((worker) => worker.getState() === 'RUNNING')) return true
+      return workers.find((worker) => worker.getState() !== 'RUNNING')?.getState() ?? state
+    },
     stop: async () => {
       stopping.abort()
-      if (worker?.getState() === 'RUNNING') worker.shutdown()
-      await running
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown()
+      await Promise.all([running, starter.stop()])
       await sql.end({ timeout: 1 })
     },
   }
@@ -114,11 +134,11 @@ async function patiently<T>(stopping: AbortSignal, attempt: () => Promise<T>, sa
 }
 
 /** A worker can fail while its process lives on: its own state is the only thing to ask. */
-function watchState(worker: Worker): { failed: Promise<never>; stop(): void } {
+function watchState(workers: Worker[]): { failed: Promise<never>; stop(): void } {
   let timer: NodeJS.Timeout | undefined
   const failed = new Promise<never>((_resolve, reject) => {
     timer = setInterval(() => {
-      if (worker.getState() === 'FAILED') reject(new Error('The Temporal worker failed'))
+      if (workers.some((worker) => worker.getState() === 'FAILED')) reject(new Error('The Temporal worker failed'))
     }, CHECK_STATE_MS)
   })
   return { failed, stop: () => clearInterval(timer) }

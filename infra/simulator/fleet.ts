@@ -16,6 +16,14 @@ export interface FleetOptions {
   /** Share of the devices that speak HTTP, 0 to 1. */
   httpShare: number
   chaos: boolean
+  /** Dealt out in turn. Absent: two thermostats, then a pump. */
+  models?: readonly DeviceKindName[]
+  /** Shares of the devices that sleep between their check-ins, that refuse all that is asked of them, that take long to answer. None where absent. */
+  sleeperShare?: number
+  refusingShare?: number
+  slowShare?: number
+  /** How long a sleeper sleeps. */
+  checkInMs?: number
   /** How long a simulated day lasts. */
   dayMs: number
   keepaliveSeconds: number
@@ -43,6 +51,12 @@ export interface Fleet {
   unacknowledged(): number
 }
 
+const USUAL_MODELS: readonly DeviceKindName[] = ['thermostat', 'thermostat', 'pump']
+const CHECK_IN_MS = 30_000
+/** MQTT keeps the order of what is under way; requests do not. */
+const WINDOW = { mqtt: 20, http: 1 } as const
+/** For an answer to the question what is pending. A sleeper asks again, and then sleeps. */
+const WAIT_SECONDS = { awake: 30, sleeper: 1 } as const
 const REGISTRATIONS_AT_ONCE = 16
 const SAVE_EVERY = 200
 const LONGEST_RAMP_MS = 10_000
@@ -111,36 +125,58 @@ interface Plan {
   id: string
   kind: DeviceKindName
   overHttp: boolean
+  sleeps: boolean
+  refuses: boolean
+  slow: boolean
 }
 
-/** Every third is a pump; those over HTTP lie evenly among them. */
-function planOf({ prefix, httpShare }: FleetOptions, i: number): Plan {
-  const kind: DeviceKindName = i % 3 === 2 ? 'pump' : 'thermostat'
-  const overHttp = Math.floor((i + 1) * httpShare) > Math.floor(i * httpShare)
-  return { id: `${prefix}${kind}-${String(i + 1).padStart(4, '0')}`, kind, overHttp }
+function planOf(options: FleetOptions, i: number): Plan {
+  const { prefix, httpShare, models = USUAL_MODELS, sleeperShare = 0, refusingShare = 0, slowShare = 0 } = options
+  const kind = models[i % models.length]!
+  return {
+    id: `${prefix}${kind}-${String(i + 1).padStart(4, '0')}`,
+    kind,
+    overHttp: isOneOf(httpShare, i, 0),
+    sleeps: isOneOf(sleeperShare, i, 0.25),
+    refuses: isOneOf(refusingShare, i, 0.5),
+    slow: isOneOf(slowShare, i, 0.75),
+  }
+}
+
+/** A share of the devices, evenly among them; begun elsewhere for each, so that small shares are not all of the same devices. */
+function isOneOf(share: number, i: number, offset: number): boolean {
+  return Math.floor((i + 1) * share + offset) > Math.floor(i * share + offset)
 }
 
 function clientOf(
   options: FleetOptions,
-  { id, kind, overHttp }: Plan,
+  { id, kind, overHttp, sleeps, refuses, slow }: Plan,
   token: string,
   figures: Figures,
   behaviour: { mischievous: boolean },
 ): SimulatedClient {
   const random = createRandom(`${options.seed}/${id}`)
   const open = overHttp ? openHttpLink : openMqttLink
-  const url = overHttp ? options.deviceHttpUrl : options.mqttUrl
+  const link = {
+    url: overHttp ? options.deviceHttpUrl : options.mqttUrl,
+    tenant: options.tenant,
+    device: id,
+    keepaliveSeconds: options.keepaliveSeconds,
+    waitSeconds: sleeps ? WAIT_SECONDS.sleeper : WAIT_SECONDS.awake,
+  }
   return createSimulatedClient({
     id,
     device: createSimulatedDevice(kind, random.fork('device'), Date.now(), options.dayMs),
     intervalMs: options.intervalMs,
     withIds: kind === 'pump',
     saysHello: !overHttp,
+    window: overHttp ? WINDOW.http : WINDOW.mqtt,
+    temper: { refuses, slow },
+    checkInMs: sleeps ? (options.checkInMs ?? CHECK_IN_MS) : undefined,
     random: random.fork('client'),
     mischief: createMischief(id, random.fork('mischief'), () => behaviour.mischievous),
     figures,
-    open: (current, will, events) =>
-      open({ url, tenant: options.tenant, device: id, token: current, will, keepaliveSeconds: options.keepaliveSeconds }, events),
+    open: (current, will, events) => open({ ...link, token: current, will }, events),
     token,
     renewToken: () => options.registrar.renew(id, kind),
     acknowledged: (message, at) => options.acknowledged?.(acknowledgedMessage(id, message, at)),

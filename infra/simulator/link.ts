@@ -1,4 +1,5 @@
 /** The line between a simulated device and Castor: one connection's life over MQTT, or requests over HTTP. */
+import type { Asked } from './asked.ts'
 import type { Outgoing } from './message.ts'
 
 export interface Link {
@@ -18,6 +19,8 @@ export interface LinkEvents {
   refused(message: Outgoing, reason: string): void
   /** A word from Castor on what was wrong with a message. */
   told(code: string): void
+  /** Something is asked of the device. */
+  asked(asked: Asked): void
 }
 
 export interface Down {
@@ -36,4 +39,6 @@ export interface LinkOptions {
   /** Said by the broker when the connection breaks. */
   will: Outgoing
   keepaliveSeconds: number
+  /** Over HTTP: how long Castor may hold back its answer while nothing is pending. */
+  waitSeconds: number
 }

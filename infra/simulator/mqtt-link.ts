@@ -1,5 +1,6 @@
 /** One MQTT 3.1.1 connection. Reconnecting and resending are the device's business: a link that went down is thrown away. */
 import mqtt from 'mqtt'
+import { askedBy } from './asked.ts'
 import type { Link, LinkEvents, LinkOptions } from './link.ts'
 import { pathOf, payloadOf } from './message.ts'
 
@@ -7,6 +8,8 @@ const BAD_CREDENTIAL = 4
 const NOT_ALLOWED = 5
 const CONNECT_TIMEOUT_MS = 10_000
 const END_TIMEOUT_MS = 1_000
+/** What is sent down, with its quality of service. */
+const DOWN = { errors: 0, desired: 1, 'commands/+/request': 1, 'commands/+/cancel': 1 } as const
 
 export function openMqttLink(options: LinkOptions, events: LinkEvents): Link {
   const topic = (path: string) => `castor/v1/${options.tenant}/${options.device}/${path}`
@@ -25,10 +28,15 @@ export function openMqttLink(options: LinkOptions, events: LinkEvents): Link {
   let failure: { message: string; code?: unknown } = { message: 'connection closed' }
 
   client.on('connect', () => {
-    client.subscribe(topic('errors'), { qos: 0 }, () => {})
+    client.subscribe(Object.fromEntries(Object.entries(DOWN).map(([path, qos]) => [topic(path), { qos }])), () => {})
     events.up()
   })
-  client.on('message', (_topic, payload) => events.told(codeOf(payload)))
+  client.on('message', (from, payload) => {
+    const path = from.slice(topic('').length)
+    const asked = path === 'errors' ? undefined : askedBy(path, payload.toString())
+    if (asked) events.asked(asked)
+    else events.told(codeOf(payload))
+  })
   client.on('error', (error) => {
     failure = error
   })

@@ -1,5 +1,6 @@
 /** The simulator's command line, parsed and checked. */
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { DEVICE_KINDS, type DeviceKindName } from './devices/device.ts'
 
 export interface SimulatorOptions {
   devices: number
@@ -9,23 +10,38 @@ export interface SimulatorOptions {
   prefix: string
   /** Share over HTTP, 0 to 1. */
   httpShare: number
+  models: DeviceKindName[]
+  /** Shares as well. */
+  sleeperShare: number
+  refusingShare: number
+  slowShare: number
+  checkInMs: number
   chaos: boolean
   seed: string
   report: string | undefined
   dayMs: number
 }
 
+const USUAL_MODELS = 'thermostat,thermostat,pump'
+const MODELS_HELP = `dealt out in turn, of ${Object.keys(DEVICE_KINDS).join(', ')}`
 const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /** Ends the process with a message when the arguments are wrong, or after --help. */
 export function parseArguments(argv: string[]): SimulatorOptions {
   const command = new Command('npm run simulate --')
-    .description('A fleet of simulated thermostats and pumps against a running Castor.')
+    .description('A fleet of simulated devices against a running Castor. They measure, and obey.')
     .addOption(new Option('--devices <n>', 'how many').default(100).argParser(count))
     .addOption(new Option('--interval <time>', 'between two measurements of a device').default(5_000, '5s').argParser(duration))
     .addOption(new Option('--duration <time>', 'how long; without it until Ctrl+C').argParser(duration))
     .option('--prefix <text>', 'what the device ids begin with', 'sim-')
     .addOption(new Option('--http <share>', 'share of the devices that speak HTTP instead of MQTT').default(0, '0%').argParser(share))
+    .addOption(new Option('--models <list>', MODELS_HELP).default(['thermostat', 'thermostat', 'pump'], USUAL_MODELS).argParser(models))
+    .addOption(
+      new Option('--sleepers <share>', 'share of the devices that sleep between their check-ins').default(0, '0%').argParser(share),
+    )
+    .addOption(new Option('--check-in <time>', 'how long a sleeper sleeps').default(30_000, '30s').argParser(duration))
+    .addOption(new Option('--refuse <share>', 'share of the devices that refuse wishes and commands').default(0, '0%').argParser(share))
+    .addOption(new Option('--slow <share>', 'share of the devices that take 5 to 20 s to answer them').default(0, '0%').argParser(share))
     .option('--chaos', 'duplicates, late and reordered messages, wrong clocks, garbage, broken connections', false)
     .option('--seed <text>', 'of the randomness; the same seed gives the same fleet', 'castor')
     .option('--report <file>', 'write each acknowledged message as a line of JSON')
@@ -39,6 +55,11 @@ export function parseArguments(argv: string[]): SimulatorOptions {
     durationMs: given.duration ?? Infinity,
     prefix: given.prefix,
     httpShare: given.http,
+    models: given.models,
+    sleeperShare: given.sleepers,
+    refusingShare: given.refuse,
+    slowShare: given.slow,
+    checkInMs: given.checkIn,
     chaos: given.chaos,
     seed: given.seed,
     report: given.report,
@@ -57,6 +78,14 @@ export function duration(text: string): number {
   const value = match ? Number(match[1]) * UNITS[match[2]!]! : 0
   if (value < 1) throw new InvalidArgumentError('A time like 500ms, 5s, 1m or 24h.')
   return value
+}
+
+function models(text: string): DeviceKindName[] {
+  const names = text.split(',').map((name) => name.trim())
+  if (!names.every((name) => Object.hasOwn(DEVICE_KINDS, name))) {
+    throw new InvalidArgumentError(`A list of ${Object.keys(DEVICE_KINDS).join(', ')}, with commas between.`)
+  }
+  return names as DeviceKindName[]
 }
 
 function share(text: string): number {

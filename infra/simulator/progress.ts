@@ -1,5 +1,6 @@
 /** What a person sees of a fleet at work: one line that changes on a terminal, a line every few seconds elsewhere, a summary at the end. */
 import type { Fleet } from './fleet.ts'
+import type { Figures } from './report.ts'
 
 export interface Progress {
   /** One more line for the reader, above the changing one. */
@@ -50,10 +51,21 @@ export function summary(fleet: Fleet, elapsedMs: number, online: number): string
     ['refused', number(figures.refused)],
     ['never acknowledged', `${number(figures.dropped)} dropped by full devices, ${number(fleet.unacknowledged())} still waiting`],
     ['latency of the ack', `p50 ${ms(figures.latency.percentile(50))}, p99 ${ms(figures.latency.percentile(99))}`],
+    ...askedLines(figures),
     ...(figures.told > 0 ? [['told on errors', `${number(figures.told)} messages`]] : []),
     ...[...figures.downs].map(([reason, count]) => ['connection lost', `${number(count)}: ${reason}`]),
   ]
   return lines.map(([name, text]) => `  ${name!.padEnd(19)} ${text}`).join('\n')
+}
+
+function askedLines({ wishes, commands }: Figures): string[][] {
+  const hadWishes = wishes.obeyed + wishes.refused > 0
+  const hadCommands = commands.obeyed + commands.refused + commands.cancelled > 0
+  const cancelled = commands.cancelled > 0 ? `, ${number(commands.cancelled)} cancelled` : ''
+  return [
+    ...(hadWishes ? [['wishes', `${number(wishes.obeyed)} obeyed, ${number(wishes.refused)} refused`]] : []),
+    ...(hadCommands ? [['commands', `${number(commands.obeyed)} obeyed, ${number(commands.refused)} refused${cancelled}`]] : []),
+  ]
 }
 
 function number(value: number): string {

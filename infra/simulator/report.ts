@@ -18,6 +18,9 @@ export interface Figures {
   online: number
   /** Words on `errors`. */
   told: number
+  /** Different ones: a wish that is refused in part counts as refused. */
+  wishes: { obeyed: number; refused: number }
+  commands: { obeyed: number; refused: number; cancelled: number }
   latency: Histogram
   /** Why connections ended, with how often. */
   downs: Map<string, number>
@@ -25,7 +28,8 @@ export interface Figures {
 
 export function createFigures(): Figures {
   const zero = { sent: 0, acknowledged: 0, retried: 0, refused: 0, dropped: 0, connects: 0, online: 0, told: 0 }
-  return { ...zero, latency: createHistogram(), downs: new Map() }
+  const asked = { wishes: { obeyed: 0, refused: 0 }, commands: { obeyed: 0, refused: 0, cancelled: 0 } }
+  return { ...zero, ...asked, latency: createHistogram(), downs: new Map() }
 }
 
 /** A line of the report. `times` says what Castor must have made of the time: the device's own, or that of receipt (its clock was wrong). */

@@ -1,18 +1,25 @@
 /**
- * One simulated device at work: measures, keeps what is not acknowledged, connects, and comes back when the line breaks.
+ * One simulated device at work: measures, obeys, keeps what is not acknowledged, connects, and comes back when the line breaks.
  *
  *   measure ──► mischief ──► outbox ──► link ──► acknowledged
- *                              ▲          │
- *                              └── down ──┘   with backoff and full jitter
+ *   obedience ─────────────►   ▲          │
+ *       ▲                      └── down ──┘   with backoff and full jitter
+ *       └──────────── asked ──────────────┘
+ *
+ * A sleeper closes its link when there is nothing more to say or to do, and opens it again at its next check-in.
  */
+import type { JsonObject } from '../../twin-models/core/types.ts'
 import { createBackoff } from './backoff.ts'
 import type { Mischief } from './chaos.ts'
 import type { SimulatedDevice } from './devices/device.ts'
 import type { Down, Link, LinkEvents } from './link.ts'
-import { deviceEvent, type Outgoing, presence, telemetry } from './message.ts'
+import { deviceEvent, type Outgoing, presence, reported, telemetry } from './message.ts'
+import { createObedience, type Temper } from './obedience.ts'
 import { createOutbox } from './outbox.ts'
 import type { Random } from './random.ts'
 import type { Figures } from './report.ts'
+import { createSleep } from './sleep.ts'
+import { createTimers } from './timers.ts'
 
 export interface ClientOptions {
   id: string
@@ -22,6 +29,11 @@ export interface ClientOptions {
   withIds: boolean
   /** Hello and goodbye on `presence`: only where there is a connection. */
   saysHello: boolean
+  /** So many messages may be under way at once. */
+  window: number
+  temper: Temper
+  /** Undefined: it is always awake. */
+  checkInMs: number | undefined
   random: Random
   mischief: Mischief
   figures: Figures
@@ -34,7 +46,7 @@ export interface ClientOptions {
 
 export interface SimulatedClient {
   start(afterMs: number): void
-  /** Measures no more; what waits goes on being sent. */
+  /** Measures no more, and sleeps no more; what waits goes on being sent. */
   quiet(): void
   /** Says goodbye if asked to, and ends the connection. */
   stop(goodbye: boolean): Promise<void>
@@ -42,20 +54,41 @@ export interface SimulatedClient {
 }
 
 const OUTBOX_CAPACITY = 1_000
-const WINDOW = 20
 const GOODBYE_TIMEOUT_MS = 2_000
 
 export function createSimulatedClient(options: ClientOptions): SimulatedClient {
   const { figures, random, mischief, device } = options
-  const outbox = createOutbox(OUTBOX_CAPACITY, WINDOW)
+  const outbox = createOutbox(OUTBOX_CAPACITY, options.window)
   const backoff = createBackoff(random.fork('backoff'))
-  const timers = new Set<NodeJS.Timeout>()
+  const timers = createTimers()
+  const { later } = timers
   const will = presence(0, { status: 'offline' })
+  const obedience = createObedience({
+    device,
+    temper: options.temper,
+    random: random.fork('obedience'),
+    figures,
+    say: enqueue,
+    nextId: () => nextId(Date.now()),
+    now: Date.now,
+    later,
+  })
+  const sleep =
+    options.checkInMs === undefined
+      ? undefined
+      : createSleep({
+          checkInMs: options.checkInMs,
+          later,
+          isIdle: () => isUp && outbox.size === 0 && !obedience.isBusy,
+          fallAsleep,
+          wake: connect,
+        })
   let token = options.token
   let link: Link | undefined
   let isUp = false
   let isStopped = false
   let isQuiet = false
+  let hasReported = false
   let count = 0
   let saidGoodbye: (() => void) | undefined
 
@@ -70,6 +103,11 @@ export function createSimulatedClient(options: ClientOptions): SimulatedClient {
       told: () => {
         figures.told += 1
       },
+      asked: (asked) => {
+        if (link !== mine) return
+        sleep?.stir()
+        obedience.ask(asked)
+      },
     })
     link = mine
   }
@@ -79,7 +117,24 @@ export function createSimulatedClient(options: ClientOptions): SimulatedClient {
     figures.online += 1
     figures.connects += 1
     if (options.saysHello) put(presence(Date.now(), hello()))
+    if (!hasReported) report(device.settings())
+    hasReported = true
     flush()
+    sleep?.stir()
+  }
+
+  function fallAsleep(): void {
+    isUp = false
+    figures.online -= 1
+    const closing = link
+    link = undefined
+    void closing?.end()
+  }
+
+  function report(settings: JsonObject): void {
+    if (Object.keys(settings).length === 0) return
+    const now = Date.now()
+    enqueue(reported(now, nextId(now), { state: settings }))
   }
 
   function down(why: Down): void {
@@ -126,9 +181,10 @@ export function createSimulatedClient(options: ClientOptions): SimulatedClient {
     if (isQuiet) return
     later(options.intervalMs, tick)
     const now = Date.now()
-    const { values, events } = device.measure(now)
+    const { values, events, changed } = device.measure(now)
     add(telemetry(now, values, options.withIds ? nextId(now) : undefined))
     for (const event of events) add(deviceEvent(event.name, now, event.data, nextId(now)))
+    if (hasReported) report(changed)
     if (isUp && mischief.cutNow()) link?.cut()
   }
 
@@ -161,21 +217,12 @@ export function createSimulatedClient(options: ClientOptions): SimulatedClient {
   }
 
   function hello(): Outgoing['values'] {
-    const health = { ok: true, battery: Math.round(random.between(60, 100)), rssi: Math.round(random.between(-85, -45)) }
-    return { status: 'online', model: device.model, firmware: { version: device.firmware }, health }
+    return { status: 'online', model: device.model, firmware: { version: device.firmware }, health: device.health() }
   }
 
   function nextId(now: number): string {
     count += 1
     return `${now.toString(36)}-${count}`
-  }
-
-  function later(ms: number, act: () => void): void {
-    const timer = setTimeout(() => {
-      timers.delete(timer)
-      act()
-    }, ms)
-    timers.add(timer)
   }
 
   return {
@@ -187,11 +234,12 @@ export function createSimulatedClient(options: ClientOptions): SimulatedClient {
     },
     quiet() {
       isQuiet = true
+      sleep?.endForGood()
     },
     async stop(goodbye) {
       isQuiet = true
       isStopped = true
-      for (const timer of timers) clearTimeout(timer)
+      timers.callOffAll()
       if (goodbye && isUp && options.saysHello) {
         const said = new Promise<void>((resolve) => {
           saidGoodbye = resolve

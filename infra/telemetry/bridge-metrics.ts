@@ -1,9 +1,13 @@
 /** What a bridge tells of itself, beyond what api/ingest/acceptor.ts counts of messages. */
 import { metrics } from '@opentelemetry/api'
+import type { DownlinkStore, OnSent } from '../../api/downlink.ts'
+import type { Protocol } from '../../api/ingest/acceptor.ts'
 import type { Commit } from '../../api/ingest/log.ts'
 
 export interface BridgeGauges {
   connections: number
+  /** Devices that wait over HTTP for what is pending. */
+  polls: number
   /** Waiting for their commit. */
   messages: number
   bytes: number
@@ -20,13 +24,31 @@ export function measureBridge() {
     unit: 's',
     advice: { explicitBucketBoundaries: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] },
   })
+  const sent = meter.createCounter('castor_downlink_sent_total', { description: 'Desired states, commands and cancels sent to devices' })
+  const repeated = meter.createCounter('castor_downlink_repeated_total', { description: 'Of these, those that were sent before' })
+  const claimed = meter.createCounter('castor_downlink_claimed_total', { description: 'Desired states and commands claimed, to be sent' })
   return {
+    sent:
+      (protocol: Protocol): OnSent =>
+      (kind, attempt) => {
+        sent.add(1, { protocol, kind })
+        if (attempt > 1) repeated.add(1, { protocol, kind })
+      },
+    counted: (store: DownlinkStore): DownlinkStore => ({
+      ...store,
+      async claim(asks) {
+        const pending = await store.claim(asks)
+        for (const { desired, commands } of pending.values()) claimed.add((desired ? 1 : 0) + commands.length)
+        return pending
+      },
+    }),
     committed(_commit: Commit, messages: number, milliseconds: number): void {
       size.record(messages)
       seconds.record(milliseconds / 1000)
     },
     observe(read: () => BridgeGauges): void {
       const connections = meter.createObservableGauge('castor_mqtt_connections', { description: 'MQTT connections of devices' })
+      const polls = meter.createObservableGauge('castor_long_polls', { description: 'Devices that wait over HTTP for what is pending' })
       const messages = meter.createObservableGauge('castor_append_queue_messages', { description: 'Messages that wait for their commit' })
       const bytes = meter.createObservableGauge('castor_append_queue_bytes', {
         description: 'Bytes that wait for their commit',
@@ -36,10 +58,11 @@ export function measureBridge() {
         (result) => {
           const now = read()
           result.observe(connections, now.connections)
+          result.observe(polls, now.polls)
           result.observe(messages, now.messages)
           result.observe(bytes, now.bytes)
         },
-        [connections, messages, bytes],
+        [connections, polls, messages, bytes],
       )
     },
   }

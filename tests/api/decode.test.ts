@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decode, MAX_PROBLEMS } from '../../api/ingest/decode.ts'
+import { decode, MAX_PROBLEMS, type Report } from '../../api/ingest/decode.ts'
 import { parseTime } from '../../api/ingest/decoding/time.ts'
 import type { Message } from '../../api/ingest/log.ts'
 import { REASONS } from '../../api/ingest/reasons.ts'
@@ -421,6 +421,261 @@ describe('presence', () => {
   })
 })
 
+describe('reports', () => {
+  const report = (payload: string | object, change: Partial<Message> = {}, model = thermostat) =>
+    telemetry(payload, { kind: 'reported', ...change }, model)
+  const reportOf = (...args: Parameters<typeof report>) => report(...args).parts[0]?.report
+
+  test('carry a state, the version that they answer, and what was refused', () => {
+    const rejected = { '/targetTemperature': { code: 'busy', message: 'in summer' }, '/a~1b~0/0': { code: '7' }, '': { code: 'no' } }
+    const said = { id: 'r-1', ts: NOW - 5, version: 3, state: { targetTemperature: 21, locked: null }, rejected }
+    expect(report(said)).toMatchObject({ problems: [], clock: null })
+    expect(report(said).parts).toEqual([
+      {
+        id: 'r-1',
+        digest: expect.stringMatching(UUID),
+        readings: [],
+        report: { ts: NOW - 5, version: 3, state: { targetTemperature: 21, locked: null }, rejected },
+      },
+    ])
+    expect(report({ state: {} }).parts).toEqual([{ readings: [], report: { ts: NOW, state: {} } }])
+    expect(report({ version: 0, rejected: {} }).parts).toEqual([{ readings: [], report: { ts: NOW, version: 0, state: {} } }])
+  })
+
+  test('of a property that is no other’s: one that the model does not know is kept, or refused, as the model says', () => {
+    expect(reportOf({ state: { mode: { night: { from: '22:00', to: null } } } })?.state).toEqual({
+      mode: { night: { from: '22:00', to: null } },
+    })
+    const refused = report({ state: { colour: 'red', gone: null } }, {}, pump)
+    expect(reasonsOf(refused)).toEqual(['unknown-property /state/colour', 'unknown-property /state/gone'])
+    expect(refused.parts[0]?.report?.state).toEqual({})
+  })
+
+  test('of objects are held against the model without what they remove', () => {
+    const schema = {
+      type: 'object',
+      properties: { a: { type: 'number' }, list: { type: 'array', items: { type: 'number' } } },
+      required: ['a'],
+    }
+    const model = compileModel('shape', {
+      '@context': 'https://www.w3.org/2022/wot/td/v1.1',
+      '@type': 'tm:ThingModel',
+      title: 'Shape',
+      version: { model: '1.0.0' },
+      properties: { shape: schema },
+    })
+    expect(reportOf({ state: { shape: { a: 1, b: null } } }, {}, model)?.state).toEqual({ shape: { a: 1, b: null } })
+    expect(reasonsOf(report({ state: { shape: { a: 'x' } } }, {}, model))).toEqual(['invalid-value /state/shape'])
+    expect(reasonsOf(report({ state: { shape: { a: 1, list: [null] } } }, {}, model))).toEqual(['invalid-value /state/shape'])
+    expect(reasonsOf(report({ state: { shape: [] } }, {}, model))).toEqual(['wrong-type /state/shape'])
+  })
+
+  test('are known again by their id alone, apart from telemetry', () => {
+    const digest = (payload: object, change: Partial<Message> = {}) => report(payload, change).parts[0]?.digest
+    expect(digest({ id: 5, state: {} })).toBe(digest({ state: { a: 1 } }, { id: '5' }))
+    expect(digest({ id: 5, state: {} })).not.toBe(telemetry({ id: 5, values: {} }).parts[0]?.digest)
+    expect(digest({ ts: NOW - 1, state: {} })).toBeUndefined()
+  })
+
+  test.each<[string, string | object, string]>([
+    ['a list', [], 'wrong-type'],
+    ['nothing said', {}, 'wrong-type /state'],
+    ['a state that is none', { state: [1] }, 'wrong-type /state'],
+    ['null as a state', { state: null }, 'wrong-type /state'],
+    ['a version in words', { version: '3', state: {} }, 'wrong-type /version'],
+    ['half a version', { version: 1.5, state: {} }, 'wrong-type /version'],
+    ['a version below zero', { version: -1, state: {} }, 'wrong-type /version'],
+    ['a bad time', { ts: 'now', state: {} }, 'invalid-time /ts'],
+    ['an old time', { ts: NOW - 8 * DAY, state: {} }, 'too-old /ts'],
+    ['a bad id', { id: 'a b', state: {} }, 'invalid-id /id'],
+    ['501 values', { state: { a: Object.fromEntries(Array.from({ length: 501 }, (_, n) => [`n${n}`, n])) } }, 'too-many-values /state'],
+    ['501 removed', { state: Object.fromEntries(Array.from({ length: 501 }, (_, n) => [`n${n}`, null])) }, 'too-many-values /state'],
+    ['two values of 20 kB', { state: { a: 'x'.repeat(20_000), b: 'x'.repeat(20_000) } }, 'value-too-long /state'],
+    [
+      '201 refused paths',
+      { rejected: Object.fromEntries(Array.from({ length: 201 }, (_, n) => [`/n${n}`, { code: 'x' }])) },
+      'too-many-values /rejected',
+    ],
+  ])('%s: nothing of it is taken', (_, payload, problem) => {
+    const decoded = report(payload)
+    expect(reasonsOf(decoded)).toEqual([problem])
+    expect(decoded.parts).toEqual([])
+  })
+
+  const deep = (levels: number) => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`
+  test.each<[string, string | object, string]>([
+    ['a wrong type', { state: { targetTemperature: 'warm', ok: 1 } }, 'wrong-type /state/targetTemperature'],
+    ['a value beyond the bounds', { state: { targetTemperature: 99, ok: 1 } }, 'invalid-value /state/targetTemperature'],
+    ['one that is only measured', { state: { temperature: 'warm', ok: 1 } }, 'wrong-type /state/temperature'],
+    ['__proto__', '{"state": {"__proto__": {"polluted": true}, "ok": 1}}', 'reserved-name /state/__proto__'],
+    ['__proto__ inside', '{"state": {"a": {"__proto__": {"polluted": true}}, "ok": 1}}', 'reserved-name /state/a/__proto__'],
+    ['constructor', '{"state": {"constructor": 1, "ok": 1}}', 'reserved-name /state/constructor'],
+    ['a bad name', { state: { 'a b': null, ok: 1 } }, 'invalid-name /state/a b'],
+    ['half of a surrogate pair', '{"state": {"a": ["\\ud800"], "ok": 1}}', 'invalid-text /state/a/0'],
+    ['1e400', '{"state": {"targetTemperature": 1e400, "ok": 1}}', 'not-finite /state/targetTemperature'],
+    ['33 levels', `{"state": {"a": ${deep(33)}, "ok": 1}}`, 'too-deep /state/a/a/a/a/a/a/a/a/a'],
+    ['20,000 levels', `{"state": {"a": ${deep(20_000)}, "ok": 1}}`, 'too-deep /state/a/a/a/a/a/a/a/a/a'],
+    ['a text of 40 kB', { state: { a: 'x'.repeat(40_000), ok: 1 } }, 'value-too-long /state/a'],
+    ['a field beside state', { state: { ok: 1 }, targetTemperature: 21 }, 'unknown-field /targetTemperature'],
+    ['rejected that is a list', { state: { ok: 1 }, rejected: ['/a'] }, 'wrong-type /rejected'],
+    [
+      'a path that is no pointer',
+      { state: { ok: 1 }, rejected: { targetTemperature: { code: 'x' } } },
+      'invalid-name /rejected/targetTemperature',
+    ],
+    ['a pointer with a bad escape', { state: { ok: 1 }, rejected: { '/a~2': { code: 'x' } } }, 'invalid-name /rejected/~1a~02'],
+    ['__proto__ as a path', '{"state": {"ok": 1}, "rejected": {"__proto__": {"code": "x"}}}', 'invalid-name /rejected/__proto__'],
+    [
+      'a path of 600 characters',
+      { state: { ok: 1 }, rejected: { [`/${'a'.repeat(600)}`]: { code: 'x' } } },
+      `invalid-name /rejected/~1${'a'.repeat(127)}…`,
+    ],
+    ['a refusal without a code', { state: { ok: 1 }, rejected: { '/a': { message: 'x' } } }, 'wrong-type /rejected/~1a'],
+    ['a refusal in a word', { state: { ok: 1 }, rejected: { '/a': 'busy' } }, 'wrong-type /rejected/~1a'],
+    ['an empty code', { state: { ok: 1 }, rejected: { '/a': { code: '' } } }, 'wrong-type /rejected/~1a'],
+    ['U+0000 in a code', { state: { ok: 1 }, rejected: { '/a': { code: 'a\0' } } }, 'wrong-type /rejected/~1a'],
+  ])('%s: the rest is taken', (_, payload, problem) => {
+    const decoded = report(payload)
+    expect(reasonsOf(decoded)).toEqual([problem])
+    expect(decoded.parts[0]?.report).toEqual({ ts: NOW, state: { ok: 1 } })
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined()
+  })
+
+  test('32 levels and 500 values are taken', () => {
+    expect(report(`{"state": {"a": ${deep(32)}}}`).problems).toEqual([])
+    expect(report({ state: Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`n${n}`, n])) }).problems).toEqual([])
+  })
+
+  test('a message that is too long is left out of a refusal', () => {
+    const decoded = report({ version: 1, rejected: { '/a': { code: 'busy', message: 'x'.repeat(501) }, '/b': { code: 'no', message: 5 } } })
+    expect(reasonsOf(decoded)).toEqual(['value-too-long /rejected/~1a/message', 'wrong-type /rejected/~1b/message'])
+    expect(decoded.parts[0]?.report?.rejected).toEqual({ '/a': { code: 'busy' }, '/b': { code: 'no' } })
+  })
+})
+
+describe('responses', () => {
+  const COMMAND = '0f0e0d0c-0b0a-4908-8706-050403020100'
+  const response = (payload: string | object, change: Partial<Message> = {}) =>
+    telemetry(payload, { kind: 'response', name: COMMAND, ...change })
+  const wordOf = (payload: string | object) => response(payload).parts[0]?.response?.word
+
+  test.each<[object, object]>([
+    [{ status: 'acknowledged' }, { status: 'acknowledged', progress: null }],
+    [
+      { status: 'running', progress: 0 },
+      { status: 'running', progress: '0' },
+    ],
+    [
+      { status: 'running', progress: 99.5 },
+      { status: 'running', progress: '99.5' },
+    ],
+    [
+      { status: 'running', progress: 'blinking' },
+      { status: 'running', progress: '"blinking"' },
+    ],
+    [
+      { status: 'running', progress: { step: 2, of: 3 } },
+      { status: 'running', progress: '{"step":2,"of":3}' },
+    ],
+    [{ status: 'succeeded' }, { status: 'succeeded' }],
+    [{ status: 'succeeded', output: null, progress: 100 }, { status: 'succeeded' }],
+    [
+      { status: 'succeeded', output: [1, null] },
+      { status: 'succeeded', output: [1, null] },
+    ],
+    [
+      { status: 'succeeded', output: 'x'.repeat(32_768) },
+      { status: 'succeeded', output: 'x'.repeat(32_768) },
+    ],
+    [
+      { status: 'failed', code: 'jammed' },
+      { status: 'failed', code: 'jammed' },
+    ],
+    [
+      { status: 'failed', code: 'jammed', message: 'the bolt', output: { tries: 3 } },
+      { status: 'failed', code: 'jammed', message: 'the bolt', output: { tries: 3 } },
+    ],
+  ])('%j', (payload, word) => {
+    expect(response(payload)).toMatchObject({ problems: [], parts: [{ readings: [], response: { command: COMMAND, word } }] })
+    expect(wordOf(payload)).toEqual(word)
+  })
+
+  test('are known again by their id, on each command apart', () => {
+    const digest = (id: string, name = COMMAND) => response({ status: 'running', id }, { name }).parts[0]?.digest
+    expect(digest('1')).toMatch(UUID)
+    expect(digest('1')).toBe(response({ status: 'failed', code: 'x' }, { id: '1' }).parts[0]?.digest)
+    expect(digest('1', COMMAND.replace('0f', '1f'))).not.toBe(digest('1'))
+    expect(response({ status: 'running' }).parts[0]?.digest).toBeUndefined()
+  })
+
+  test.each<[string, string | object, string]>([
+    ['a word', '"done"', 'wrong-type'],
+    ['no status', { output: 1 }, 'wrong-type /status'],
+    ['another status', { status: 'done' }, 'wrong-type /status'],
+    ['one that every object has', { status: 'constructor' }, 'wrong-type /status'],
+    ['what failed without a code', { status: 'failed', message: 'x' }, 'wrong-type /code'],
+    ['a code that is a number', { status: 'failed', code: 5 }, 'wrong-type /code'],
+    ['a long code', { status: 'failed', code: 'x'.repeat(129) }, 'wrong-type /code'],
+    ['a bad id', { status: 'succeeded', id: '' }, 'invalid-id /id'],
+  ])('%s: nothing of it is taken', (_, payload, problem) => {
+    const decoded = response(payload)
+    expect(reasonsOf(decoded)).toEqual([problem])
+    expect(decoded.parts).toEqual([])
+  })
+
+  test.each<[string, object, string, object]>([
+    ['progress of 101', { status: 'running', progress: 101 }, 'invalid-value /progress', { status: 'running', progress: null }],
+    ['progress below zero', { status: 'running', progress: -1 }, 'invalid-value /progress', { status: 'running', progress: null }],
+    ['progress as a list', { status: 'running', progress: [1] }, 'wrong-type /progress', { status: 'running', progress: null }],
+    [
+      'progress of 2 kB',
+      { status: 'running', progress: 'x'.repeat(2_000) },
+      'value-too-long /progress',
+      { status: 'running', progress: null },
+    ],
+    [
+      'progress with U+0000',
+      { status: 'running', progress: { a: '\0' } },
+      'invalid-text /progress/a',
+      { status: 'running', progress: null },
+    ],
+    [
+      'a long message',
+      { status: 'failed', code: 'x', message: 'x'.repeat(501) },
+      'value-too-long /message',
+      { status: 'failed', code: 'x' },
+    ],
+    [
+      'output of 40 kB of what failed',
+      { status: 'failed', code: 'x', output: 'x'.repeat(40_000) },
+      'value-too-long /output',
+      { status: 'failed', code: 'x' },
+    ],
+    [
+      'output of 40 kB of what was done',
+      { status: 'succeeded', output: 'x'.repeat(40_000) },
+      'value-too-long /output',
+      { status: 'failed', code: 'invalid-output', message: 'the text has 40000 characters, at most 32768 are taken' },
+    ],
+    ['another field', { status: 'succeeded', result: 1 }, 'unknown-field /result', { status: 'succeeded' }],
+    ['a bad time', { status: 'succeeded', ts: 'now' }, 'invalid-time /ts', { status: 'succeeded' }],
+    ['an old time', { status: 'succeeded', ts: NOW - 8 * DAY }, 'too-old /ts', { status: 'succeeded' }],
+  ])('%s: the rest is taken', (_, payload, problem, word) => {
+    expect(reasonsOf(response(payload))).toEqual([problem])
+    expect(wordOf(payload)).toEqual(word)
+  })
+
+  test.each(['x', COMMAND.toUpperCase(), `${COMMAND}0`, ''])('%j names no command', (name) => {
+    const decoded = response({ status: 'succeeded' }, { name })
+    expect(reasonsOf(decoded)).toEqual(['unknown-command'])
+    expect(decoded.parts).toEqual([])
+  })
+})
+
+test.each(['', 'anything', '{"x": NaN}'])('a get asks the same whatever it says: %j', (payload) => {
+  expect(telemetry(payload, { kind: 'get' })).toMatchObject({ parts: [], problems: [], problemCount: 0 })
+})
+
 describe('SenML (RFC 8428)', () => {
   const senml = (payload: unknown, device = 't-1', change: Partial<Message> = {}) =>
     decode(message(JSON.stringify(payload), { contentType: 'application/senml+json', ...change }), OPEN, device)
@@ -542,7 +797,7 @@ describe('SenML (RFC 8428)', () => {
 
 describe('whatever a device sends', () => {
   const kinds = fc.record({
-    kind: fc.constantFrom('telemetry', 'event', 'presence', 'will', 'unknown' as const),
+    kind: fc.constantFrom('telemetry', 'event', 'presence', 'will', 'reported', 'response', 'get', 'unknown' as const),
     contentType: fc.constantFrom(undefined, 'application/senml+json'),
     model: fc.constantFrom(thermostat, pump),
   })
@@ -563,10 +818,20 @@ describe('whatever a device sends', () => {
     't',
     'vs',
     'u',
+    'version',
+    'state',
+    'rejected',
+    '/targetTemperature',
+    'targetTemperature',
+    'code',
+    'message',
+    'output',
+    'progress',
   ]
   const key = fc.oneof(fc.constantFrom(...words), fc.string({ unit: 'binary', maxLength: 5 }))
   const number = fc.oneof(fc.double(), fc.constantFrom(NOW, NOW - 1, NOW + DAY, 0, -0, 1e308))
-  const scalar = fc.oneof(number, fc.boolean(), fc.string({ unit: 'binary' }), fc.constant(null))
+  const statuses = fc.constantFrom('online', 'acknowledged', 'running', 'succeeded', 'failed')
+  const scalar = fc.oneof(number, fc.boolean(), fc.string({ unit: 'binary' }), statuses, fc.constant(null))
   const { json } = fc.letrec((tie) => ({
     json: fc.oneof({ maxDepth: 5 }, scalar, fc.array(tie('json'), { maxLength: 5 }), fc.dictionary(key, tie('json'), { maxKeys: 6 })),
   }))
@@ -582,7 +847,8 @@ describe('whatever a device sends', () => {
   test('decoding never throws, and gives only what may be stored', () => {
     fc.assert(
       fc.property(noise, kinds, (payload, { kind, contentType, model }) => {
-        const change = { kind: kind as Message['kind'], name: 'leak', ...(contentType && { contentType }) }
+        const name = kind === 'response' ? '0f0e0d0c-0b0a-4908-8706-050403020100' : 'leak'
+        const change = { kind: kind as Message['kind'], name, ...(contentType && { contentType }) }
         const decoded = decode(message(payload, change), model, 't-1')
         expect(decoded.problems.length).toBe(Math.min(decoded.problemCount, MAX_PROBLEMS))
         for (const { reason, path, detail } of decoded.problems) {
@@ -598,9 +864,42 @@ describe('whatever a device sends', () => {
           expect(Number.isInteger(ts) && ts <= receivedAt && ts >= receivedAt - 7 * DAY).toBe(true)
           expect(model.properties.get(name)?.problemOf(value)).toBeUndefined()
         }
-        for (const { event } of decoded.parts) if (event) expect(isStorable(event.data)).toBe(true)
+        for (const { event, report, response } of decoded.parts) {
+          if (event) expect(isStorable(event.data)).toBe(true)
+          if (report) expectReport(report, model)
+          if (response) expect(isStorable(response.word)).toBe(true)
+        }
       }),
       { numRuns: 3000 },
+    )
+  })
+
+  function expectReport({ ts, version = 0, state, rejected = {} }: Report, model: typeof thermostat): void {
+    expect(isStorable(state) && isStorable(rejected)).toBe(true)
+    expect(Number.isInteger(ts) && ts <= NOW && Number.isSafeInteger(version)).toBe(true)
+    for (const [name, value] of Object.entries(state)) {
+      expect(name).toMatch(/^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/)
+      if (typeof value === 'number') expect(model.properties.get(name)?.problemOf(value)).toBeUndefined()
+    }
+    for (const [path, { code }] of Object.entries(rejected)) expect(path.startsWith('/') || path === '', code).toBe(true)
+  }
+
+  test('a report or response with noise in its parts is taken only as far as it is good', () => {
+    const reports = fc.record(
+      { state: fc.dictionary(key, json, { maxKeys: 4 }), rejected: json, version: fc.nat() },
+      { requiredKeys: ['state'] },
+    )
+    const words = fc.record({ status: statuses, progress: json, output: json, code: scalar, message: scalar }, { requiredKeys: ['status'] })
+    fc.assert(
+      fc.property(reports, words, kinds, (report, word, { model }) => {
+        const reported = decode(message(report, { kind: 'reported' }), model, 't-1')
+        expectReport(reported.parts[0]!.report!, model)
+        const name = '0f0e0d0c-0b0a-4908-8706-050403020100'
+        const said = decode(message(word, { kind: 'response', name }), model, 't-1').parts[0]?.response
+        expect(said !== undefined || word.status === 'online' || word.status === 'failed').toBe(true)
+        expect(isStorable(said?.word ?? null)).toBe(true)
+      }),
+      { numRuns: 1000 },
     )
   })
 

@@ -62,6 +62,10 @@ describe('methods and paths', () => {
     ['POST', '/v1/twins', 'GET, HEAD'],
     ['DELETE', '/v1/twins/x', 'GET, HEAD'],
     ['POST', '/v1/twins/x/telemetry', 'GET, HEAD'],
+    ['DELETE', '/v1/twins/x/desired', 'GET, HEAD, PATCH, PUT'],
+    ['PUT', '/v1/twins/x/commands', 'POST, GET, HEAD'],
+    ['PATCH', '/v1/commands/x', 'GET, HEAD, DELETE'],
+    ['DELETE', '/v1/twins/x/history', 'GET, HEAD'],
     ['OPTIONS', '/v1/models', 'GET, HEAD'],
     ['POST', '/healthz', 'GET, HEAD'],
   ])('%s %s is 405 and names what is allowed', async (method, path, allow) => {

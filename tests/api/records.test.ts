@@ -142,9 +142,14 @@ describe('dead letters', () => {
 
 describe('models and requests', () => {
   test('the shipped models are listed and shown as Thing Models', async () => {
-    expect((await api.ask('GET', '/v1/models')).json.items.map((model: { name: string }) => model.name)).toEqual(['pump', 'thermostat'])
+    expect((await api.ask('GET', '/v1/models')).json.items.map((model: { name: string }) => model.name)).toEqual([
+      'lock',
+      'meter',
+      'pump',
+      'thermostat',
+    ])
     const items = await allItems(api, '/v1/models?limit=1')
-    expect(items).toHaveLength(2)
+    expect(items).toHaveLength(4)
     const { json } = await api.ask('GET', '/v1/models/thermostat')
     expect(json).toMatchObject({ '@type': 'tm:ThingModel', properties: { temperature: { unit: 'Cel' } }, actions: { identify: {} } })
     expect((await api.ask('GET', '/v1/models/toaster')).status).toBe(404)

@@ -2,10 +2,14 @@
 import { hash } from 'node:crypto'
 import { pino } from 'pino'
 import { type AppDeps, createApp } from '../../api/app.ts'
+import { LiveStreams } from '../../api/live/live.ts'
 import type { TwinWorkflows } from '../../api/ports.ts'
 import { ensureAdminKey, findApiKey } from '../../infra/postgres/api-keys.ts'
+import { createCommands } from '../../infra/postgres/commands.ts'
 import { connect } from '../../infra/postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../../infra/postgres/dead-letters.ts'
+import { readDecisions } from '../../infra/postgres/history.ts'
+import { postgresLiveStore } from '../../infra/postgres/live-log.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { createRegistry } from '../../infra/postgres/registry.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
@@ -30,24 +34,30 @@ export interface TestApi {
   /** `body` other than text is sent as JSON. */
   ask(method: string, path: string, options?: { key?: string | null; body?: unknown; headers?: Record<string, string> }): Promise<Answer>
   /** Registers one and gives its incarnation and token. */
-  register(id: string, attributes?: object, key?: string): Promise<{ incarnation: number; token: string }>
+  register(id: string, attributes?: object, key?: string, model?: string): Promise<{ incarnation: number; token: string }>
   app: ReturnType<typeof createApp>
+  /** Another application over the same database. */
+  with(overrides: Partial<AppDeps>): ReturnType<typeof createApp>
 }
 
 export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi> {
   const made = await testDatabase()
   const quick = connect(made.url, { max: 2, name: 'test searches', genericPlans: true })
-  const database = { ...made, drop: () => quick.end({ timeout: 1 }).then(made.drop) }
-  const { sql } = database
+  const { sql } = made
+  const log = pino({ level: 'silent' })
+  const models = { find: (name: string) => modelOf(name), list: listModels }
+  const live = new LiveStreams({ store: postgresLiveStore(sql), models, log })
+  const database = { ...made, drop: () => Promise.all([quick.end({ timeout: 1 }), live.stop()]).then(made.drop) }
   await ensureAdminKey(sql, DEMO_KEY)
   await sql`insert into tenants (tenant) values ('other')`
   await sql`insert into api_keys (key_hash, tenant, name) values (${hash('sha256', OTHER_KEY, 'buffer')}, 'other', 'admin')`
   await ensurePartitions(sql, new Date())
 
-  const app = createApp({
+  const deps: AppDeps = {
     registry: createRegistry(sql),
     twins: createTwins(sql, quick),
-    history: { readings: (query) => readTelemetry(sql, query) },
+    history: { readings: (query) => readTelemetry(sql, query), decisions: (query) => readDecisions(sql, query) },
+    commands: createCommands(sql),
     deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
     requests: {
       insert: (request) => insertRequest(sql, request),
@@ -56,11 +66,13 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     },
     workflows: NO_WORKFLOWS,
     apiKeys: { find: (keyHash) => findApiKey(sql, keyHash) },
-    models: { find: (name) => modelOf(name), list: listModels },
+    models,
+    live,
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
-    log: pino({ level: 'silent' }),
+    log,
     ...overrides,
-  })
+  }
+  const app = createApp(deps)
 
   const ask: TestApi['ask'] = async (method, path, { key = DEMO_KEY, body, headers = {} } = {}) => {
     const text = body === undefined || typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
@@ -86,9 +98,10 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
   return {
     database,
     app,
+    with: (changes) => createApp({ ...deps, ...changes }),
     ask,
-    async register(id, attributes = {}, key = DEMO_KEY) {
-      const made = await ask('POST', '/v1/devices', { key, body: { id, model: 'thermostat', attributes } })
+    async register(id, attributes = {}, key = DEMO_KEY, model = 'thermostat') {
+      const made = await ask('POST', '/v1/devices', { key, body: { id, model, attributes } })
       if (made.status !== 201) throw new Error(made.text)
       const [row] = await sql<Array<{ incarnation: number }>>`
         select incarnation from devices where token_hash = ${hash('sha256', made.json.token, 'buffer')}`

@@ -21,6 +21,9 @@ const anyTopic = fc.oneof(
         'senml',
         'events',
         'presence',
+        'reported',
+        'commands',
+        'response',
         '',
         '+',
         '#',
@@ -39,6 +42,19 @@ describe('the topic grammar', () => {
     expect(uplinkOf(`${prefix}telemetry/senml`, prefix)).toEqual({ kind: 'telemetry', contentType: 'application/senml+json' })
     expect(uplinkOf(`${prefix}events/door.open`, prefix)).toEqual({ kind: 'event', name: 'door.open' })
     expect(uplinkOf(`${prefix}presence`, prefix)).toEqual({ kind: 'presence' })
+    expect(uplinkOf(`${prefix}reported`, prefix)).toEqual({ kind: 'reported' })
+    expect(uplinkOf(`${prefix}get`, prefix)).toEqual({ kind: 'get' })
+    expect(uplinkOf(`${prefix}commands/0f-1/response`, prefix)).toEqual({ kind: 'response', name: '0f-1' })
+    for (const other of [
+      'commands/',
+      'commands/x',
+      'commands//response',
+      'commands/response',
+      'commands/a/b/response',
+      'commands/x/request',
+      'get/',
+    ])
+      expect(uplinkOf(prefix + other, prefix)).toEqual({ kind: 'unknown', name: other })
     expect(uplinkOf(`${prefix}events/`, prefix)).toEqual({ kind: 'unknown', name: 'events/' })
     expect(uplinkOf(prefix, prefix)).toEqual({ kind: 'unknown', name: '' })
   })
@@ -50,6 +66,7 @@ describe('the topic grammar', () => {
         if (!topic.startsWith(prefix) || /[\0\ufffd]/.test(topic)) expect(uplink).toBeUndefined()
         else expect(uplink).toBeDefined()
         if (uplink?.kind === 'event') expect(uplink.name).toMatch(NAME_PATTERN)
+        if (uplink?.kind === 'response') expect(uplink.name).toMatch(ID_PATTERN)
         if (uplink?.kind === 'unknown') expect([uplink.name!.length <= 256, uplink.name!.isWellFormed()]).toEqual([true, true])
       }),
       { numRuns: 2000 },

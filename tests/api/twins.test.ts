@@ -13,7 +13,7 @@ beforeAll(async () => {
   api = await testApi({
     workflows: { query: (twin) => workflows.query(twin) },
     now: () => now,
-    strongWaitMs: 400,
+    twinWaitMs: 400,
     limits: { strong: { name: 'strong', quota: 5, windowSeconds: 10 } },
   })
 })

@@ -33,15 +33,23 @@ export class HttpClient {
     return this.#request(this.#head('GET', path, ''))
   }
 
-  post(path: string, body: unknown): Promise<Answer> {
-    const text = JSON.stringify(body)
-    return this.#request(
-      this.#head('POST', path, `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`) + text,
-    )
+  /** `more`: further header lines, each with its CRLF. */
+  post(path: string, body: unknown, more = ''): Promise<Answer> {
+    return this.#send('POST', path, body, more)
+  }
+
+  patch(path: string, body: unknown): Promise<Answer> {
+    return this.#send('PATCH', path, body, '')
   }
 
   close(): void {
     this.#socket?.destroy()
+  }
+
+  #send(method: string, path: string, body: unknown, more: string): Promise<Answer> {
+    const text = JSON.stringify(body)
+    const headers = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n${more}`
+    return this.#request(this.#head(method, path, headers) + text)
   }
 
   #head(method: string, path: string, more: string): string {

@@ -7,6 +7,7 @@ import os from 'node:os'
 import { Command } from 'commander'
 import { Bench } from './bench.ts'
 import { burst } from './figures/burst.ts'
+import { commands } from './figures/commands.ts'
 import { cost } from './figures/cost.ts'
 import { idleBegins, idleEnds } from './figures/idle.ts'
 import { ingest } from './figures/ingest.ts'
@@ -25,6 +26,7 @@ const PARTS: Part[] = [
   ['storage', [storage]],
   ['burst', [burst]],
   ['latency', [latency]],
+  ['commands', [commands]],
   ['cost', [cost]],
   ['idle', [idleEnds]],
   ['wide', [wideFloor]],

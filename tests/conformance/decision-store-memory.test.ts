@@ -33,5 +33,34 @@ decisionStoreSuite('the decision write in memory', async () => {
       const device = db.devices.get(incarnation)
       return device && { revision: device.revision, seq: device.decidedSeq, decided: JSON.parse(device.decided) }
     },
+    command: async ({ tenant, device, incarnation }, { sent = false } = {}) => {
+      const id = `00000000-0000-4000-8000-${String(++named).padStart(12, '0')}`
+      const rules = { repeatable: true, retryMs: 1_000, maxAttempts: 5 }
+      const expiresAt = Date.now() + 3_600_000
+      const made = db.command({ id, tenant, incarnation, device, name: 'identify', input: null, requestedBy: 'admin', expiresAt, ...rules })
+      if (sent) Object.assign(made, { sentAt: Date.now(), status: 'sent' })
+      return id
+    },
+    commandOf: async (id) => {
+      const { status, releasedAt, endedAt, output, code, cancelAt, late } = db.commands.get(id)!
+      const shown = { status, released: releasedAt !== null, ended: endedAt !== null, code, tell: cancelAt !== null }
+      return { ...shown, output: output && JSON.parse(output), late: late && JSON.parse(late) }
+    },
+    wish: async ({ incarnation }) => {
+      const row = db.wishes.get(incarnation)
+      return (
+        row && {
+          version: row.version,
+          body: row.body && JSON.parse(row.body),
+          answered: row.answered,
+          retryMs: row.retryMs,
+          attempts: row.attempts,
+        }
+      )
+    },
+    wishSent: async ({ incarnation }) => {
+      const row = db.wishes.get(incarnation)!
+      Object.assign(row, { attempts: 1, sentAt: Date.now(), sentVersion: row.version })
+    },
   }
 })

@@ -5,7 +5,7 @@ import { createDecisionStore } from '../../infra/postgres/decision-store.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { decisionOf, decisionStoreSuite, type StoreUnderTest } from './decision-store.ts'
+import { type CommandShown, decisionOf, decisionStoreSuite, type StoreUnderTest, type WishShown } from './decision-store.ts'
 
 let database: TestDatabase
 
@@ -89,6 +89,28 @@ function onPostgres({ sql }: TestDatabase): StoreUnderTest {
       const [row] = await sql<{ revision: number; seq: number; decided: unknown }[]>`
         select revision, decided_seq as seq, decided from devices where incarnation = ${incarnation}`
       return row && { ...row }
+    },
+    command: async ({ tenant, device, incarnation }, { sent = false } = {}) => {
+      const id = randomUUID()
+      await sql`
+        insert into commands (id, tenant, incarnation, device, name, requested_by, repeatable, retry_ms, max_attempts, expires_at, status, sent_at)
+        values (${id}, ${tenant}, ${incarnation}, ${device}, 'identify', 'admin', true, 1000, 5, now() + interval '1 hour',
+          ${sent ? 'sent' : 'queued'}, case when ${sent} then now() end)`
+      return id
+    },
+    commandOf: async (id) => {
+      const [row] = await sql<[CommandShown & { output: string | null; late: string | null }]>`
+        select status, released_at is not null as released, ended_at is not null as ended, output, code, cancel_at is not null as tell, late
+        from commands where id = ${id}`
+      return { ...row, output: row.output && JSON.parse(row.output), late: row.late && JSON.parse(row.late) }
+    },
+    wish: async ({ incarnation }) => {
+      const [row] = await sql<Array<WishShown & { body: string | null }>>`
+        select version, body, answered, retry_ms as "retryMs", attempts from wishes where incarnation = ${incarnation}`
+      return row && { ...row, body: row.body && JSON.parse(row.body) }
+    },
+    wishSent: async ({ incarnation }) => {
+      await sql`update wishes set attempts = 1, sent_at = now(), sent_version = version where incarnation = ${incarnation}`
     },
   }
 }

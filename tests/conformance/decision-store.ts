@@ -20,6 +20,12 @@ export interface StoreUnderTest {
   answerOf(request: string): Promise<unknown>
   /** Revision, seal and the decided part as stored. */
   row(key: TwinKey): Promise<{ revision: number; seq: number; decided: unknown } | undefined>
+  /** A queued command, as REST writes it; `sent` as a bridge leaves it. */
+  command(key: TwinKey, options?: { sent?: boolean }): Promise<string>
+  commandOf(id: string): Promise<CommandShown>
+  wish(key: TwinKey): Promise<WishShown | undefined>
+  /** As a bridge does it after sending. */
+  wishSent(key: TwinKey): Promise<void>
 }
 
 export const settings: TwinSettings = {
@@ -31,8 +37,26 @@ export const settings: TwinSettings = {
 
 /** The decision of a twin of that state on these inputs. */
 export function decisionOf(key: TwinKey, from: TwinState, seq: number, inputs: TwinInput[]): Decision {
-  const { state, events, answers } = consume(from, { seq, batch: { messages: 1, lastSeenAt: 0, merged: {}, inputs } }, 0)
-  return { ...key, expectedRevision: from.revision, seq, state, events, wake: wakeOf(state), answers }
+  const { state, events, answers, effects } = consume(from, { seq, batch: { messages: 1, lastSeenAt: 0, merged: {}, inputs } }, 0)
+  return { ...key, expectedRevision: from.revision, seq, state, events, wake: wakeOf(state), answers, ...(effects ? { effects } : {}) }
+}
+
+/** A row of `commands` or of `wishes`, as far as it is decided. JSON columns parsed. */
+export interface CommandShown {
+  status: string
+  released: boolean
+  ended: boolean
+  output: unknown
+  code: string | null
+  tell: boolean
+  late: unknown
+}
+export interface WishShown {
+  version: number
+  body: unknown
+  answered: boolean
+  retryMs: number
+  attempts: number
 }
 
 export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnderTest>): void {
@@ -155,6 +179,68 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
       expect(await under.store.write(decision)).toEqual({ outcome: 'written' })
       expect(await under.row(key)).toMatchObject({ decided: { firmware: { version: 'a\ufffdb\ufffd \\u0000' } } })
       expect((await under.history(key)).at(-1)).toMatchObject({ event: { data: { text: 'x\u0000\udfff' } } })
+    })
+
+    test('commands are let go and ended with the decision, once, and what comes after the end is kept as late', async () => {
+      const [sent, unsent] = [await under.command(key, { sent: true }), await under.command(key)]
+      const none = { released: [], ended: [], late: [] }
+      const one = { ...decisionOf(key, initialState(), 1, first), effects: { ...none, released: [unsent] } }
+      await under.store.write(one)
+      expect(await under.commandOf(unsent)).toMatchObject({ status: 'queued', released: true, ended: false })
+      const ended = [
+        { id: sent, status: 'succeeded' as const, output: { ok: 1 }, tell: true },
+        { id: unsent, status: 'cancelled' as const, code: 'cancelled', tell: true },
+      ]
+      const two = { ...decisionOf(key, one.state, 2, []), effects: { ...none, ended } }
+      await under.store.write(two)
+      expect(await under.commandOf(sent)).toMatchObject({ status: 'succeeded', output: { ok: 1 }, ended: true, tell: true, late: null })
+      expect(await under.commandOf(unsent)).toMatchObject({ status: 'cancelled', code: 'cancelled', ended: true, tell: false })
+      const again = [{ id: sent, status: 'expired' as const, tell: false }]
+      const late = [{ id: sent, at: 5, status: 'failed' as const, code: 'jammed' }]
+      await under.store.write({ ...decisionOf(key, two.state, 3, []), effects: { ...none, ended: again, late: [...late, ...late] } })
+      expect(await under.commandOf(sent)).toMatchObject({
+        status: 'succeeded',
+        late: [
+          { at: 5, status: 'failed', code: 'jammed' },
+          { at: 5, status: 'failed', code: 'jammed' },
+        ],
+      })
+    })
+
+    test('of another device no command is touched', async () => {
+      const theirs = await under.command(await under.register())
+      const effects = { released: [theirs], ended: [{ id: theirs, status: 'failed' as const, tell: false }], late: [] }
+      await under.store.write({ ...decisionOf(key, initialState(), 1, first), effects })
+      expect(await under.commandOf(theirs)).toMatchObject({ status: 'queued', released: false, ended: false })
+    })
+
+    test('what is outstanding stands beside the decision, and a new version is sent anew', async () => {
+      const none = { released: [], ended: [], late: [] }
+      const wish = { version: 1, body: { version: 1, state: { a: 1, b: 2 } }, answered: false, retryMs: 5_000 }
+      const one = { ...decisionOf(key, initialState(), 1, first), effects: { ...none, wish } }
+      await under.store.write(one)
+      expect(await under.wish(key)).toEqual({
+        version: 1,
+        body: { version: 1, state: { a: 1, b: 2 } },
+        answered: false,
+        retryMs: 5_000,
+        attempts: 0,
+      })
+      await under.wishSent(key)
+      const less = { ...wish, body: { version: 1, state: { b: 2 } }, answered: true }
+      const two = { ...decisionOf(key, one.state, 2, []), effects: { ...none, wish: less } }
+      await under.store.write(two)
+      expect(await under.wish(key)).toMatchObject({ body: { state: { b: 2 } }, answered: true, attempts: 1 })
+      await under.store.write({ ...decisionOf(key, two.state, 3, []), effects: { ...none, wish: { ...wish, version: 2, body: null } } })
+      expect(await under.wish(key)).toMatchObject({ version: 2, body: null, answered: false, attempts: 0 })
+    })
+
+    test('the twin is told which of its open commands were sent', async () => {
+      const sent = await under.command(key, { sent: true })
+      await under.command(key)
+      expect(await under.store.sentCommands(key)).toEqual([sent])
+      await under.remove(key)
+      expect(await under.store.sentCommands(key)).toBeNull()
     })
   })
 }

@@ -7,7 +7,7 @@ import { MemoryDatabase } from '../support/memory-database.ts'
 import { memoryLaneStore } from '../support/memory-lane-store.ts'
 import * as memoryLeases from '../support/memory-leases.ts'
 import { testDatabase } from '../support/postgres.ts'
-import { type LaneStoreUnderTest, laneStoreSuite } from './lane-store.ts'
+import { type CommandShown, type LaneStoreUnderTest, laneStoreSuite } from './lane-store.ts'
 
 laneStoreSuite('Postgres', async (): Promise<LaneStoreUnderTest> => {
   const { sql, drop } = await testDatabase()
@@ -27,8 +27,26 @@ laneStoreSuite('Postgres', async (): Promise<LaneStoreUnderTest> => {
     answer: async (incarnation, seq) => {
       await sql`insert into twin_answers (lane, incarnation, seq, wake) values (${incarnation % 16}, ${incarnation}, ${seq}, '{}')`
     },
-    request: (id, incarnation) => insertRequest(sql, { id, tenant: 'demo', incarnation, kind: 'deliver', body: '{}' }),
+    request: async (id, incarnation, kind = 'deliver', body = '{}') => {
+      await insertRequest(sql, { id, tenant: 'demo', incarnation, kind, body })
+    },
     answerOf: async (id) => (await sql<[{ answer: string | null }]>`select answer from twin_requests where id = ${id}`)[0].answer,
+    command: async (id, incarnation, { status, ended } = { status: 'queued', ended: false }) => {
+      await sql`
+        insert into commands (id, tenant, incarnation, device, name, requested_by, repeatable, retry_ms, max_attempts, expires_at, status, ended_at)
+        values (${id}, 'demo', ${incarnation}, 't', 'identify', 'admin', true, 1000, 5, now() + interval '1 hour', ${status},
+          case when ${ended} then now() end)`
+    },
+    commandOf: async (id) => {
+      const [row] = await sql<[CommandShown & { progress: string | null; late: string | null }]>`
+        select status, (extract(epoch from acknowledged_at) * 1000)::float8 as "acknowledgedAt", progress, ended_at is not null as ended, code, late
+        from commands where id = ${id}`
+      return { ...row, progress: row.progress && JSON.parse(row.progress), late: row.late && JSON.parse(row.late) }
+    },
+    wish: async (incarnation) => {
+      await sql`insert into wishes (incarnation, version, retry_ms) values (${incarnation}, 1, 1000)`
+    },
+    hasWish: async (incarnation) => (await sql`select 1 from wishes where incarnation = ${incarnation}`).length > 0,
     openStream: async () => (await sql<[{ stream: number }]>`insert into streams (bridge) values ('b') returning stream`)[0].stream,
     append: async ({ stream, seq, lane, at, heads, body }) => {
       await sql`insert into ingest_log (stream, seq, lane, at, heads, body) values (${stream}, ${seq}, ${lane}, ${new Date(at)}, ${heads}, ${body})`
@@ -60,8 +78,23 @@ laneStoreSuite('memory', async (): Promise<LaneStoreUnderTest> => {
     register: async (device) => db.register('demo', device, 'thermostat', '1.0.0').incarnation,
     remove: async (incarnation) => db.remove(incarnation),
     answer: async (incarnation, seq) => db.answer(incarnation, seq, '{}'),
-    request: async (id, incarnation) => db.request(id, 'demo', incarnation, 'deliver'),
+    request: async (id, incarnation, kind = 'deliver', body = '{}') => db.request(id, 'demo', incarnation, kind, body),
     answerOf: async (id) => db.requests.get(id)!.answer,
+    command: async (id, incarnation, { status, ended } = { status: 'queued', ended: false }) => {
+      const of = { tenant: 'demo', incarnation, device: 't', name: 'identify', input: null, requestedBy: 'admin' }
+      const command = db.command({ id, ...of, repeatable: true, retryMs: 1000, maxAttempts: 5, expiresAt: Date.now() + 3_600_000 })
+      Object.assign(command, { status, endedAt: ended ? Date.now() : null })
+    },
+    commandOf: async (id) => {
+      const { status, acknowledgedAt, progress, endedAt, code, late } = db.commands.get(id)!
+      const [parsed, answers] = [progress, late].map((text) => text && JSON.parse(text))
+      return { status, acknowledgedAt, progress: parsed, ended: endedAt !== null, code, late: answers }
+    },
+    wish: async (incarnation) => {
+      const unsent = { sentVersion: null, sentAt: null, attempts: 0 }
+      db.wishes.set(incarnation, { incarnation, version: 1, body: null, answered: false, retryMs: 1000, ...unsent })
+    },
+    hasWish: async (incarnation) => db.wishes.has(incarnation),
     openStream: async () => db.openStream(),
     append: async (entry) => void db.streams.get(entry.stream)!.entries.push(entry),
     readings: async (incarnation) =>

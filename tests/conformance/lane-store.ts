@@ -10,8 +10,14 @@ export interface LaneStoreUnderTest {
   register(device: string): Promise<number>
   remove(incarnation: number): Promise<void>
   answer(incarnation: number, seq: number): Promise<void>
-  request(id: string, incarnation: number): Promise<void>
+  request(id: string, incarnation: number, kind?: string, body?: string): Promise<void>
   answerOf(request: string): Promise<string | null>
+  /** A command of the device, as REST writes it; with what a bridge or a decision made of it since. */
+  command(id: string, incarnation: number, since?: { status: string; ended: boolean }): Promise<void>
+  commandOf(id: string): Promise<CommandShown>
+  /** A wish of the device, as a decision writes it. */
+  wish(incarnation: number): Promise<void>
+  hasWish(incarnation: number): Promise<boolean>
   openStream(): Promise<number>
   append(entry: { stream: number; seq: number; lane: number; at: number; heads: string; body: Buffer }): Promise<void>
   /** By time. */
@@ -24,6 +30,16 @@ export interface LaneStoreUnderTest {
     release(processor: string, lanes: number[]): Promise<void>
   }
   end(): Promise<void>
+}
+
+/** JSON columns parsed. */
+export interface CommandShown {
+  status: string
+  acknowledgedAt: number | null
+  progress: unknown
+  ended: boolean
+  code: string | null
+  late: unknown
 }
 
 export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnderTest>): void {
@@ -182,6 +198,81 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       const [last] = await read(3, 10)
       expect({ ...last, body: [...last!.body] }).toEqual({ stream, seq: 4, lane: lane.lane, at: now + 4, heads: '[4]', body: [4] })
       expect(await store.streams()).toContainEqual({ stream, closed: false })
+    })
+
+    const id = (n: number) => `0000000c-0000-4000-8000-${String(n).padStart(12, '0')}`
+
+    it('tells of a command whether it is open, to its own device alone', async () => {
+      const other = await under.register('t-2')
+      await under.command(id(1), incarnation)
+      await under.command(id(2), incarnation, { status: 'expired', ended: true })
+      const asked = [incarnation, other].flatMap((of) => [1, 1, 2, 3].map((n) => ({ incarnation: of, id: id(n) })))
+      expect(await store.commands(asked)).toEqual(
+        new Map([
+          [`${incarnation} ${id(1)}`, { name: 'identify', status: 'queued', code: null, open: true }],
+          [`${incarnation} ${id(2)}`, { name: 'identify', status: 'expired', code: null, open: false }],
+        ]),
+      )
+    })
+
+    it('notes how far a device has come with its commands: only forward, and not after the end', async () => {
+      const news = (n: number, status: 'acknowledged' | 'running', progress: unknown = null, at = now) => ({
+        id: id(n),
+        status,
+        progress: progress === null ? null : JSON.stringify(progress),
+        at,
+      })
+      await under.command(id(11), incarnation, { status: 'sent', ended: false })
+      await under.command(id(12), incarnation)
+      await under.command(id(13), incarnation, { status: 'cancelled', ended: true })
+      await store.commit(changes({ commandNews: [news(11, 'acknowledged'), news(12, 'running', { step: 1 }), news(13, 'running')] }))
+      expect(await under.commandOf(id(11))).toMatchObject({ status: 'acknowledged', acknowledgedAt: now, progress: null })
+      expect(await under.commandOf(id(12))).toMatchObject({ status: 'running', acknowledgedAt: now, progress: { step: 1 } })
+      expect(await under.commandOf(id(13))).toMatchObject({ status: 'cancelled', acknowledgedAt: null })
+      await store.commit(changes({ commandNews: [news(11, 'running', 50, now + 5), news(12, 'acknowledged', null, now + 5)] }))
+      expect(await under.commandOf(id(11))).toMatchObject({ status: 'running', acknowledgedAt: now, progress: 50 })
+      expect(await under.commandOf(id(12))).toMatchObject({ status: 'running', acknowledgedAt: now, progress: { step: 1 } })
+    })
+
+    it('keeps the first ten words that came after the end of a command', async () => {
+      await under.command(id(21), incarnation, { status: 'expired', ended: true })
+      await under.command(id(22), incarnation, { status: 'expired', ended: true })
+      const late = (n: number, of = 21) => ({ id: id(of), answer: JSON.stringify({ at: n, status: 'succeeded', output: 'ä"]' }) })
+      const kept = (...numbers: number[]) => numbers.map((n) => ({ at: n, status: 'succeeded', output: 'ä"]' }))
+      await store.commit(changes({ commandLate: [late(1), late(2), late(3, 22)] }))
+      expect(await under.commandOf(id(21))).toMatchObject({ status: 'expired', late: kept(1, 2) })
+      expect(await under.commandOf(id(22))).toMatchObject({ late: kept(3) })
+      await store.commit(changes({ commandLate: Array.from({ length: 12 }, (_, n) => late(n + 3)) }))
+      await store.commit(changes({ commandLate: [late(99)] }))
+      expect(await under.commandOf(id(21))).toMatchObject({ late: kept(1, 2, 3, 4, 5, 6, 7, 8, 9, 10) })
+    })
+
+    it('reads requests with their bodies, oldest first, and answers those that are not understood', async () => {
+      await under.request(id(31), incarnation, 'wish', '{"patch": {"a": 1}, "by": "admin"}')
+      await under.request(id(32), incarnation, 'unheard-of')
+      const requests = await store.requests([lane.lane], 10)
+      expect(requests.map(({ body, ...request }) => ({ ...request, body: JSON.parse(body) }))).toEqual([
+        { id: id(31), incarnation, lane: lane.lane, kind: 'wish', body: { patch: { a: 1 }, by: 'admin' } },
+        { id: id(32), incarnation, lane: lane.lane, kind: 'unheard-of', body: {} },
+      ])
+      await store.commit(changes({ refusedRequests: [id(32)], requests: [{ id: id(31), seq: 2 }] }))
+      expect(await under.answerOf(id(32))).toBe('{"refused":"unknown-kind"}')
+      expect(await under.answerOf(id(31))).toBeNull()
+      expect(await store.requests([lane.lane], 10)).toEqual([])
+    })
+
+    it('ends the open commands of a removed device, and forgets what it was wished', async () => {
+      const gone = await under.register('t-3')
+      for (const of of [gone, incarnation]) await under.wish(of)
+      await under.command(id(41), gone, { status: 'running', ended: false })
+      await under.command(id(42), gone, { status: 'succeeded', ended: true })
+      await under.command(id(43), incarnation)
+      await under.remove(gone)
+      await store.commit(changes({ removed: [gone] }))
+      expect(await under.commandOf(id(41))).toMatchObject({ status: 'cancelled', ended: true, code: 'device-removed' })
+      expect(await under.commandOf(id(42))).toMatchObject({ status: 'succeeded', ended: true, code: null })
+      expect(await under.commandOf(id(43))).toMatchObject({ status: 'queued', ended: false })
+      expect([await under.hasWish(gone), await under.hasWish(incarnation)]).toEqual([false, true])
     })
 
     it('seals requests once, and answers those of a removed device, of which nothing is left', async () => {

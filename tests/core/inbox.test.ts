@@ -7,15 +7,18 @@ import {
   addLife,
   addMessage,
   addReading,
+  addReported,
   addSilence,
   answered,
   BATCH_LIMIT,
   emptyInbox,
+  INPUT_LIMIT,
   type Inbox,
+  openedBy,
   seal,
 } from '../../twin-models/core/inbox.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
-import type { Batch, TwinEvent, TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
+import type { Batch, JsonObject, TwinEvent, TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
 import { firstWake, wakeOf } from '../../twin-models/core/wake.ts'
 
 const settings: TwinSettings = {
@@ -51,6 +54,19 @@ class Pair {
   temperature(at: number, value: number): void {
     this.message(at)
     addReading(this.inbox, { name: 'temperature', value, ts: at, receivedAt: at })
+  }
+
+  report(at: number, more: Partial<Extract<TwinInput, { kind: 'reported' }>>): boolean {
+    this.message(at)
+    return addReported(this.inbox, { kind: 'reported', at, ts: at, state: {}, ...more })
+  }
+
+  wish(at: number, patch: JsonObject): void {
+    addInput(this.inbox, { kind: 'wish', at, request: `r-${at}`, by: 'ann', patch })
+  }
+
+  get waiting(): string[] {
+    return this.inbox.pending?.inputs.map(({ kind, at }) => `${kind} ${at}`) ?? []
   }
 
   seal(): Batch {
@@ -152,6 +168,100 @@ describe('hellos', () => {
     expect(pair.decided).toEqual([['health-changed', 2_000, { ok: true, battery: 100 }]])
     expect(pair.state.health).toEqual({ ok: true, battery: 1 })
   })
+})
+
+describe('reports', () => {
+  test('that are no news are counted and dropped', () => {
+    const pair = new Pair()
+    pair.report(2_000, { state: { x: 1 } })
+    pair.decide()
+    for (let at = 3_000; at < 3_100; at++) expect(pair.report(at, { state: { x: 1 } })).toBe(true)
+    expect(pair.inbox.pending).toMatchObject({ urgent: false, messages: 100, lastSeenAt: 3_099, inputs: [] })
+    pair.decide()
+    expect(pair.decided).toEqual([['reported-changed', 2_000]])
+  })
+
+  test('of news make those that follow wait in order until it is decided on, and then those that are none are dropped', () => {
+    const pair = new Pair()
+    pair.report(2_000, { state: { x: 1 } })
+    pair.decide()
+    pair.report(3_000, { state: { x: 2 } })
+    expect(pair.inbox.pending?.urgent).toBe(true)
+    pair.report(3_001, { state: { x: 1 } })
+    pair.report(3_002, { state: { x: 2 } })
+    expect(pair.waiting).toEqual(['reported 3000', 'reported 3001', 'reported 3002'])
+    const sealed = pair.seal()
+    pair.report(4_000, { state: { x: 2 } })
+    expect(pair.inbox.pending).toMatchObject({ urgent: true, open: ['$reported'] })
+    pair.report(4_001, { state: { x: 2 } })
+    pair.answer(sealed)
+    expect(pair.inbox.pending).toMatchObject({ urgent: false, inputs: [], open: [], messages: 2 })
+    pair.report(4_002, { state: { x: 2 } })
+    expect(pair.waiting).toEqual([])
+  })
+
+  test('that are news only to what is sealed wait for its answer', () => {
+    const pair = new Pair()
+    pair.report(2_000, { state: { x: 1 } })
+    pair.decide()
+    pair.report(3_000, { state: { x: 2 } })
+    const sealed = pair.seal()
+    pair.report(4_000, { state: { x: 1 } })
+    expect(pair.inbox.pending?.urgent).toBe(false)
+    pair.answer(sealed)
+    expect(pair.inbox.pending).toMatchObject({ urgent: true, open: ['$reported'] })
+    pair.decide()
+    expect(pair.state.reported.state).toEqual({ x: 1 })
+  })
+
+  test('after a wish that is under way wait for it: they may be its answer', () => {
+    const pair = new Pair()
+    pair.wish(2_000, { x: 1 })
+    pair.report(2_001, { version: 1, rejected: { '/x': { code: 'no' } } })
+    expect(pair.waiting).toEqual(['wish 2000', 'reported 2001'])
+    pair.decide()
+    pair.wish(3_000, { y: 1 })
+    const sealed = pair.seal()
+    pair.report(3_001, { version: 2, rejected: { '/y': { code: 'no' } } })
+    pair.answer(sealed)
+    pair.decide()
+    const { '/x': x, '/y': y } = pair.state.desired.leaves
+    expect([x?.reason, y?.reason]).toEqual(['refused', 'refused'])
+  })
+
+  test('that a seal holds are known again from its bytes', () => {
+    const report: TwinInput = { kind: 'reported', at: 1, ts: 1, state: { x: 1 } }
+    const wish: TwinInput = { kind: 'wish', at: 1, request: 'r', by: 'ann', patch: {} }
+    expect([openedBy([report], 2), openedBy([wish], 2), openedBy([{ kind: 'deliver', at: 1, request: 'r' }], 2)]).toEqual([
+      ['$reported'],
+      ['$reported'],
+      [],
+    ])
+  })
+})
+
+test('beyond its limit an inbox takes no report, answer or event of a device, but what others ask, and what decides nothing', () => {
+  const pair = new Pair()
+  for (let n = 0; n < INPUT_LIMIT; n++) expect(pair.report(2_000 + n, { state: { x: n } })).toBe(true)
+  expect(pair.report(9_000, { state: { x: -1 } })).toBe(false)
+  expect(addInput(pair.inbox, { kind: 'command-answer', at: 9_000, id: 'c', status: 'succeeded' })).toBe(false)
+  expect(addInput(pair.inbox, { kind: 'event', at: 9_000, name: 'e', ts: 9_000, data: null })).toBe(false)
+  expect(addInput(pair.inbox, { kind: 'cancel', at: 9_000, request: 'r', id: 'c', by: 'ann' })).toBe(true)
+  pair.decide()
+  expect(pair.state.reported.state).toEqual({ x: INPUT_LIMIT - 1 })
+})
+
+test('a batch that is cut counts reports and answers as received, each with its half', () => {
+  const pair = new Pair()
+  const output = 'x'.repeat(BATCH_LIMIT / 2)
+  pair.hello(2_000, { status: 'offline' })
+  pair.report(2_001, { state: { x: 1 } })
+  addInput(pair.inbox, { kind: 'command-answer', at: 2_002, id: 'c', status: 'succeeded', output })
+  addInput(pair.inbox, { kind: 'command-answer', at: 2_003, id: 'd', status: 'succeeded', output })
+  pair.message(9_000)
+  const first = pair.seal()
+  expect([first.lastSeenAt, first.inputs.length]).toEqual([2_002, 4])
+  expect(pair.waiting).toEqual(['command-answer 2003'])
 })
 
 test('under new settings whose bounds are not known yet, readings are decided on one by one, in their order', () => {

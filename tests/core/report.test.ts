@@ -69,6 +69,68 @@ A \`pump\`, version 1.0.0 of the model, of tenant \`demo\`. Registration 22.
 - \`leak\` at 2026-11-21 07:26:03 UTC`)
   })
 
+  test('says what is wished and how far it has come, what needs attention first, and which commands have not ended', () => {
+    const made = { version: 3, at: AT, by: 'ann', since: AT }
+    const report = reportOf(
+      KEY,
+      pump({
+        reported: { state: { speed: 1, limits: { high: 9 } }, at: { '/speed': AT, '/limits/high': AT } },
+        desired: {
+          version: 3,
+          answered: 2,
+          state: { speed: 2, limits: { high: 9, low: 1 } },
+          leaves: {
+            '/limits/high': { ...made, status: 'converged' },
+            '/speed': { ...made, status: 'pending', deadlineAt: AT + 60_000 },
+            '/limits/low': { ...made, status: 'diverged', reason: 'refused', code: 'range', message: 'too `low`' },
+            '/mode': { ...made, status: 'diverged', reason: 'device' },
+          },
+        },
+        commands: [
+          { id: 'c-1', name: 'flush', expiresAt: AT + 5_000, repeatable: true, by: 'ann', released: true },
+          { id: 'c-2', name: 'flush', expiresAt: AT + 9_000, repeatable: true, by: 'bob', released: false },
+        ],
+      }),
+    )
+    expect(report).toContain(`**Wishes, version 3, answered up to 2**
+
+- \`/limits/low\`: \`1\` wished, nothing reported; **diverged** (refused, \`range\`, \`too  low \`) since 2026-11-21 07:26:03 UTC, by \`ann\`
+- \`/mode\`: wished no longer, nothing reported; **diverged** (device) since 2026-11-21 07:26:03 UTC, by \`ann\`
+- \`/speed\`: \`2\` wished, \`1\` reported; pending since 2026-11-21 07:26:03 UTC, by \`ann\`, until 2026-11-21 07:27:03 UTC
+- \`/limits/high\`: \`9\` wished; converged since 2026-11-21 07:26:03 UTC, by \`ann\`
+
+**Commands that have not ended**
+
+- \`flush\` \`c-1\`: may be sent, until 2026-11-21 07:26:08 UTC, by \`ann\`
+- \`flush\` \`c-2\`: waits for one before it, until 2026-11-21 07:26:12 UTC, by \`bob\`
+
+**Facts**`)
+  })
+
+  test('is bounded, whatever is asked of a device', () => {
+    const name = (n: number) => `${n}${'`*|x'.repeat(500)}`
+    const leaf = {
+      version: 1,
+      at: AT,
+      by: name(1),
+      since: AT,
+      status: 'diverged',
+      reason: 'refused',
+      code: name(2),
+      message: name(3),
+    } as const
+    const many = Array.from({ length: 200 }, (_, n) => n)
+    const desired = { version: 1, answered: 1, state: Object.fromEntries(many.map((n) => [name(n), name(n)])) }
+    const leaves = Object.fromEntries(many.map((n) => [`/${name(n)}`, leaf]))
+    const commands = many
+      .slice(100)
+      .map((n) => ({ id: `c-${n}`, name: name(n), expiresAt: AT, repeatable: true, by: name(n), released: true }))
+    const report = reportOf(KEY, pump({ desired: { ...desired, leaves }, commands }))
+    expect(report.length).toBeLessThan(20_000)
+    expect(report).toContain('- and 170 more')
+    expect(report).toContain('- and 80 more')
+  })
+
   test('is bounded, whatever a device sends, and nothing of it becomes markup', () => {
     const values = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`v${i}`, ['x`*y*|'.repeat(500), AT]]))
     const report = reportOf(KEY, pump({ values: values as TwinState['values'] }))

@@ -8,7 +8,7 @@ import { statusAfter } from '../../twin-models/core/ranges.ts'
 import { reportOf } from '../../twin-models/core/report.ts'
 import type { Batch, RangeStatus, TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
 import { upgrade } from '../../twin-models/core/upgrade.ts'
-import { firstWake, wakeOf, wakes } from '../../twin-models/core/wake.ts'
+import { firstWake, isNewsReport, wakeOf, wakes } from '../../twin-models/core/wake.ts'
 
 const settings: TwinSettings = {
   model: 'thermostat',
@@ -251,7 +251,7 @@ describe('a batch', () => {
   })
 
   test('an input of a kind that this code does not know is refused, not swallowed', () => {
-    expect(() => decide(twin(), { kind: 'wish', at: 1 } as never, 1)).toThrow('older than what wrote them')
+    expect(() => decide(twin(), { kind: 'dance', at: 1 } as never, 1)).toThrow('older than what wrote them')
   })
 
   test('what the twin finds itself leaves the number of the seal alone', () => {
@@ -282,6 +282,40 @@ describe('the wake conditions', () => {
     expect(wakes(wake, { name: 'temperature', value: 99, ts: 2_999 })).toBe(false)
     expect(wakes(wake, { name: 'temperature', value: 99, ts: 3_000 })).toBe(true)
   })
+
+  test('of a twin that was asked nothing and told nothing let every report wake that says something', () => {
+    const wake = firstWake(settings)
+    expect(isNewsReport(wake, { state: { x: 1 } })).toBe(true)
+    expect(isNewsReport(wake, { state: {} })).toBe(false)
+    expect(isNewsReport(wake, { state: {}, version: 1, rejected: { '/x': { code: 'no' } } })).toBe(false)
+  })
+
+  test('let a report sleep that changes nothing, answers nothing and refuses nothing', () => {
+    const wish: TwinInput = { kind: 'wish', at: 1, request: 'r', by: 'ann', patch: { x: 1, y: { z: 1 } } }
+    const report = { kind: 'reported', at: 2, ts: 2 } as const
+    const twins = { wished: twin({ ...report, state: { x: 0, y: { z: 1 } } }, wish) }
+    const wake = wakeOf(twins.wished)
+    expect(wake).toMatchObject({ wished: 1, outstanding: true, reported: { x: 0, y: { z: 1 } } })
+    expect(wake).not.toHaveProperty('answered')
+    const news = (more: object) => isNewsReport(wake, { state: {}, ...more })
+    expect([news({ state: { x: 0, y: { z: 1, none: null } } }), news({ version: 2 }), news({ version: 0 })]).toEqual([false, false, false])
+    expect([news({ state: { y: { z: 2 } } }), news({ state: { x: null } }), news({ version: 1 })]).toEqual([true, true, true])
+    expect([news({ rejected: { '/x': { code: 'no' } } }), news({ rejected: {} })]).toEqual([true, false])
+
+    const refused = wakeOf(
+      consume(twins.wished, { seq: 2, batch: batch([{ ...report, state: {}, version: 1, rejected: { '/x': { code: 'no' } } }]) }, 3).state,
+    )
+    expect(refused).toMatchObject({ wished: 1, answered: 1 })
+    expect(isNewsReport(refused, { state: { x: 0 }, version: 1, rejected: { '/x': { code: 'no' } } })).toBe(false)
+  })
+
+  test('do not hold long reported state: then every report wakes that says something', () => {
+    const reported = (length: number) => wakeOf(twin({ kind: 'reported', at: 2, ts: 2, state: { x: 'x'.repeat(length - 8) } }))
+    expect(JSON.stringify(reported(4_096).reported)).toHaveLength(4_096)
+    const wake = reported(4_097)
+    expect(wake).not.toHaveProperty('reported')
+    expect(isNewsReport(wake, { state: { y: null } })).toBe(true)
+  })
 })
 
 describe('what others see', () => {
@@ -304,6 +338,46 @@ describe('what others see', () => {
       ranges: { temperature: { status: 'high', since: '2023-11-14T22:13:21.000Z', value: 50, ts: '2023-11-14T22:13:21.000Z' } },
       firmware: { version: '1.2.0', sha256: 'ab' },
       health: { ok: true, battery: 81 },
+    })
+  })
+
+  test('what was wished and reported is in the twin document, with how far it has come, and nothing of it before', () => {
+    const at = 1_700_000_000_000
+    const asked = twin(
+      { kind: 'reported', at, ts: at - 1_000, state: { x: 0, y: 1 } },
+      { kind: 'wish', at: at + 1_000, request: 'r', by: 'ann', patch: { x: 1, y: 1, z: { w: 2 } }, deadlineMs: 5_000 },
+      {
+        kind: 'reported',
+        at: at + 2_000,
+        ts: at + 2_000,
+        state: {},
+        version: 1,
+        rejected: { '/z': { code: 'range', message: 'too much' } },
+      },
+    )
+    const made = { version: 1, at: '2023-11-14T22:13:21.000Z', by: 'ann' }
+    const deadline = '2023-11-14T22:13:26.000Z'
+    expect(decidedPart(asked)).toEqual({
+      presence: { status: 'never' },
+      desired: {
+        state: { x: 1, y: 1, z: { w: 2 } },
+        version: 1,
+        metadata: {
+          '/x': { ...made, status: 'acknowledged', since: '2023-11-14T22:13:22.000Z', deadline },
+          '/y': { ...made, status: 'converged', since: made.at },
+          '/z/w': {
+            ...made,
+            status: 'diverged',
+            since: '2023-11-14T22:13:22.000Z',
+            deadline,
+            reason: 'refused',
+            code: 'range',
+            message: 'too much',
+          },
+        },
+      },
+      reported: { state: { x: 0, y: 1 }, metadata: { '/x': { ts: '2023-11-14T22:13:19.000Z' }, '/y': { ts: '2023-11-14T22:13:19.000Z' } } },
+      delta: { x: 1, z: { w: 2 } },
     })
   })
 
@@ -343,7 +417,40 @@ describe('what others see', () => {
 test('a state of a version from the future is refused, and one of this version taken as it is', () => {
   const state = twin(online)
   expect(upgrade(JSON.parse(JSON.stringify(state)))).toEqual(state)
-  expect(() => upgrade({ v: 2 })).toThrow('older than what wrote it')
+  expect(() => upgrade({ v: 3 })).toThrow('older than what wrote it')
+})
+
+test('a state of version 1 is one of which nothing was asked', () => {
+  const carried = {
+    v: 1,
+    settings: {
+      model: 'thermostat',
+      modelVersion: '1.0.0',
+      presenceTimeoutMs: 60_000,
+      ranges: { temperature: { minimum: 5, maximum: 35 } },
+    },
+    revision: 7,
+    seq: 5,
+    presence: { status: 'online', since: 1_000, reason: 'message', lastSeenAt: 9_000 },
+    ranges: { temperature: { status: 'high', since: 8_000, value: 40, newest: 8_000 } },
+    values: { temperature: [40, 8_000], mode: ['auto', 9_000] },
+    firmware: { version: '1.2.0' },
+    health: { ok: true, battery: 81 },
+    messages: 12,
+    recentEvents: [{ name: 'doorOpened', ts: 3_000 }],
+  }
+  const state = upgrade(carried)
+  expect(state).toEqual({
+    ...carried,
+    v: 2,
+    reported: { state: {}, at: {} },
+    desired: { version: 0, state: {}, leaves: {}, answered: 0 },
+    commands: [],
+    endedCommands: [],
+  })
+  const wish: TwinInput = { kind: 'wish', at: 10_000, request: 'r', by: 'ann', patch: { targetTemperature: 21 } }
+  const step = consume(state, { seq: 6, batch: batch([wish]) }, 10_000)
+  expect(step.state).toMatchObject({ v: 2, revision: 8, seq: 6, desired: { version: 1 }, ranges: carried.ranges, messages: 13 })
 })
 
 function deepFrozen<T>(value: T): T {

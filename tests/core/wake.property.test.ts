@@ -11,6 +11,7 @@ import {
   addLife,
   addMessage,
   addReading,
+  addReported,
   addSilence,
   answered,
   emptyInbox,
@@ -19,7 +20,17 @@ import {
 } from '../../twin-models/core/inbox.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import { boundsOf, outside, statusAfter } from '../../twin-models/core/ranges.ts'
-import type { Batch, NormalRange, RangeStatus, TwinEvent, TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
+import type {
+  Batch,
+  JsonObject,
+  NormalRange,
+  RangeStatus,
+  TwinEvent,
+  TwinInput,
+  TwinSettings,
+  TwinState,
+  Value,
+} from '../../twin-models/core/types.ts'
 import { firstWake, wakeOf } from '../../twin-models/core/wake.ts'
 
 const TIMEOUT_MS = 100
@@ -42,11 +53,28 @@ type Step =
   | { step: 'telemetry'; values: Array<{ name: string; value: number | string; age: number }> }
   | { step: 'hello'; status: 'online' | 'offline'; will: boolean; version: number; ok: boolean }
   | { step: 'event' }
+  | { step: 'wish'; patch: JsonObject }
+  | { step: 'report'; state: JsonObject; version: number | null; rejects: boolean; age: number }
   | { step: 'wait'; ms: number }
   | { step: 'seal'; routine: boolean }
   | { step: 'answer' }
 
 const age = fc.oneof(fc.constant(0), fc.nat(60))
+
+/** Few values, so that a report often says what is known, and often what was wished; long ones are not among the wake conditions. */
+const configuration = fc.dictionary(
+  fc.constantFrom('x', 'y', 'z'),
+  fc.oneof(
+    { weight: 60, arbitrary: fc.constantFrom<Value>(0, 1, 2, null, [1], {}, { a: 1 }, { a: null, b: 1 }) },
+    { weight: 1, arbitrary: fc.constantFrom<Value>('long'.repeat(2_000), { a: 'long'.repeat(2_000) }) },
+  ),
+  { maxKeys: 3, noNullPrototype: true },
+)
+const report = fc.oneof(configuration, fc.constantFrom<JsonObject>({}, { x: 0 }, { x: 1 }, { y: { a: 1 } }))
+const rules: fc.Arbitrary<NonNullable<TwinSettings['wishes']>> = fc.record(
+  { x: fc.constant({ wins: 'device' as const }), y: fc.constant({ wins: 'newest' as const, deadlineMs: 50 }) },
+  { requiredKeys: [], noNullPrototype: true },
+)
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -73,6 +101,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ step: 'event' as const }) },
+  { weight: 2, arbitrary: fc.record({ step: fc.constant('wish' as const), patch: configuration }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      step: fc.constant('report' as const),
+      state: report,
+      version: fc.option(fc.nat(4)),
+      rejects: fc.constantFrom(true, false, false),
+      age,
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ step: fc.constant('wait' as const), ms: fc.nat(2 * TIMEOUT_MS) }) },
   { weight: 3, arbitrary: fc.record({ step: fc.constant('seal' as const), routine: fc.boolean() }) },
   { weight: 3, arbitrary: fc.constant({ step: 'answer' as const }) },
@@ -80,8 +119,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 test('a woken twin decides what one fed with every message decides', () => {
   fc.assert(
-    fc.property(fc.record({ a: range, b: range }), fc.array(step, { maxLength: 60 }), (ranges, steps) => {
-      const settings: TwinSettings = { model: 'm', modelVersion: '1', presenceTimeoutMs: TIMEOUT_MS, ranges }
+    fc.property(fc.record({ a: range, b: range }), rules, fc.array(step, { maxLength: 60, size: 'max' }), (ranges, wishes, steps) => {
+      const settings: TwinSettings = { model: 'm', modelVersion: '1', presenceTimeoutMs: TIMEOUT_MS, ranges, wishes }
       const fed = fedSingly(settings)
       const woken = wokenTwin(settings)
       run(steps, fed, woken)
@@ -89,6 +128,8 @@ test('a woken twin decides what one fed with every message decides', () => {
       expect(byPart(woken.events)).toEqual(byPart(fed.events))
       expect(woken.state().presence).toMatchObject({ status: fed.state().presence.status, since: fed.state().presence.since })
       expect(statuses(woken.state())).toEqual(statuses(fed.state()))
+      expect(woken.state().desired).toEqual(fed.state().desired)
+      expect(woken.state().reported).toEqual(fed.state().reported)
       expect(wakeOf(woken.state())).toEqual(wakeOf(fed.state()))
     }),
     { numRuns: 2_000 },
@@ -107,7 +148,7 @@ test('the bounds of a status are exactly the values that keep it', () => {
 
 test('a batch that comes to the same state twice decides the same, and a second twin with the same batches is equal', () => {
   fc.assert(
-    fc.property(fc.record({ a: range, b: range }), fc.array(step, { maxLength: 30 }), (ranges, steps) => {
+    fc.property(fc.record({ a: range, b: range }), fc.array(step, { maxLength: 30, size: 'max' }), (ranges, steps) => {
       const settings: TwinSettings = { model: 'm', modelVersion: '1', presenceTimeoutMs: TIMEOUT_MS, ranges }
       const woken = wokenTwin(settings)
       run(steps, fedSingly(settings), woken)
@@ -195,6 +236,19 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
       addHello(inbox, hello)
       fed.feed([hello])
       if (!isWill) lastSeen = at
+    } else if (step.step === 'wish') {
+      const wish: TwinInput = { kind: 'wish', at, request: `r-${at}`, by: 'ann', patch: step.patch }
+      addInput(inbox, wish)
+      fed.feed([wish])
+    } else if (step.step === 'report') {
+      const { state, version, rejects, age } = step
+      const more = { ...(version !== null && { version }), ...(rejects && { rejected: { '/x': { code: 'no' } } }) }
+      const report = { kind: 'reported' as const, at, ts: at - age, state, ...more }
+      addMessage(inbox, at, true)
+      addLife(inbox, at)
+      addReported(inbox, report)
+      fed.feed([{ kind: 'life', at }, report])
+      lastSeen = at
     } else {
       addMessage(inbox, at, true)
       addLife(inbox, at)
@@ -223,7 +277,7 @@ function byPart(events: TwinEvent[]): Record<string, TwinEvent[]> {
   const parts: Record<string, TwinEvent[]> = {}
   for (const event of events) {
     if (event.kind === 'configured') continue
-    const part = event.kind === 'range-changed' ? `range ${event.name}` : event.kind
+    const part = event.kind === 'range-changed' ? `range ${event.name}` : /^(desired|reported)-/.test(event.kind) ? 'asked' : event.kind
     parts[part] ??= []
     parts[part].push(event)
   }

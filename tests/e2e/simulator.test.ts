@@ -8,8 +8,10 @@ import { Aedes, type AuthenticateError, type Client } from 'aedes'
 import { Hono } from 'hono'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createFleet, type Fleet, type FleetOptions } from '../../infra/simulator/fleet.ts'
+import { summary } from '../../infra/simulator/progress.ts'
 import { createRegistrar, RegistrationError } from '../../infra/simulator/registration.ts'
 import type { AcknowledgedMessage } from '../../infra/simulator/report.ts'
+import type { Json } from '../support/client.ts'
 import { until } from '../support/wait.ts'
 
 let standIn: Awaited<ReturnType<typeof startStandIn>>
@@ -123,6 +125,70 @@ test('misbehaves on request, and each piece of garbage can be found by its mark'
   }
 })
 
+test('obeys over MQTT, and its reports have the version of the wish', async () => {
+  fleet = fleetWith({ devices: 1, models: ['thermostat'] })
+  await start(fleet)
+  standIn.ask('sim-thermostat-0001', 'desired', { version: 4, state: { targetTemperature: 17.5 } })
+  const report = await reportOf('sim-thermostat-0001', ({ version }) => version === 4)
+  expect(report.state).toEqual({ targetTemperature: 17.5 })
+  expect(fleet.figures.wishes).toEqual({ obeyed: 1, refused: 0 })
+  expect(summary(fleet, 1_000, 1)).toMatch(/wishes +1 obeyed, 0 refused/)
+})
+
+test('obeys over HTTP, in order, and once for each command', async () => {
+  fleet = fleetWith({ devices: 1, models: ['lock'], httpShare: 1 })
+  await start(fleet)
+  standIn.ask('sim-lock-0001', 'commands/c-1/request', { name: 'unlock', expiresAt: inAMinute(), attempt: 1 })
+  await until(() => wordsOn('sim-lock-0001', 'c-1').includes('succeeded'), 'the lock is unlocked')
+  expect(wordsOn('sim-lock-0001', 'c-1')).toEqual(['acknowledged', 'succeeded'])
+  // It stands in the next answer too, as it would until Castor has heard the end.
+  standIn.ask('sim-lock-0001', 'desired', { version: 1, state: { autoLockSeconds: 0 } })
+  await reportOf('sim-lock-0001', ({ version }) => version === 1)
+  await until(() => wordsOn('sim-lock-0001', 'c-1').length > 2, 'the same answer again')
+  expect(new Set(wordsOn('sim-lock-0001', 'c-1').slice(2))).toEqual(new Set(['succeeded']))
+  expect(fleet.figures.commands).toEqual({ obeyed: 1, refused: 0, cancelled: 0 })
+})
+
+test('sends its answers again until they are acknowledged', async () => {
+  fleet = fleetWith({ devices: 1, models: ['pump'] })
+  await start(fleet)
+  standIn.withholdAcks = true
+  standIn.ask('sim-pump-0001', 'commands/c-1/request', { name: 'diagnose', expiresAt: inAMinute(), attempt: 1 })
+  await until(() => fleet!.figures.commands.obeyed === 1, 'it is done')
+  standIn.breakConnections()
+  standIn.withholdAcks = false
+  await until(() => wordsOn('sim-pump-0001', 'c-1').includes('succeeded'), 'the answer arrives')
+  expect(wordsOn('sim-pump-0001', 'c-1')).toEqual(['acknowledged', 'succeeded'])
+})
+
+test.each([
+  ['MQTT', 0],
+  ['HTTP', 1],
+])('a sleeper over %s checks in, brings what it measured, does what is pending, and sleeps again', async (_, httpShare) => {
+  fleet = fleetWith({ devices: 1, models: ['meter'], sleeperShare: 1, checkInMs: 500, httpShare })
+  await start(fleet)
+  const isAsleep = () => fleet!.figures.online === 0
+  await until(isAsleep, 'it sleeps', 20_000)
+  standIn.ask('sim-meter-0001', 'desired', { version: 1, state: { leakThreshold: 2 } })
+  const before = standIn.received.length
+  const report = await reportOf('sim-meter-0001', ({ version }) => version === 1)
+  expect(report.state).toEqual({ leakThreshold: 2 })
+  expect(standIn.received.slice(before).some(({ path }) => path === 'telemetry')).toBe(true)
+  await until(isAsleep, 'it sleeps again', 20_000)
+})
+
+test('refuses when it is to', async () => {
+  fleet = fleetWith({ devices: 1, models: ['lock'], refusingShare: 1 })
+  await start(fleet)
+  standIn.ask('sim-lock-0001', 'desired', { version: 1, state: { autoLockSeconds: 5 } })
+  const { state, rejected } = await reportOf('sim-lock-0001', ({ version }) => version === 1)
+  expect(state.autoLockSeconds).not.toBe(5)
+  expect(rejected).toEqual({ '/autoLockSeconds': { code: 'refused', message: expect.any(String) } })
+  standIn.ask('sim-lock-0001', 'commands/c-1/request', { name: 'unlock', expiresAt: inAMinute(), attempt: 1 })
+  await until(() => wordsOn('sim-lock-0001', 'c-1').includes('failed'), 'the refusal')
+  expect(summary(fleet, 1_000, 1)).toMatch(/wishes +0 obeyed, 1 refused\n +commands +0 obeyed, 1 refused/)
+})
+
 test('says where it looked for Castor when none answers', async () => {
   const { restUrl } = standIn
   await standIn.stop()
@@ -152,6 +218,26 @@ function fleetWith(options: Partial<FleetOptions>): Fleet {
   })
 }
 
+async function start(started: Fleet): Promise<void> {
+  await started.register()
+  started.start()
+  await until(() => started.figures.online === started.ids.length && standIn.isListening(started.ids), 'all devices are there and listen')
+}
+
+async function reportOf(device: string, wanted: (report: Json) => boolean): Promise<Json> {
+  const reports = () => standIn.received.filter((m) => m.device === device && m.path === 'reported').map((m) => JSON.parse(m.payload))
+  return until(() => reports().find(wanted), 'a report', 20_000)
+}
+
+function wordsOn(device: string, command: string): string[] {
+  const words = standIn.received.filter((m) => m.device === device && m.path === `commands/${command}/response`)
+  return words.map(({ payload }) => JSON.parse(payload).status)
+}
+
+function inAMinute(): string {
+  return new Date(Date.now() + 60_000).toISOString()
+}
+
 interface Received {
   transport: 'mqtt' | 'http'
   device: string
@@ -159,10 +245,32 @@ interface Received {
   payload: string
 }
 
-/** Takes registrations and messages, and keeps what it acknowledged. */
+interface State {
+  received: Received[]
+  /** Asked of devices, by device and topic below it. It is never done with. */
+  asked: Map<string, Map<string, Json>>
+  /** Devices that have subscribed to what is asked of them, or fetched it. */
+  listening: Set<string>
+  registrations: number
+  renewals: number
+  withholdAcks: boolean
+  unavailable: boolean
+  turnedAway: number
+}
+
+/** Takes registrations and messages, keeps what it acknowledged, and asks something of devices. */
 async function startStandIn() {
   const tokens = new Map<string, string>()
-  const state = { received: [] as Received[], registrations: 0, renewals: 0, withholdAcks: false, unavailable: false, turnedAway: 0 }
+  const state: State = {
+    received: [],
+    asked: new Map(),
+    listening: new Set(),
+    registrations: 0,
+    renewals: 0,
+    withholdAcks: false,
+    unavailable: false,
+    turnedAway: 0,
+  }
   const issue = (device: string) => {
     const token = `token-${device}-${tokens.size}-${state.renewals}`
     tokens.set(device, token)
@@ -182,6 +290,13 @@ async function startStandIn() {
   return Object.assign(state, {
     mqttUrl: `mqtt://127.0.0.1:${portOf(mqtt)}`,
     restUrl: `http://127.0.0.1:${portOf(http)}`,
+    /** At once where it is connected, and whenever it comes. */
+    ask(device: string, path: string, payload: Json) {
+      const asked = state.asked.get(device) ?? new Map()
+      state.asked.set(device, asked.set(path, payload))
+      tell(broker, device, path, payload)
+    },
+    isListening: (devices: string[]) => devices.every((device) => state.listening.has(device)),
     breakConnections() {
       for (const socket of sockets) socket.destroy()
     },
@@ -199,8 +314,13 @@ async function startStandIn() {
   })
 }
 
-async function brokerOf(state: { received: Received[]; withholdAcks: boolean }, tokens: Map<string, string>): Promise<Aedes> {
-  return Aedes.createBroker({
+function tell(broker: Aedes, device: string, path: string, payload: Json): void {
+  const bytes = Buffer.from(JSON.stringify(payload))
+  broker.publish({ cmd: 'publish', topic: `castor/v1/demo/${device}/${path}`, payload: bytes, qos: 1, dup: false, retain: false }, () => {})
+}
+
+async function brokerOf(state: State, tokens: Map<string, string>): Promise<Aedes> {
+  const broker = await Aedes.createBroker({
     authenticate(_client: Client, user, password, done) {
       const isKnown = tokens.get(user?.split('/')[1] ?? '') === password?.toString()
       const refused = Object.assign(new Error('bad credential'), { returnCode: 4 }) as AuthenticateError
@@ -213,13 +333,15 @@ async function brokerOf(state: { received: Received[]; withholdAcks: boolean }, 
       done(null)
     },
   })
+  broker.on('subscribe', (subscriptions) => {
+    const [, , , device] = subscriptions[0]!.topic.split('/')
+    state.listening.add(device!)
+    for (const [path, payload] of state.asked.get(device!) ?? []) tell(broker, device!, path, payload)
+  })
+  return broker
 }
 
-function appOf(
-  state: { received: Received[]; registrations: number; renewals: number; unavailable: boolean; turnedAway: number },
-  tokens: Map<string, string>,
-  issue: (device: string) => { token: string },
-): Hono {
+function appOf(state: State, tokens: Map<string, string>, issue: (device: string) => { token: string }): Hono {
   const app = new Hono()
   app.post('/v1/devices', async (c) => {
     const { id } = await c.req.json()
@@ -242,7 +364,24 @@ function appOf(
     state.received.push({ transport: 'http', device, path: c.req.path.slice('/device/v1/'.length), payload: await c.req.text() })
     return c.json({}, 202)
   })
+  app.get('/device/v1/pending', (c) => {
+    const device = [...tokens].find(([, known]) => `Bearer ${known}` === c.req.header('authorization'))?.[0]
+    if (!device) return c.json({}, 401)
+    if (state.unavailable) return c.json({}, 503, { 'retry-after': '1' })
+    state.listening.add(device)
+    const body = pendingOf(state.asked.get(device) ?? new Map())
+    const etag = `"${JSON.stringify(body).length}"`
+    return c.req.header('if-none-match') === etag ? c.body(null, 304, { etag }) : c.json(body, 200, { etag })
+  })
   return app
+}
+
+function pendingOf(asked: Map<string, Json>): Json {
+  const commands = [...asked]
+    .filter(([path]) => path.endsWith('/request'))
+    .map(([path, request]) => ({ id: path.split('/')[1], ...request }))
+  const desired = asked.get('desired')
+  return { serverTime: new Date().toISOString(), ...(desired && { desired }), commands, cancels: [] }
 }
 
 function listening(server: Server): Promise<void> {

@@ -137,12 +137,15 @@ describe('publishing', () => {
     const device = await newDevice()
     const client = await connect(device)
     const connection = (await messagesOf(database.sql, device.incarnation, 'connect'))[0]!.connection
-    const topics = ['telemetry', 'telemetry/senml', 'events/door.open', 'presence', 'nonsense', 'events/1bad', 'commands/x/response']
+    const topics = [
+      ...['telemetry', 'telemetry/senml', 'events/door.open', 'presence', 'reported', 'commands/x/response', 'get'],
+      ...['nonsense', 'events/1bad', 'commands//response', 'commands/x/request'],
+    ]
     for (const [i, topic] of topics.entries()) {
       client.send(publishPacket(device.prefix + topic, Buffer.from([0xff, i]), i + 1, (i % 3) as 0 | 1 | 2))
     }
-    await client.got('puback', 2)
-    await client.got('pubrec', 2)
+    await client.got('puback', 4)
+    await client.got('pubrec', 3)
     const stored = await messagesOf(database.sql, device.incarnation)
     expect(stored.map(({ kind, name, contentType }) => [kind, name ?? null, contentType ?? null])).toEqual([
       ['connect', null, null],
@@ -150,9 +153,13 @@ describe('publishing', () => {
       ['telemetry', null, 'application/senml+json'],
       ['event', 'door.open', null],
       ['presence', null, null],
+      ['reported', null, null],
+      ['response', 'x', null],
+      ['get', null, null],
       ['unknown', 'nonsense', null],
       ['unknown', 'events/1bad', null],
-      ['unknown', 'commands/x/response', null],
+      ['unknown', 'commands//response', null],
+      ['unknown', 'commands/x/request', null],
     ])
     expect(stored.every((message) => message.connection === connection)).toBe(true)
     expect(stored.slice(1).map(({ payload }) => [...payload])).toEqual(topics.map((_, i) => [0xff, i]))

@@ -39,6 +39,8 @@ describe('device HTTP', () => {
     ['SenML', { headers: { 'content-type': 'application/senml+json' } }, { kind: 'telemetry', contentType: 'application/senml+json' }],
     ['an event', { path: '/device/v1/events/door.open' }, { kind: 'event', name: 'door.open' }],
     ['presence', { path: '/device/v1/presence' }, { kind: 'presence' }],
+    ['what it is configured as', { path: '/device/v1/reported' }, { kind: 'reported' }],
+    ['an answer to a command', { path: '/device/v1/commands/c-1/response' }, { kind: 'response', name: 'c-1' }],
     ['what is not JSON: the processor says so', { body: new Uint8Array([0xff, 0x00]) }, { kind: 'telemetry' }],
     ['256 kB', { body: new Uint8Array(256 * 1024) }, { kind: 'telemetry', size: 262_144 }],
   ])('takes %s', async (_what, request, expected) => {
@@ -80,6 +82,7 @@ describe('device HTTP', () => {
     ['an empty body', { body: '' }, 400, 'invalid'],
     ['an unknown query parameter', { path: '/device/v1/telemetry?x=1' }, 400, 'invalid'],
     ['a strange event name', { path: '/device/v1/events/1%2F' }, 400, 'invalid'],
+    ['a strange id of a command', { path: '/device/v1/commands/a%20b/response' }, 400, 'invalid'],
     ['a strange message id', { headers: { 'message-id': 'a b' } }, 400, 'invalid'],
     ['300 kB', { body: new Uint8Array(300_000) }, 413, 'too-large'],
     ['300 kB whose length is not told', { body: streamed() }, 413, 'too-large'],

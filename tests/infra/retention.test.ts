@@ -34,7 +34,8 @@ describe('the ingest log', () => {
       await database.sql`update lanes set cursors = ${JSON.stringify(byLane(lane))} where lane = ${lane}`
   }
   const OLD = 'ingest_log_20261121t0600'
-  const LATER = NOW + 10 * MINUTE
+  /** When partition 06:00 was over for an hour. */
+  const LATER = NOW + 55 * MINUTE
 
   beforeEach(async () => {
     await database.sql`insert into streams (bridge) values ('a'), ('b')`
@@ -92,6 +93,20 @@ describe('the ingest log', () => {
   test('the partition of now stays, whatever the cursors', async () => {
     await cursors(() => ({ 1: 99, 2: 99 }))
     await run(limitsFor(), LATER)
+    expect(await names('ingest_log')).toContain('ingest_log_20261121t0610')
+  })
+
+  test('what is passed is kept for an hour for live streams that come back, unless the log is too large', async () => {
+    await cursors(() => ({ 1: 11, 2: 11 }))
+    await run(limitsFor(), LATER - 3 * MINUTE)
+    expect(await names('ingest_log')).toContain(OLD)
+    const limits = limitsFor()
+    const bytes = (await listPartitions(database.sql, 'ingest_log')).reduce((sum, partition) => sum + partition.bytes, 0)
+    await run({ ...limits, log: { ...limits.log, bytes } }, LATER - 3 * MINUTE)
+    expect(await names('ingest_log')).toContain(OLD)
+    // A little over the limit: the oldest is enough.
+    await run({ ...limits, log: { ...limits.log, bytes: bytes - 1 } }, LATER - 3 * MINUTE)
+    expect(await names('ingest_log')).not.toContain(OLD)
     expect(await names('ingest_log')).toContain('ingest_log_20261121t0610')
   })
 

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import pino from 'pino'
 import type { Head, Message } from '../../api/ingest/log.ts'
 import { readConfig } from '../../infra/config.ts'
+import { DOWNLINK_CHANNEL } from '../../infra/postgres/announcer.ts'
 import type { Sql } from '../../infra/postgres/connect.ts'
 import { type BridgeOverrides, startBridge } from '../../infra/processes/bridge.ts'
 import type { RunningProcess } from '../../infra/processes/process.ts'
@@ -58,6 +59,61 @@ export async function registerDevice({ sql }: TestDatabase, device: string, tena
     insert into devices (tenant, device, model, model_version, token_hash)
     values (${tenant}, ${device}, 'thermostat', '1.0.0', ${hashOf(token)}) returning incarnation`
   return { tenant, device, incarnation: row.incarnation, token, prefix: `castor/v1/${tenant}/${device}/` }
+}
+
+export interface TestWish {
+  version: number
+  state: object
+  retryMs: number
+  answered: boolean
+}
+
+/** As the decision write leaves it. */
+export async function wish(sql: Sql, { incarnation }: TestDevice, given: Partial<TestWish> = {}): Promise<void> {
+  const { version = 1, state = { targetTemperature: 20 + version }, retryMs = 60_000, answered = false } = given
+  await sql`
+    insert into wishes (incarnation, version, body, answered, retry_ms)
+    values (${incarnation}, ${version}, ${JSON.stringify({ version, state })}, ${answered}, ${retryMs})
+    on conflict (incarnation) do update set version = excluded.version, body = excluded.body, answered = excluded.answered,
+      retry_ms = excluded.retry_ms, sent_at = null, attempts = 0`
+}
+
+export interface TestCommand {
+  name: string
+  input: unknown
+  repeatable: boolean
+  retryMs: number
+  maxAttempts: number
+  expiresInMs: number
+  released: boolean
+}
+
+/** As REST and the decision that releases it leave it; gives its id. */
+export async function command(sql: Sql, { tenant, device, incarnation }: TestDevice, given: Partial<TestCommand> = {}): Promise<string> {
+  const { name = 'identify', input, repeatable = true, retryMs = 60_000, maxAttempts = 10, expiresInMs = 60_000, released = true } = given
+  const [row] = await sql<[{ id: string }]>`
+    insert into commands (id, tenant, incarnation, device, name, input, requested_by, repeatable, retry_ms, max_attempts, expires_at, released_at)
+    values (gen_random_uuid(), ${tenant}, ${incarnation}, ${device}, ${name}, ${input === undefined ? null : JSON.stringify(input)}, 'test',
+      ${repeatable}, ${retryMs}, ${maxAttempts}, now() + make_interval(secs => ${expiresInMs / 1000}::float8), ${released ? sql`now()` : null})
+    returning id`
+  return row.id
+}
+
+/** As the decision that ends it leaves it: the device hears of it if it had heard of the command. */
+export async function cancelCommand(sql: Sql, id: string): Promise<void> {
+  await sql`
+    update commands set status = 'cancelled', ended_at = now(), cancel_at = case when sent_at is not null then now() end where id = ${id}`
+}
+
+export async function commandRow(sql: Sql, id: string): Promise<{ status: string; attempts: number; told: boolean }> {
+  const [row] = await sql<[{ status: string; attempts: number; told: boolean }]>`
+    select status, attempts, cancel_sent_at is not null as told from commands where id = ${id}`
+  return row
+}
+
+/** What the worker says after its decisions. */
+export async function announce(sql: Sql, ...devices: TestDevice[]): Promise<void> {
+  await sql`select pg_notify(${DOWNLINK_CHANNEL}, ${devices.map(({ incarnation }) => incarnation).join(',')})`
 }
 
 export function hashOf(token: string): Buffer {

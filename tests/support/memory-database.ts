@@ -63,10 +63,58 @@ export interface RequestRecord {
   incarnation: number
   lane: number
   kind: string
+  body: string
   createdAt: number
   seq: number | null
   answeredAt: number | null
   answer: string | null
+}
+
+/** What REST writes of a command. */
+export interface NewCommand {
+  id: string
+  tenant: string
+  incarnation: number
+  device: string
+  name: string
+  /** JSON. */
+  input: string | null
+  requestedBy: string
+  repeatable: boolean
+  retryMs: number
+  maxAttempts: number
+  expiresAt: number
+}
+
+export interface CommandRecord extends NewCommand {
+  number: number
+  createdAt: number
+  status: string
+  releasedAt: number | null
+  sentAt: number | null
+  attempts: number
+  acknowledgedAt: number | null
+  progress: string | null
+  endedAt: number | null
+  output: string | null
+  code: string | null
+  message: string | null
+  cancelAt: number | null
+  cancelSentAt: number | null
+  /** JSON list. */
+  late: string | null
+}
+
+export interface WishRecord {
+  incarnation: number
+  version: number
+  /** JSON. */
+  body: string | null
+  answered: boolean
+  retryMs: number
+  sentVersion: number | null
+  sentAt: number | null
+  attempts: number
 }
 
 export interface TelemetryRecord {
@@ -118,6 +166,9 @@ export class MemoryDatabase {
   readonly inbox = new Map<number, InboxRecord>()
   readonly answers = new Map<number, AnswerRecord>()
   readonly requests = new Map<string, RequestRecord>()
+  /** In the order of their numbers. */
+  readonly commands = new Map<string, CommandRecord>()
+  readonly wishes = new Map<number, WishRecord>()
   readonly history = new Map<number, HistoryRecord[]>()
   readonly properties = new Map<string, number>()
   /** By incarnation, then by `property ts`. */
@@ -156,10 +207,18 @@ export class MemoryDatabase {
     this.removedDevices.set(incarnation, { incarnation, tenant, device, lane: laneOf(incarnation), endedAt: null })
   }
 
-  request(id: string, tenant: string, incarnation: number, kind: string): void {
+  request(id: string, tenant: string, incarnation: number, kind: string, body = '{}'): void {
     const lane = laneOf(incarnation)
     const open = { seq: null, answeredAt: null, answer: null }
-    this.requests.set(id, { id, tenant, incarnation, lane, kind, createdAt: this.clock(), ...open })
+    this.requests.set(id, { id, tenant, incarnation, lane, kind, body, createdAt: this.clock(), ...open })
+  }
+
+  command(command: NewCommand): CommandRecord {
+    const unsent = { status: 'queued', releasedAt: null, sentAt: null, attempts: 0, acknowledgedAt: null, progress: null }
+    const open = { endedAt: null, output: null, code: null, message: null, cancelAt: null, cancelSentAt: null, late: null }
+    const record = { ...command, number: this.commands.size + 1, createdAt: this.clock(), ...unsent, ...open }
+    this.commands.set(command.id, record)
+    return record
   }
 
   answer(incarnation: number, seq: number, wake: string): void {

@@ -1,6 +1,8 @@
 /** The decision write in memory, for the simulation: infra/postgres/decision-store.ts, held to the same suite (tests/conformance/decision-store.ts). */
 import type { Decision, DecisionOutcome, DecisionStore } from '../../activities/ports.ts'
+import { commandChanges } from '../../infra/postgres/decision-effects.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
+import type { DecisionEffects } from '../../twin-models/core/effects.ts'
 import type { TwinState } from '../../twin-models/core/types.ts'
 import { upgrade } from '../../twin-models/core/upgrade.ts'
 import { wakeOf } from '../../twin-models/core/wake.ts'
@@ -18,6 +20,11 @@ export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
       const lane = db.lanes.get(key.incarnation % db.lanes.size)!
       const lastSeenAt = Math.max(row?.lastSeen ?? 0, lane.graceSince)
       return { lastSeenAt, connected: row !== undefined && row.connection !== null, watermark: lane.watermark }
+    },
+    sentCommands: async (key) => {
+      if (find(db, key) === undefined) return null
+      const open = [...db.commands.values()].filter((command) => command.incarnation === key.incarnation && command.endedAt === null)
+      return open.filter(({ sentAt }) => sentAt !== null).map(({ id }) => id)
     },
   }
 }
@@ -43,8 +50,29 @@ function write(db: MemoryDatabase, decision: Decision): boolean {
     row.answeredAt = db.clock()
     row.answer = JSON.stringify(answer)
   }
+  if (decision.effects) applyEffects(db, incarnation, decision.effects)
   db.answer(incarnation, seq, JSON.stringify(wake))
   return true
+}
+
+function applyEffects(db: MemoryDatabase, incarnation: number, { wish, ...effects }: DecisionEffects): void {
+  if (wish) {
+    const known = db.wishes.get(incarnation)
+    const sent = known?.version === wish.version ? { sentAt: known.sentAt, attempts: known.attempts } : { sentAt: null, attempts: 0 }
+    const body = wish.body && JSON.stringify(wish.body)
+    db.wishes.set(incarnation, { incarnation, sentVersion: known?.sentVersion ?? null, ...sent, ...wish, body })
+  }
+  const now = db.clock()
+  for (const { id, released, status, output, code, message, tell, late } of commandChanges(effects)) {
+    const command = db.commands.get(id)
+    if (command?.incarnation !== incarnation) continue
+    if (released) command.releasedAt ??= now
+    if (status !== undefined && command.endedAt === null) {
+      Object.assign(command, { status, output: output ?? null, code: code ?? null, message: message ?? null, endedAt: now })
+      if (tell && command.sentAt !== null) command.cancelAt = now
+    }
+    if (late) command.late = JSON.stringify([...JSON.parse(command.late ?? '[]'), ...late.map((answer) => JSON.parse(answer))])
+  }
 }
 
 function standing(db: MemoryDatabase, key: TwinKey, revision: number | undefined): DecisionOutcome {

@@ -3,12 +3,21 @@
  * (tests/conformance/lane-store.ts). A commit has two halves, so that a test can stop between them: the outcome is then unknown to the
  * caller, and the lanes stay locked until it is decided.
  */
-import { type InboxChange, type LaneDevice, type LaneStore, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
+import {
+  type CommandState,
+  type InboxChange,
+  type LaneDevice,
+  type LaneStore,
+  LeaseLost,
+  type TickChanges,
+} from '../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import type { Wake } from '../../twin-models/core/types.ts'
 import type { InboxRecord, MemoryDatabase, TelemetryRecord } from './memory-database.ts'
 import { currentLanes } from './memory-leases.ts'
 
+/** Answers after the end that a command keeps. */
+const LATE_ANSWERS = 10
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export function memoryLaneStore(db: MemoryDatabase): LaneStore {
@@ -35,12 +44,22 @@ export function memoryLaneStore(db: MemoryDatabase): LaneStore {
       const keys = ids.map(({ incarnation, digest }) => `${incarnation} ${digest}`)
       return new Set(keys.filter((key) => db.messageIds.has(key)))
     },
+    commands: async (ids) => {
+      const found = new Map<string, CommandState>()
+      for (const { incarnation, id } of ids) {
+        const command = db.commands.get(id)
+        if (command?.incarnation !== incarnation) continue
+        const { name, status, code, endedAt } = command
+        found.set(`${incarnation} ${id}`, { name, status, code, open: endedAt === null })
+      }
+      return found
+    },
     properties: async (tenant, names) => new Map(names.map((name) => [name, db.propertyId(tenant, name)])),
     answers: async (lanes, limit) =>
       first(db.answers.values(), limit, ({ lane }) => lanes.includes(lane)).map(({ lane: _, ...rest }) => rest),
     requests: async (lanes, limit) =>
       first(db.requests.values(), limit, ({ lane, seq, answeredAt }) => seq === null && answeredAt === null && lanes.includes(lane)).map(
-        ({ id, incarnation, lane, kind, createdAt }) => ({ id, incarnation, lane, kind, createdAt }),
+        ({ id, incarnation, lane, kind, body }) => ({ id, incarnation, lane, kind, body }),
       ),
     removed: async (lanes, limit) =>
       first(db.removedDevices.values(), limit, ({ lane, endedAt }) => endedAt === null && lanes.includes(lane)).map(
@@ -113,7 +132,28 @@ function apply(db: MemoryDatabase, changes: TickChanges): void {
     const request = db.requests.get(id)
     if (request) request.seq = seq
   }
+  for (const id of changes.refusedRequests) {
+    const request = db.requests.get(id)
+    if (request?.answeredAt === null) Object.assign(request, { answeredAt: db.clock(), answer: '{"refused":"unknown-kind"}' })
+  }
+  writeCommands(db, changes)
   for (const incarnation of changes.removed) forget(db, incarnation)
+}
+
+function writeCommands(db: MemoryDatabase, { commandNews, commandLate }: TickChanges): void {
+  for (const { id, status, progress, at } of commandNews) {
+    const command = db.commands.get(id)
+    if (command === undefined || command.endedAt !== null) continue
+    const isForward = ['queued', 'sent'].includes(command.status) || (command.status === 'acknowledged' && status === 'running')
+    if (isForward) command.status = status
+    command.acknowledgedAt ??= at
+    command.progress = progress ?? command.progress
+  }
+  for (const { id, answer } of commandLate) {
+    const command = db.commands.get(id)
+    const late = JSON.parse(command?.late ?? '[]') as unknown[]
+    if (command && late.length < LATE_ANSWERS) command.late = JSON.stringify([...late, JSON.parse(answer)])
+  }
 }
 
 /** As in Postgres: what a message changes is an update that finds its row or does nothing; what was sealed or answered is an upsert. */
@@ -139,6 +179,11 @@ function writeReading(db: MemoryDatabase, { incarnation, property, ts, receivedA
 
 function forget(db: MemoryDatabase, incarnation: number): void {
   db.inbox.delete(incarnation)
+  db.wishes.delete(incarnation)
+  for (const command of db.commands.values()) {
+    if (command.incarnation === incarnation && command.endedAt === null)
+      Object.assign(command, { status: 'cancelled', code: 'device-removed', endedAt: db.clock() })
+  }
   for (const [id, answer] of db.answers) if (answer.incarnation === incarnation) db.answers.delete(id)
   for (const request of db.requests.values()) {
     if (request.incarnation === incarnation && request.answeredAt === null)

@@ -8,11 +8,17 @@ export class RawClient {
   readonly packets: Packet[] = []
   readonly socket: Socket
   closed = false
+  /** Answers QoS 1 by itself. */
+  acknowledges = false
+  #packetId = 60_000
 
   constructor(port: number) {
     this.socket = connect({ port, host: '127.0.0.1', noDelay: true })
     const parser = mqttPacket.parser()
-    parser.on('packet', (packet) => this.packets.push(packet))
+    parser.on('packet', (packet) => {
+      this.packets.push(packet)
+      if (this.acknowledges && packet.cmd === 'publish' && packet.qos === 1) this.send({ cmd: 'puback', messageId: packet.messageId! })
+    })
     this.socket.on('data', (chunk) => parser.parse(chunk))
     this.socket.on('error', () => {})
     this.socket.on('close', () => {
@@ -29,6 +35,28 @@ export class RawClient {
     const found = () => this.packets.filter((packet) => packet.cmd === cmd)
     await until(() => found().length >= n, `${n} ${cmd}; there came ${this.packets.map(({ cmd }) => cmd).join(', ')}`)
     return found()
+  }
+
+  /** Gives what was granted. */
+  async subscribe(topics: string | string[], qos: 0 | 1 = 1): Promise<number[]> {
+    const messageId = ++this.#packetId
+    this.send({ cmd: 'subscribe', messageId, subscriptions: [topics].flat().map((topic) => ({ topic, qos })) })
+    const isAnswer = (packet: Packet) => packet.cmd === 'suback' && packet.messageId === messageId
+    const suback = await until(() => this.packets.find(isAnswer), 'SUBACK')
+    return (suback as { granted: number[] }).granted
+  }
+
+  /** What came down, in order: topic below the device's, and payload. */
+  came(): Array<[subtopic: string, payload: Record<string, unknown>]> {
+    return this.packets.flatMap((packet) =>
+      packet.cmd === 'publish' ? [[packet.topic.split('/').slice(4).join('/'), JSON.parse(packet.payload.toString())] as never] : [],
+    )
+  }
+
+  /** Waits until `n` have come down, and gives all. */
+  async down(n: number): Promise<Array<[subtopic: string, payload: Record<string, unknown>]>> {
+    await this.got('publish', n)
+    return this.came()
   }
 
   async ended(): Promise<void> {

@@ -15,6 +15,7 @@ let database: TestDatabase
 let key: TwinKey
 let nextFailure: Error | undefined
 let activities: TwinActivities
+const announced: number[] = []
 
 beforeAll(async () => {
   database = await testDatabase()
@@ -23,7 +24,11 @@ beforeAll(async () => {
   const [row] = await sql<[{ incarnation: number }]>`
     insert into devices (tenant, device, model, model_version, token_hash) values ('demo', 'd', 'thermostat', '1', '\\x01') returning incarnation`
   key = { tenant: 'demo', device: 'd', incarnation: row.incarnation }
-  activities = createActivities({ store: failingOnce(createDecisionStore(sql)), log: pino({ level: 'silent' }) })
+  activities = createActivities({
+    store: failingOnce(createDecisionStore(sql)),
+    announcer: { announce: (of) => announced.push(of) },
+    log: pino({ level: 'silent' }),
+  })
 })
 afterAll(() => database.drop())
 
@@ -39,6 +44,7 @@ function failingOnce(store: DecisionStore): DecisionStore {
     write: (decision) => may(() => store.write(decision)),
     confirm: (...args) => may(() => store.confirm(...args)),
     lastSeen: (...args) => may(() => store.lastSeen(...args)),
+    sentCommands: (...args) => may(() => store.sentCommands(...args)),
   }
 }
 
@@ -77,3 +83,35 @@ test('what the catalogue calls not retryable is not retried, everything else is'
 })
 
 const TRACE = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+
+test('sentCommands', async () => {
+  const { sql } = database
+  const ids = [1, 2, 3].map((n) => `00000000-0000-4000-8000-00000000000${n}`)
+  for (const id of ids)
+    await sql`
+      insert into commands (id, tenant, incarnation, device, name, requested_by, repeatable, retry_ms, max_attempts, expires_at, sent_at, ended_at)
+      values (${id}, 'demo', ${key.incarnation}, 'd', 'unlock', 'admin', false, 1000, 1, now() + interval '1 hour',
+        case when ${id} <> ${ids[0]!} then now() end, case when ${id} = ${ids[2]!} then now() end)`
+  nextFailure = new Error('connection lost')
+  await expect(activities.sentCommands(key)).rejects.toThrow('connection lost')
+  expect(await activities.sentCommands(key)).toEqual([ids[1]])
+  expect(await activities.sentCommands(key)).toEqual([ids[1]])
+  expect(await activities.sentCommands({ ...key, device: 'other' })).toBeNull()
+})
+
+test('the bridges are told after a decision that concerns its device, and only then', async () => {
+  const effects = {
+    released: [],
+    ended: [],
+    late: [],
+    wish: { version: 1, body: { version: 1, state: { a: 1 } }, answered: false, retryMs: 1_000 },
+  }
+  const [{ revision } = { revision: 0 }] = await database.sql<[{ revision: number }]>`
+    select revision from devices where incarnation = ${key.incarnation}`
+  const decision = { ...decisionOf(key, { ...initialState(), revision }, 2, []), effects }
+  announced.length = 0
+  expect(await activities.writeDecision(decision)).toEqual({ outcome: 'written' })
+  expect(announced).toEqual([key.incarnation])
+  expect(await activities.writeDecision(decision)).toMatchObject({ outcome: 'ahead' })
+  expect(announced).toEqual([key.incarnation])
+})

@@ -27,6 +27,8 @@ export interface Twins {
   store: DecisionStore
   /** What the worker's store does instead, while set. */
   instead: { write?: DecisionStore['write']; lastSeen?: DecisionStore['lastSeen'] }
+  /** Devices of which the bridges were told. */
+  announced: number[]
   writes: () => number
   register(): Promise<TwinKey>
   signal(key: TwinKey, seq: number, inputs: TwinInput[], batch?: Partial<Batch>): Promise<WorkflowHandle>
@@ -65,14 +67,17 @@ export async function startTwins({ sql, address, maxCachedWorkflows }: TwinsOpti
     },
     confirm: (key, revision) => store.confirm(key, revision),
     lastSeen: (key) => (instead.lastSeen ?? store.lastSeen)(key),
+    sentCommands: (key) => store.sentCommands(key),
   }
+  const announced: number[] = []
+  const announcer = { announce: (incarnation: number) => void announced.push(incarnation) }
   const taskQueue = `twins-${randomUUID()}`
   const native = await NativeConnection.connect({ address })
   const worker = await Worker.create({
     connection: native,
     taskQueue,
     workflowBundle: bundle,
-    activities: createActivities({ store: between, log: pino({ level: 'silent' }) }),
+    activities: createActivities({ store: between, announcer, log: pino({ level: 'silent' }) }),
     maxCachedWorkflows,
     shutdownGraceTime: '1 second',
   })
@@ -84,6 +89,7 @@ export async function startTwins({ sql, address, maxCachedWorkflows }: TwinsOpti
     client,
     store,
     instead,
+    announced,
     writes: () => writes,
     register: async () => {
       const device = `t-${randomUUID()}`

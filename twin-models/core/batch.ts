@@ -36,10 +36,13 @@ export function takeBatch(pending: Pending): { batch: Batch; rest: Pending | nul
   return { batch, rest: { since, urgent: inputs.length > 0, messages: 0, lastSeenAt: pending.lastSeenAt, merged: left, inputs, open } }
 }
 
+/** Inputs that are a message of the device. */
+const RECEIPTS: ReadonlySet<string> = new Set<TwinInput['kind']>(['life', 'reading', 'event', 'reported', 'command-answer'])
+
 function lastReceipt(inputs: TwinInput[]): number {
   let last = 0
   for (const input of inputs) {
-    const isReceipt = input.kind === 'life' || input.kind === 'reading' || input.kind === 'event' || (input.kind === 'hello' && !input.will)
+    const isReceipt = RECEIPTS.has(input.kind) || (input.kind === 'hello' && !input.will)
     if (isReceipt && input.at > last) last = input.at
   }
   return last

@@ -4,7 +4,9 @@
  * Merged readings come first (they are older than the inputs), then the inputs in order, each through decide and evolve.
  * Pure: the given state is not changed.
  */
+import { answerTo, type RequestAnswer } from './answers.ts'
 import { boundedHealth, decide, healthDiffers } from './decide.ts'
+import { type DecisionEffects, effectsOf } from './effects.ts'
 import { evolve } from './evolve.ts'
 import { isShort, own } from './plain.ts'
 import type { Batch, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
@@ -17,7 +19,9 @@ export interface Seal {
 export interface Step {
   state: TwinState
   events: TwinEvent[]
-  answers: Array<{ request: string; answer: { revision: number; seq: number } }>
+  answers: RequestAnswer[]
+  /** Absent when it concerns the twin alone. */
+  effects?: DecisionEffects
 }
 
 const VALUE_NAMES = 200
@@ -36,11 +40,15 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number): St
   const revision = before.revision + 1
   let draft: TwinState = { ...from, revision, values: { ...from.values }, ranges: { ...from.ranges } }
   const events: TwinEvent[] = []
+  const answers: RequestAnswer[] = []
   const take = (input: TwinInput): void => {
+    const met = draft
     for (const event of decide(draft, input, now)) {
       events.push(event)
       draft = evolve(draft, event)
     }
+    const answer = answerTo(input, met, draft)
+    if (answer) answers.push(answer)
     draft = note(draft, input)
   }
 
@@ -52,7 +60,8 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number): St
   draft = { ...draft, presence: { ...from.presence, ...statusOf(draft) } }
   for (const input of batch.inputs) take(input)
   draft = { ...seen(draft, batch.lastSeenAt), messages: draft.messages + batch.messages }
-  return { state: draft, events, answers: answersTo(batch.inputs, revision, draft.seq) }
+  const effects = effectsOf(before, draft, events)
+  return { state: draft, events, answers, ...(effects && { effects }) }
 }
 
 function statusOf({ presence: { status, since, reason } }: TwinState): Pick<TwinState['presence'], 'status' | 'since' | 'reason'> {
@@ -64,6 +73,8 @@ function note(draft: TwinState, input: TwinInput): TwinState {
   switch (input.kind) {
     case 'life':
     case 'event':
+    case 'reported':
+    case 'command-answer':
       return seen(draft, input.at)
     case 'reading':
       keepValue(draft, input.name, input.value, input.ts)
@@ -91,8 +102,4 @@ function keepValue(draft: TwinState, name: string, value: Value, ts: number): vo
   if (name === '__proto__') return
   if (isShort(value, VALUE_LENGTH)) draft.values[name] = [value, ts]
   else delete draft.values[name]
-}
-
-function answersTo(inputs: TwinInput[], revision: number, seq: number): Step['answers'] {
-  return inputs.flatMap((input) => (input.kind === 'deliver' ? [{ request: input.request, answer: { revision, seq } }] : []))
 }

@@ -4,10 +4,14 @@
  * Pure: the same state, input and time give the same events, in the workflow, in tests and in simulation. It never changes the state;
  * evolve.ts does, by events alone, and consume.ts keeps the books on what decides nothing.
  */
+import { byMessage } from './causes.ts'
+import { decideAnswer, decideCancel, decideCommand, decideDue } from './commands.ts'
 import { own, same } from './plain.ts'
 import { backstop, goodbye, signOfLife, silence } from './presence.ts'
 import { statusAfter } from './ranges.ts'
+import { decideReported } from './reported.ts'
 import type { Cause, Firmware, Health, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
+import { decideDeadlines, decideWish } from './wishes.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
 
@@ -30,6 +34,18 @@ export function decide(state: TwinState, input: TwinInput, now: number): TwinEve
       return []
     case 'backstop':
       return backstop(presence, input.at, input.lastSeenAt, input.connected, settings.presenceTimeoutMs, now)
+    case 'wish':
+      return decideWish(state, input)
+    case 'reported':
+      return decideReported(state, input)
+    case 'command':
+      return decideCommand(state, input)
+    case 'cancel':
+      return decideCancel(state, input)
+    case 'command-answer':
+      return decideAnswer(state, input)
+    case 'due':
+      return [...decideDue(state, input, now), ...decideDeadlines(state, now)]
     default:
       return unknownKind(input)
   }
@@ -98,10 +114,6 @@ function knownNumber(state: TwinState, name: string): { value: number; ts: numbe
   if (watched && watched.newest > 0) return { value: watched.value, ts: watched.newest }
   const [value, ts] = own<[Value, number]>(state.values, name) ?? [null, 0]
   return typeof value === 'number' ? { value, ts } : undefined
-}
-
-function byMessage(messageId: string | undefined): Cause {
-  return messageId === undefined ? { by: 'message' } : { by: 'message', messageId }
 }
 
 /** Does not compile where a kind is forgotten. At run time: an input of a newer Castor, which an older worker must not swallow. */

@@ -1,11 +1,29 @@
 /** The decided part of the twin document (docs/architecture.md §10), as `devices.decided` stores it. What is not known is absent. */
-import type { Firmware, Health, RangeStatus, TwinState } from './types.ts'
+import { deltaOf } from './delta.ts'
+import type { DivergedReason, Firmware, Health, JsonObject, RangeStatus, TwinState, WishedLeaf } from './types.ts'
 
 export interface DecidedPart {
   presence: { status: 'never' } | { status: 'online' | 'offline'; since: string; reason: string }
   ranges?: { [name: string]: { status: RangeStatus; since: string; value: number; ts: string } }
   firmware?: Firmware
   health?: Health
+  desired?: { state: JsonObject; version: number; metadata: { [pointer: string]: WishMetadata } }
+  reported?: { state: JsonObject; metadata: { [pointer: string]: { ts: string } } }
+  /** All of desired that the device is not. */
+  delta?: JsonObject
+}
+
+/** How far a wish has come. */
+export interface WishMetadata {
+  version: number
+  at: string
+  by: string
+  status: WishedLeaf['status']
+  since: string
+  deadline?: string
+  reason?: DivergedReason
+  code?: string
+  message?: string
 }
 
 export function decidedPart(state: TwinState): DecidedPart {
@@ -19,7 +37,26 @@ export function decidedPart(state: TwinState): DecidedPart {
     ...(Object.keys(ranges).length > 0 ? { ranges } : {}),
     ...(state.firmware ? { firmware: state.firmware } : {}),
     ...(state.health ? { health: state.health } : {}),
+    ...wishesOf(state),
+    ...reportedOf(state.reported),
   }
+}
+
+function wishesOf({ desired, reported }: TwinState): Pick<DecidedPart, 'desired' | 'delta'> {
+  const { version, state, leaves } = desired
+  if (version === 0) return {}
+  const metadata = Object.fromEntries(Object.entries(leaves).map(([path, leaf]) => [path, metadataOf(leaf)]))
+  return { desired: { state, version, metadata }, delta: deltaOf(state, reported.state) }
+}
+
+function metadataOf({ at, since, deadlineAt, ...leaf }: WishedLeaf): WishMetadata {
+  return { ...leaf, at: iso(at), since: iso(since), ...(deadlineAt !== undefined && { deadline: iso(deadlineAt) }) }
+}
+
+function reportedOf({ state, at }: TwinState['reported']): Pick<DecidedPart, 'reported'> {
+  const times = Object.entries(at)
+  if (times.length === 0) return {}
+  return { reported: { state, metadata: Object.fromEntries(times.map(([path, ts]) => [path, { ts: iso(ts) }])) } }
 }
 
 export function iso(ms: number): string {

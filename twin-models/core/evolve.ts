@@ -1,4 +1,6 @@
 /** What an event makes of a twin's state. Pure; the argument is never changed. */
+import { evolveCommands } from './commands.ts'
+import { evolveWishes } from './evolve-wishes.ts'
 import { own } from './plain.ts'
 import type { TwinEvent, TwinSettings, TwinState, Value } from './types.ts'
 
@@ -20,6 +22,18 @@ export function evolve(state: TwinState, event: TwinEvent): TwinState {
       return { ...state, health: event.after }
     case 'device-event':
       return { ...state, recentEvents: [{ name: event.name, ts: event.ts }, ...state.recentEvents].slice(0, RECENT_EVENTS) }
+    case 'desired-changed':
+    case 'desired-acknowledged':
+    case 'desired-converged':
+    case 'desired-diverged':
+    case 'desired-conflict':
+    case 'reported-changed':
+      return evolveWishes(state, event)
+    case 'command-requested':
+    case 'command-released':
+    case 'command-ended':
+    case 'command-late':
+      return evolveCommands(state, event)
     default:
       return unknownKind(event)
   }

@@ -11,14 +11,16 @@ import { takeBatch } from './batch.ts'
 import { differs, type Hello, isOfPresence, lastRepeated, wordsOf } from './hellos.ts'
 import { type MergedTuple, merge } from './merged.ts'
 import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
-import { wakes } from './wake.ts'
+import { isNewsReport, wakes } from './wake.ts'
 
 export { BATCH_LIMIT } from './batch.ts'
 
-/** Appended inputs one inbox holds. Readings beyond are merged, device events beyond are refused. */
+/** Appended inputs one inbox holds. Readings beyond are merged, what else a device says beyond is refused. */
 export const INPUT_LIMIT = 2_000
 /** Among the open properties: all of them, since new settings are under way and their bounds are not known yet. */
 const ALL = '*'
+/** Among the open properties: reported state. Its reports are appended, since the next of them may be news to what is under way. */
+const REPORTED = '$reported'
 
 export interface Inbox {
   pending: Pending | null
@@ -82,6 +84,17 @@ export function addReading(inbox: Inbox, reading: Reading): void {
   else merge(pending, reading)
 }
 
+/** The device says how it is configured. What is no news decides nothing and is dropped. False when the inbox is full. */
+export function addReported(inbox: Inbox, input: Extract<TwinInput, { kind: 'reported' }>): boolean {
+  const pending = pendingOf(inbox, input.at)
+  const news = isNewsReport(inbox.wake, input)
+  if (!news && !isOpen(inbox, pending, REPORTED)) return true
+  if (pending.inputs.length >= INPUT_LIMIT) return false
+  if (news && !pending.open.includes(REPORTED)) pending.open.push(REPORTED)
+  append(pending, input, news)
+  return true
+}
+
 /** The device's own word on its presence. It wakes when it says something new. */
 export function addHello(inbox: Inbox, hello: Hello): void {
   const pending = pendingOf(inbox, hello.at)
@@ -93,12 +106,13 @@ export function addHello(inbox: Inbox, hello: Hello): void {
   take(inbox, hello)
 }
 
-/** A device event, a request, new settings: appended, never merged, due at once. False when the inbox is full. */
+/** A device event, its answer to a command, a request, new settings: appended, never merged, due at once. False when the inbox is full. */
 export function addInput(inbox: Inbox, input: TwinInput): boolean {
   const pending = pendingOf(inbox, input.at)
-  if (input.kind === 'event' && pending.inputs.length >= INPUT_LIMIT) return false
+  if ((input.kind === 'event' || input.kind === 'command-answer') && pending.inputs.length >= INPUT_LIMIT) return false
   append(pending, input, true)
   if (input.kind === 'configured' && !pending.open.includes(ALL)) pending.open.push(ALL)
+  if (input.kind === 'wish' && !pending.open.includes(REPORTED)) pending.open.push(REPORTED)
   return true
 }
 
@@ -126,6 +140,7 @@ export function openedBy(inputs: TwinInput[], seq: number): string[] {
   const open = new Set<string>()
   inputs.forEach((input, i) => {
     if (input.kind === 'reading') open.add(input.name)
+    else if (input.kind === 'wish' || input.kind === 'reported') open.add(REPORTED)
     // Those that every twin's first batch begins with are what its wake conditions were made of.
     else if (input.kind === 'configured' && !(seq === 1 && i === 0)) open.add(ALL)
   })
@@ -193,12 +208,13 @@ function isOpen(inbox: Inbox, pending: Pending, name: string): boolean {
   return open.includes(name) || sealed.includes(name) || open.includes(ALL) || sealed.includes(ALL)
 }
 
-/** Readings that were appended only because their property was open are merged again when, by the new conditions, none of them wakes. */
+/** Readings that were appended only because their property was open are merged again when, by the new conditions, none of them wakes; reports are dropped. */
 function reconsider(inbox: Inbox, pending: Pending): void {
   const waking = new Set<string>()
   for (const input of pending.inputs) {
     if (input.kind === 'configured') waking.add(ALL)
     else if (input.kind === 'reading' && wakes(inbox.wake, input)) waking.add(input.name)
+    else if (input.kind === 'wish' || (input.kind === 'reported' && isNewsReport(inbox.wake, input))) waking.add(REPORTED)
   }
   const kept: TwinInput[] = []
   let urgent = false
@@ -207,6 +223,7 @@ function reconsider(inbox: Inbox, pending: Pending): void {
       merge(pending, { name: input.name, value: input.value, ts: input.ts, receivedAt: input.at })
       continue
     }
+    if (input.kind === 'reported' && !waking.has(REPORTED)) continue
     kept.push(input)
     if (input.kind !== 'hello' || differs(inbox.wake, input.firmware, input.health) || input.status !== inbox.wake.presence) urgent = true
   }

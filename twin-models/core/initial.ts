@@ -3,9 +3,19 @@ import type { TwinSettings, TwinState } from './types.ts'
 
 const UNCONFIGURED: TwinSettings = { model: '', modelVersion: '', presenceTimeoutMs: 60_000, ranges: {} }
 
+/** Nothing was wished of it or commanded, and it has reported nothing. */
+export function nothingAsked(): Pick<TwinState, 'reported' | 'desired' | 'commands' | 'endedCommands'> {
+  return {
+    reported: { state: {}, at: {} },
+    desired: { version: 0, state: {}, leaves: {}, answered: 0 },
+    commands: [],
+    endedCommands: [],
+  }
+}
+
 export function initialState(): TwinState {
   return {
-    v: 1,
+    v: 2,
     settings: UNCONFIGURED,
     revision: 0,
     seq: 0,
@@ -16,5 +26,6 @@ export function initialState(): TwinState {
     health: null,
     messages: 0,
     recentEvents: [],
+    ...nothingAsked(),
   }
 }

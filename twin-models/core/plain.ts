@@ -1,5 +1,5 @@
 /** Small helpers on plain JSON. */
-import type { Value } from './types.ts'
+import type { JsonObject, Value } from './types.ts'
 
 /** An own property: names come from devices, and `constructor` is a name too. */
 export function own<T>(record: { [name: string]: T }, name: string): T | undefined {
@@ -21,4 +21,25 @@ export function isShort(value: Value, limit: number): boolean {
   if (typeof value === 'string') return value.length <= limit
   if (typeof value !== 'object' || value === null) return true
   return JSON.stringify(value).length <= limit
+}
+
+export function isObject(value: Value | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Sets an own property, also one of the name `__proto__`, which an assignment would not make one. */
+export function put(object: JsonObject, key: string, value: Value): void {
+  if (key === '__proto__') Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true })
+  else object[key] = value
+}
+
+/** Objects and arrays within each other, more levels of them than these. `{}` is one level, a scalar none. */
+export function isDeeper(value: Value, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1))
+}
+
+/** Somebody's words, so short, as every store takes them: without U+0000 and halves of surrogate pairs. */
+export function words(text: string, limit: number): string {
+  return text.slice(0, limit).toWellFormed().replaceAll('\0', '\ufffd')
 }

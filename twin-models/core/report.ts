@@ -2,7 +2,9 @@
  * What a twin says of itself in the Temporal Web UI: Markdown that an operator understands without another page. Lists, no tables: the
  * UI gives the cells of a table no room between them.
  */
-import type { NormalRange, TwinState, Value } from './types.ts'
+import { code, section, short, time } from './markdown.ts'
+import { commandsAsked, wishesAsked } from './report-asked.ts'
+import type { NormalRange, TwinState } from './types.ts'
 
 const SHOWN_VALUES = 30
 /** A SHA-256 begins like this; the whole stands in REST. */
@@ -16,7 +18,8 @@ interface Key {
 
 export function reportOf(key: Key, state: TwinState): string {
   if (state.settings.model === '') return `Twin of device ${code(key.device)} of tenant ${code(key.tenant)}: nothing decided yet.`
-  return [headline(key, state), outside(state), facts(state), values(state), events(state)].filter((part) => part !== '').join('\n\n')
+  const parts = [outside(state), wishesAsked(state), commandsAsked(state), facts(state), values(state), events(state)]
+  return [headline(key, state), ...parts.filter((part) => part !== '')].join('\n\n')
 }
 
 function headline({ tenant, device, incarnation }: Key, { settings, presence }: TwinState): string {
@@ -77,26 +80,7 @@ function events({ recentEvents }: TwinState): string {
   )
 }
 
-function section(title: string, lines: string[]): string {
-  return `**${title}**\n\n${lines.filter((line) => line !== '').join('\n')}`
-}
-
 function normal({ minimum, maximum }: NormalRange = {}): string {
   if (minimum === undefined) return `up to ${maximum}`
   return maximum === undefined ? `from ${minimum}` : `${minimum} to ${maximum}`
-}
-
-/** To the second, for people: `2026-11-21 07:26:03 UTC`. */
-function time(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`
-}
-
-function short(value: Value): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
-}
-
-/** Device text in Markdown: as code, so that nothing in it is markup. */
-function code(text: string): string {
-  return `\`${text.replace(/[`|\r\n]/g, ' ')}\``
 }

@@ -4,10 +4,13 @@
  * Everything here is plain JSON (it is stored, signalled and replayed): no Map, Set, Date or undefined values that matter.
  * Times are epoch milliseconds, UTC. Nothing in core imports anything at run time.
  */
+export type * from './events.ts'
+export type * from './state.ts'
 
 export type Scalar = number | string | boolean
 /** A reading's value: a scalar, or a JSON object or array where the model's schema says so. */
 export type Value = Scalar | null | Value[] | { [key: string]: Value }
+export type JsonObject = { [key: string]: Value }
 
 /** One measured value with its times, as the processor hands it on after normalising (`ts` is never after `receivedAt`). */
 export interface Reading {
@@ -32,6 +35,16 @@ export interface TwinSettings {
   presenceTimeoutMs: number
   /** Numeric properties with a normal range: outside it the twin notices. `hysteresis` is how far back inside counts as normal again. */
   ranges: { [name: string]: NormalRange }
+  /** How wishes for its writable properties are pursued; a property that is not named here: `desired` wins, without a deadline. */
+  wishes?: { [property: string]: WishRule }
+  /** First wait before an unanswered desired state is sent again. Absent: 30 s. */
+  retryMs?: number
+}
+/** Who wins when a device changes by itself what we had wished: our wish, the device, or whoever changed it later. */
+export interface WishRule {
+  wins: 'desired' | 'device' | 'newest'
+  /** A wish that has not converged for so long has diverged. */
+  deadlineMs?: number
 }
 export interface NormalRange {
   minimum?: number
@@ -62,6 +75,11 @@ export interface Firmware {
  * - reading: one reading of an opened property (§3.6), in order of receipt
  * - deliver: somebody waits for everything before to be decided (?consistency=strong); carries a request id to answer
  * - backstop: the twin's own long timer asked Postgres; `lastSeenAt` and `connected` are what stands there
+ * - wish: somebody wants a desired state; `patch` (RFC 7396) or `replace` (all of it)
+ * - reported: the device says how it is configured, a merge patch; `version` is the desired version that it answers
+ * - command, cancel: somebody wants the device to do something, or no longer
+ * - command-answer: the device's last word on a command
+ * - due: the twin's own timer: a deadline has come. `sent` are those of its open commands that were sent
  */
 export type TwinInput =
   | { kind: 'configured'; at: number; settings: TwinSettings }
@@ -72,6 +90,43 @@ export type TwinInput =
   | { kind: 'reading'; at: number; name: string; value: Value; ts: number; messageId?: string }
   | { kind: 'deliver'; at: number; request: string }
   | { kind: 'backstop'; at: number; lastSeenAt: number; connected: boolean }
+  | ({ kind: 'wish'; at: number; request: string } & WishRequest)
+  | { kind: 'reported'; at: number; ts: number; state: JsonObject; version?: number; rejected?: Rejections; messageId?: string }
+  | { kind: 'command'; at: number; request: string; command: CommandRequest }
+  | { kind: 'cancel'; at: number; request: string; id: string; by: string }
+  | ({ kind: 'command-answer'; at: number; id: string; messageId?: string } & DeviceAnswer)
+  | { kind: 'due'; at: number; sent: string[] }
+
+/** Body of a request of kind `wish` (table twin_requests). One of `patch` and `replace`. */
+export interface WishRequest {
+  patch?: JsonObject
+  replace?: JsonObject
+  /** Only when the desired version is this one. */
+  ifVersion?: number
+  deadlineMs?: number
+  retryMs?: number
+  /** Who: the name of the API key, or of the bulk change. */
+  by: string
+}
+/** By JSON pointer into the desired state. */
+export type Rejections = { [pointer: string]: { code: string; message?: string } }
+
+/** Body of a request of kind `command`. Its input and all else stand in the row of `commands`. */
+export interface CommandRequest {
+  id: string
+  name: string
+  /** Epoch ms. */
+  expiresAt: number
+  /** False: it may be sent only once. */
+  repeatable: boolean
+  /** So many of its name may be under way at once. Absent: any number. */
+  concurrency?: number
+  /** Only the last of its name counts: it cancels those before it. */
+  onlyLast?: boolean
+  by: string
+}
+export type DeviceAnswer = { status: 'succeeded'; output?: Value } | { status: 'failed'; code: string; message?: string; output?: Value }
+export type CommandEnd = 'succeeded' | 'failed' | 'expired' | 'cancelled'
 
 /** Merged routine readings of one property since the last seal; none of them met a wake condition. */
 export interface Merged {
@@ -114,37 +169,14 @@ export interface Wake {
   healthOk?: boolean
   /** Per watched property: bounds inside which nothing would be decided (absent: unbounded), and the time of the newest reading evaluated. */
   bounds: { [name: string]: { low?: number; high?: number; newest?: number } }
-}
-
-/** What a twin decided. `cause` says by what. */
-export type TwinEvent =
-  | { kind: 'configured'; at: number; settings: TwinSettings; cause: Cause }
-  | { kind: 'presence-changed'; at: number; before: PresenceStatus; after: PresenceStatus; reason: PresenceReason; cause: Cause }
-  | { kind: 'range-changed'; at: number; name: string; before: RangeStatus; after: RangeStatus; value: number; ts: number; cause: Cause }
-  | { kind: 'firmware-changed'; at: number; before: Firmware | null; after: Firmware; cause: Cause }
-  | { kind: 'health-changed'; at: number; before: Health | null; after: Health; cause: Cause }
-  | { kind: 'device-event'; at: number; name: string; ts: number; data: Value; cause: Cause }
-
-export type PresenceReason = 'message' | 'hello' | 'silence' | 'goodbye' | 'will' | 'backstop'
-/** messageId may be absent: many devices send none. */
-export type Cause = { by: 'message'; messageId?: string } | { by: 'lane' } | { by: 'request'; request?: string } | { by: 'timer' }
-
-/** What a twin carries from decision to decision and through continue-as-new. Versioned: `upgrade` turns older ones into this. */
-export interface TwinState {
-  v: 1
-  settings: TwinSettings
-  revision: number
-  /** Newest seal consumed. */
-  seq: number
-  presence: { status: PresenceStatus; since: number; reason: PresenceReason | 'registered'; lastSeenAt: number }
-  /** Watched properties only: status, since when, the last number evaluated and the time (ts) of the newest reading; 0: none yet. */
-  ranges: { [name: string]: { status: RangeStatus; since: number; value: number; newest: number } }
-  /** Latest value the twin knows per property: [value, ts]. Bounded: 200 names, those beyond are only in the inbox row. */
-  values: { [name: string]: [value: Value, ts: number] }
-  firmware: Firmware | null
-  health: Health | null
-  /** Messages it was told of, in all. */
-  messages: number
-  /** Last device events, newest first, at most 10: name and ts. */
-  recentEvents: Array<{ name: string; ts: number }>
+  /** Newest desired version, and the newest that the device answered. Absent: nothing was ever wished, or answered. */
+  wished?: number
+  answered?: number
+  /** A wish is outstanding: only then does a rejection decide something. */
+  outstanding?: boolean
+  /**
+   * What it has reported: a report that changes nothing of it, and answers nothing, decides nothing. Absent when it is long or empty: then
+   * every report that says something wakes.
+   */
+  reported?: JsonObject
 }

@@ -3,9 +3,13 @@
  *
  * A new version adds a step here that turns the version before into it, and a test with a state as it was then.
  */
+import { nothingAsked } from './initial.ts'
 import type { TwinState } from './types.ts'
 
+type Version1 = Omit<TwinState, 'v' | keyof ReturnType<typeof nothingAsked>> & { v: 1 }
+
 export function upgrade(carried: { v: number }): TwinState {
-  if (carried.v === 1) return carried as TwinState
+  if (carried.v === 2) return carried as TwinState
+  if (carried.v === 1) return { ...(carried as Version1), ...nothingAsked(), v: 2 }
   throw new Error(`This worker does not know twin state of version ${carried.v}; it is older than what wrote it`)
 }

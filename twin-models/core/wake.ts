@@ -1,17 +1,23 @@
 /**
  * Wake conditions: what a twin wants to be woken for at once; everything else may wait (docs/architecture.md §3.6).
  *
- * Two rules that the owner of the inbox keeps, so that a woken twin decides what one fed with every message decides:
+ * Three rules that the owner of the inbox keeps, so that a woken twin decides what one fed with every message decides:
  * - a reading that wakes opens its property: from then on its readings are appended as inputs, not merged, until a decision that consumed it;
  * - between a `silent` or offline `hello` that it appended and the answer to it, the next sign of life is appended as `life`, as if `life` were set.
+ * - news of reported state, and a wish, open it in the same way: from then on its reports are appended, not dropped.
  */
 
+import { isOutstanding } from './delta.ts'
 import { evolve } from './evolve.ts'
 import { initialState } from './initial.ts'
+import { isChange } from './merge-patch.ts'
 import { own } from './plain.ts'
 import { isLeft } from './presence.ts'
 import { boundsOf } from './ranges.ts'
-import type { Reading, TwinSettings, TwinState, Wake } from './types.ts'
+import type { Reading, TwinInput, TwinSettings, TwinState, Wake } from './types.ts'
+
+/** Longer JSON of reported state is not among the wake conditions: they stand in the row of every device. */
+const REPORTED_LENGTH = 4 * 1024
 
 export function wakeOf(state: TwinState): Wake {
   const bounds: Wake['bounds'] = {}
@@ -27,7 +33,20 @@ export function wakeOf(state: TwinState): Wake {
     ...(state.firmware ? { firmware: state.firmware.version } : {}),
     ...(state.health ? { healthOk: state.health.ok } : {}),
     bounds,
+    ...wishesOf(state.desired),
+    ...reportedOf(state.reported.state),
   }
+}
+
+function wishesOf({ version, answered, leaves }: TwinState['desired']): Pick<Wake, 'wished' | 'answered' | 'outstanding'> {
+  if (version === 0) return {}
+  const outstanding = Object.values(leaves).some(isOutstanding)
+  return { wished: version, ...(answered > 0 && { answered }), ...(outstanding && { outstanding }) }
+}
+
+function reportedOf(reported: TwinState['reported']['state']): Pick<Wake, 'reported'> {
+  const isKept = Object.keys(reported).length > 0 && JSON.stringify(reported).length <= REPORTED_LENGTH
+  return isKept ? { reported } : {}
 }
 
 /** Those of a twin that has decided nothing yet: what the owner of the inbox goes by until the first answer. */
@@ -42,4 +61,14 @@ export function wakes(wake: Wake, reading: Pick<Reading, 'name' | 'value'> & { t
   const bounds = wake.bounds[reading.name]
   if (bounds === undefined) return false
   return (value < bounds.low! || value > bounds.high!) && !(reading.ts! < bounds.newest!)
+}
+
+/** Whether a twin with these conditions may decide something on a report: it changes what is known, answers a version, or refuses a wish. */
+export function isNewsReport(
+  wake: Wake,
+  { state, version, rejected }: Pick<Extract<TwinInput, { kind: 'reported' }>, 'state' | 'version' | 'rejected'>,
+): boolean {
+  if (version !== undefined && version > (wake.answered ?? 0) && version <= (wake.wished ?? 0)) return true
+  if (wake.outstanding && rejected !== undefined && Object.keys(rejected).length > 0) return true
+  return wake.reported ? isChange(wake.reported, state) : Object.keys(state).length > 0
 }

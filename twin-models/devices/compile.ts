@@ -1,8 +1,15 @@
-/** Compiles a Thing Model: its settings, and for each property a function that says what is wrong with a value. */
+/** Compiles a Thing Model: its settings, and for each property, event and action a function that says what is wrong with a value. */
 import { Ajv, type ErrorObject } from 'ajv'
 import type { TwinSettings, Value } from '../core/types.ts'
-import type { DeviceModel, ModelProperty } from '../model.ts'
-import { type PropertyAffordance, parseThingModel, type ThingModel } from '../schemas/thing-model.ts'
+import type { DeviceModel, ModelAction, ModelEvent, ModelProperty } from '../model.ts'
+import {
+  type ActionAffordance,
+  type DataSchema,
+  type EventAffordance,
+  type PropertyAffordance,
+  parseThingModel,
+  type ThingModel,
+} from '../schemas/thing-model.ts'
 
 type ProblemOf = ModelProperty['problemOf']
 
@@ -13,6 +20,8 @@ export function compileModel(name: string, json: Record<string, unknown>): Devic
   // Object.prototype is none.
   const ajv = new Ajv({ strict: false, validateFormats: false, ownProperties: true })
   const properties = Object.entries(thingModel.properties).map(([property, affordance]) => compileProperty(ajv, property, affordance))
+  const events = Object.entries(thingModel.events).map(([event, affordance]) => compileEvent(ajv, event, affordance))
+  const actions = Object.entries(thingModel.actions).map(([action, affordance]) => compileAction(ajv, action, affordance))
   return {
     name,
     version: thingModel.version.model,
@@ -23,12 +32,26 @@ export function compileModel(name: string, json: Record<string, unknown>): Devic
     unknownProperties: thingModel['castor:unknownProperties'],
     backfillLimitMs: thingModel['castor:backfillLimit'],
     properties: new Map(properties.map((property) => [property.name, property])),
+    events: new Map(events.map((event) => [event.name, event])),
+    actions: new Map(actions.map((action) => [action.name, action])),
   }
 }
 
 function settingsOf(model: string, thingModel: ThingModel): TwinSettings {
+  return {
+    model,
+    modelVersion: thingModel.version.model,
+    // A sleeper is missed when it does not check in.
+    presenceTimeoutMs: (thingModel['castor:checkIn'] ?? 0) + thingModel['castor:presenceTimeout'],
+    ranges: rangesOf(thingModel),
+    wishes: wishRulesOf(thingModel),
+    retryMs: thingModel['castor:retry'],
+  }
+}
+
+function rangesOf({ properties }: ThingModel): TwinSettings['ranges'] {
   const ranges: TwinSettings['ranges'] = {}
-  for (const [name, { 'castor:normalRange': range }] of Object.entries(thingModel.properties)) {
+  for (const [name, { 'castor:normalRange': range }] of Object.entries(properties)) {
     if (range === undefined) continue
     const { minimum, maximum, hysteresis } = range
     ranges[name] = {
@@ -37,12 +60,50 @@ function settingsOf(model: string, thingModel: ThingModel): TwinSettings {
       ...(hysteresis === undefined ? {} : { hysteresis }),
     }
   }
-  return { model, modelVersion: thingModel.version.model, presenceTimeoutMs: thingModel['castor:presenceTimeout'], ranges }
+  return ranges
+}
+
+function wishRulesOf({ properties }: ThingModel): NonNullable<TwinSettings['wishes']> {
+  const rules: NonNullable<TwinSettings['wishes']> = {}
+  for (const [name, { 'castor:wins': wins, 'castor:deadline': deadlineMs }] of Object.entries(properties)) {
+    if (wins === undefined && deadlineMs === undefined) continue
+    rules[name] = { wins: wins ?? 'desired', ...(deadlineMs === undefined ? {} : { deadlineMs }) }
+  }
+  return rules
 }
 
 function compileProperty(ajv: Ajv, name: string, affordance: PropertyAffordance): ModelProperty {
   const { type, unit, readOnly } = affordance
   return { name, ...(unit === undefined ? {} : { unit }), type, writable: !readOnly, problemOf: problemFunction(ajv, affordance) }
+}
+
+function compileEvent(ajv: Ajv, name: string, { data = {} }: EventAffordance): ModelEvent {
+  return { name, ...(data.type === undefined ? {} : { type: data.type }), problemOf: problemFunction(ajv, data) }
+}
+
+function compileAction(ajv: Ajv, name: string, affordance: ActionAffordance): ModelAction {
+  const { input, output, idempotent, 'castor:concurrency': concurrency } = affordance
+  return {
+    name,
+    repeatable: idempotent,
+    ...(concurrency === undefined ? {} : { concurrency }),
+    onlyLast: affordance['castor:onlyLast'],
+    timeoutMs: affordance['castor:timeout'],
+    retryMs: affordance['castor:retry'],
+    attempts: affordance['castor:attempts'],
+    inputProblem: input === undefined ? noInput : givenProblem(ajv, input),
+    outputProblem: output === undefined ? () => undefined : givenProblem(ajv, output),
+  }
+}
+
+function noInput(value: Value | undefined): string | undefined {
+  return value === undefined || value === null ? undefined : `must be left out, is ${kindOf(value)}: the action takes no input`
+}
+
+/** Nothing was given: that fits where null does. */
+function givenProblem(ajv: Ajv, schema: DataSchema): ModelAction['inputProblem'] {
+  const problem = problemFunction(ajv, schema)
+  return (value) => (value === undefined ? problem(null) && 'is missing' : problem(value))
 }
 
 /** Nearly all values are scalars of a plain type: those need no schema. */
@@ -57,16 +118,18 @@ const SCALARS: Record<'number' | 'integer' | 'boolean' | 'string', ProblemOf> = 
 const NARROWING = ['const', 'enum', 'oneOf', 'allOf', 'anyOf', 'not', 'pattern', 'minLength', 'maxLength', 'multipleOf']
 const BOUNDS = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum']
 
-function problemFunction(ajv: Ajv, affordance: PropertyAffordance): ProblemOf {
+type Schema = PropertyAffordance | DataSchema
+
+function problemFunction(ajv: Ajv, affordance: Schema): ProblemOf {
   const { type } = affordance
-  if (type === 'object' || type === 'array') return schemaProblem(ajv, affordance)
+  if (type === undefined || type === 'null' || type === 'object' || type === 'array') return schemaProblem(ajv, affordance)
   const ofType = SCALARS[type]
   if (![...NARROWING, ...BOUNDS].some((word) => word in affordance)) return ofType
   const ofSchema = schemaProblem(ajv, affordance)
   return (value) => ofType(value) ?? ofSchema(value)
 }
 
-function schemaProblem(ajv: Ajv, affordance: PropertyAffordance): ProblemOf {
+function schemaProblem(ajv: Ajv, affordance: Schema): ProblemOf {
   const validate = ajv.compile(affordance)
   return (value) => (validate(value) ? undefined : inWords(validate.errors?.[0]))
 }

@@ -76,6 +76,9 @@ const DOCUMENTS: { [part: string]: string } = {
   telemetry: 'd.telemetry',
   presence: "d.decided -> 'presence'",
   ranges: "d.decided -> 'ranges'",
+  reported: "d.decided -> 'reported'",
+  desired: "d.decided -> 'desired'",
+  delta: "d.decided -> 'delta'",
   firmware: "d.decided -> 'firmware'",
   health: "d.decided -> 'health'",
 }

@@ -13,6 +13,12 @@ const THING_MODEL = 'tm:ThingModel'
 /** Telemetry has partitions for a week back (infra/postgres/partitions.ts). */
 const LONGEST_BACKFILL_MS = 7 * 86_400_000
 const PRESENCE_TIMEOUT_MS = { least: 1_000, most: 7 * 86_400_000 } as const
+const CHECK_IN_MS = { least: 1_000, most: 31 * 86_400_000 } as const
+const RETRY_MS = { least: 1_000, most: 86_400_000 } as const
+/** How long a wish or a command may be pursued. */
+const PURSUIT_MS = { least: 1_000, most: 366 * 86_400_000 } as const
+const MOST_ATTEMPTS = 1_000
+const MOST_AT_ONCE = 100
 
 /** Duration text to milliseconds. */
 function duration(least: number, most: number) {
@@ -33,16 +39,41 @@ const normalRange = z
     'the hysteresis must not be wider than the range',
   )
 
+const DATA_TYPES = ['number', 'integer', 'boolean', 'string', 'object', 'array'] as const
+
 const property = z
   .looseObject({
-    type: z.enum(['number', 'integer', 'boolean', 'string', 'object', 'array']),
+    type: z.enum(DATA_TYPES),
     unit: z.string().optional(),
     readOnly: z.boolean().default(false),
     'castor:normalRange': normalRange.optional(),
+    'castor:wins': z.enum(['desired', 'device', 'newest']).optional(),
+    'castor:deadline': duration(PURSUIT_MS.least, PURSUIT_MS.most).optional(),
   })
   .refine(({ type, 'castor:normalRange': range }) => range === undefined || type === 'number' || type === 'integer', {
     message: 'castor:normalRange needs a property of type number or integer',
   })
+  .refine(({ readOnly, 'castor:wins': wins, 'castor:deadline': deadline }) => !readOnly || (wins === undefined && deadline === undefined), {
+    message: 'castor:wins and castor:deadline need a property that is not readOnly',
+  })
+
+const dataSchema = z.looseObject({ type: z.enum([...DATA_TYPES, 'null']).optional() })
+
+/** Without `data` an event may carry anything. */
+const event = z.looseObject({ data: dataSchema.optional() })
+
+/** Without `input` it takes none; without `output` its answer may carry anything. */
+const action = z.looseObject({
+  input: dataSchema.optional(),
+  output: dataSchema.optional(),
+  /** May it be sent again under the same id? */
+  idempotent: z.boolean().default(false),
+  'castor:timeout': duration(PURSUIT_MS.least, PURSUIT_MS.most).default(5 * 60_000),
+  'castor:retry': duration(RETRY_MS.least, RETRY_MS.most).default(10_000),
+  'castor:attempts': z.int().min(1).max(MOST_ATTEMPTS).default(10),
+  'castor:concurrency': z.int().min(1).max(MOST_AT_ONCE).optional(),
+  'castor:onlyLast': z.boolean().default(false),
+})
 
 const name = z
   .string()
@@ -59,15 +90,21 @@ export const thingModelSchema = z.looseObject({
   description: z.string().default(''),
   version: z.looseObject({ model: z.string().min(1).max(64) }),
   properties: z.record(name, property).default({}),
-  events: z.record(name, z.looseObject({})).default({}),
-  actions: z.record(name, z.looseObject({})).default({}),
+  events: z.record(name, event).default({}),
+  actions: z.record(name, action).default({}),
   'castor:presenceTimeout': duration(PRESENCE_TIMEOUT_MS.least, PRESENCE_TIMEOUT_MS.most).default(60_000),
+  'castor:checkIn': duration(CHECK_IN_MS.least, CHECK_IN_MS.most).optional(),
+  'castor:retry': duration(RETRY_MS.least, RETRY_MS.most).default(30_000),
   'castor:unknownProperties': z.enum(['keep', 'refuse']).default('keep'),
   'castor:backfillLimit': duration(1_000, LONGEST_BACKFILL_MS).default(LONGEST_BACKFILL_MS),
 })
 
 export type ThingModel = z.infer<typeof thingModelSchema>
 export type PropertyAffordance = ThingModel['properties'][string]
+export type EventAffordance = ThingModel['events'][string]
+export type ActionAffordance = ThingModel['actions'][string]
+/** Of an event's data, an action's input or output. */
+export type DataSchema = z.infer<typeof dataSchema>
 
 /** Throws an Error that names the model and lists everything that is wrong with it. */
 export function parseThingModel(model: string, json: unknown): ThingModel {

@@ -4,14 +4,12 @@ import type { Hello, Part } from '../decode.ts'
 import { messageDigest } from '../message-digest.ts'
 import { addProblem, type Draft, pointer, shown } from './draft.ts'
 import { idOf } from './id.ts'
-import { textProblem } from './value.ts'
+import { isObject, textProblem } from './value.ts'
 
 const MAX_VERSION = 128
 const MAX_ERRORS = 20
 const MAX_ERROR_TEXT = 256
 const FIELDS = new Set(['id', 'ts', 'ageMs', 'status', 'model', 'firmware', 'health'])
-
-type Json = { [key: string]: Value }
 
 /** What is wrong with firmware or health is left out; the rest counts. */
 export function decodeHello(draft: Draft<Part>, json: Value): undefined {
@@ -70,8 +68,4 @@ function numberOf(draft: Draft<Part>, value: Value | undefined, path: string): n
 
 function isText(value: Value | undefined, maxLength: number): value is string {
   return typeof value === 'string' && value.length <= maxLength && textProblem(value) === undefined
-}
-
-function isObject(value: Value): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -50,6 +50,9 @@ export const pump: DeviceKind<PumpState> = {
     const events = leak(state, step)
     return { state, measurement: { values: measure(state, step), events } }
   },
+  settings: () => ({}),
+  wishes: {},
+  actions: {},
 }
 
 function switchOnOff(state: PumpState, { seconds, random }: Step): void {

@@ -2,7 +2,7 @@
  * What a message of a simulated device means, worked out independently of api/ingest/decode.ts and only for the forms that these devices
  * send: the oracle's own reading of the protocol.
  */
-import type { Firmware, Health, Value } from '../../../twin-models/core/types.ts'
+import type { DeviceAnswer, Firmware, Health, JsonObject, Rejections, Value } from '../../../twin-models/core/types.ts'
 import type { DeviceModel } from '../../../twin-models/model.ts'
 import { POISON } from './troubled-store.ts'
 
@@ -21,6 +21,9 @@ export interface ExpectedPart {
   readings: ExpectedReading[]
   hello?: { status: 'online' | 'offline'; firmware?: Firmware; health?: Health }
   event?: { name: string; ts: number; data: Value }
+  report?: { ts: number; state: JsonObject; version?: number; rejected?: Rejections }
+  /** `progress` is JSON. */
+  response?: { command: string; word: DeviceAnswer | { status: 'acknowledged' | 'running'; progress: string | null } }
 }
 
 interface Received {
@@ -45,6 +48,8 @@ export function expectedParts(message: Received, model: DeviceModel): ExpectedPa
   if (kind === 'telemetry')
     return (Array.isArray(json) ? json : [json]).flatMap((element, n) => telemetryPart(message, element as Json, n, model))
   if (kind === 'event') return eventPart(message, json as Json)
+  if (kind === 'reported') return reportPart(message, json as Json, model)
+  if (kind === 'response') return responsePart(message, json as Json)
   return kind === 'presence' || kind === 'will' ? helloPart(message, json as Json) : []
 }
 
@@ -78,6 +83,32 @@ function eventPart({ name = '', receivedAt }: Received, json: Json): ExpectedPar
   if (id !== undefined) return [{ id, key: `event ${id}`, readings: [], event }]
   if (own === undefined) return [{ readings: [], event }]
   return [{ key: `event ${name} ${own} ${JSON.stringify(event.data)}`, readings: [], event }]
+}
+
+function reportPart({ receivedAt }: Received, json: Json, model: DeviceModel): ExpectedPart[] {
+  const id = json.id as string | undefined
+  const own = json.ts as number | undefined
+  const state = Object.entries((json.state ?? {}) as Json).filter(([name, value]) => {
+    const property = model.properties.get(name)
+    return property ? value === null || property.problemOf(value) === undefined : keeps(model)
+  })
+  const report = {
+    ts: own === undefined ? receivedAt : Math.min(own, receivedAt),
+    state: Object.fromEntries(state),
+    ...(json.version !== undefined && { version: json.version as number }),
+    ...(json.rejected !== undefined && { rejected: json.rejected as Rejections }),
+  }
+  return [{ ...(id === undefined ? {} : { id, key: `reported ${id}` }), readings: [], report }]
+}
+
+function responsePart({ name: command = '' }: Received, json: Json): ExpectedPart[] {
+  const id = json.id as string | undefined
+  const { status, progress = null, output, code, message } = json
+  const isLast = status === 'succeeded' || status === 'failed'
+  const said = Object.entries({ status, output, ...(status === 'failed' && { code, message }) }).filter(([, value]) => value !== undefined)
+  const word = isLast ? Object.fromEntries(said) : { status, progress: progress === null ? null : JSON.stringify(progress) }
+  const response = { command, word } as NonNullable<ExpectedPart['response']>
+  return [{ ...(id === undefined ? {} : { id, key: `response ${command} ${id}` }), readings: [], response }]
 }
 
 function helloPart({ kind }: Received, json: Json): ExpectedPart[] {

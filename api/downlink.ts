@@ -1,0 +1,71 @@
+/**
+ * What Castor has for a device, and how it is fetched: decided by the twin, kept in Postgres, handed out by whichever bridge the device
+ * speaks to (docs/architecture.md §7). What is handed out is claimed first, in a commit of its own: so what may not be repeated leaves at
+ * most once, whoever dies when.
+ */
+
+/** Of one device. */
+export interface Pending {
+  /** `body` is `{"version": 3, "state": {…}}`, as it is sent; `attempt` counts those of this version. */
+  desired: { body: string; attempt: number } | null
+  /** In the order of their requests. */
+  commands: PendingCommand[]
+  /** Ids of commands that ended while the device was on them. */
+  cancels: string[]
+}
+
+export interface PendingCommand {
+  id: string
+  /** The order of requests. */
+  number: number
+  name: string
+  /** JSON; null: none. */
+  input: string | null
+  /** Epoch ms. */
+  expiresAt: number
+  /** How often it was handed out, this time included where it is claimed. */
+  attempt: number
+  /** False: it is handed out once. */
+  repeatable: boolean
+}
+
+/**
+ * What of it is asked for. `due` is what was never handed out, or stayed without an answer for too long; `all` is what may be handed out
+ * at all, as after a reconnect.
+ */
+export interface Ask {
+  incarnation: number
+  desired: Want
+  commands: Want
+  /** Of `all` only those commands after this number: an answer is bounded, and goes on here. */
+  after: number
+  cancels: boolean
+}
+export type Want = 'none' | 'due' | 'all'
+
+/** infra/postgres/downlink.ts. Devices that have nothing are missing in the answers. */
+export interface DownlinkStore {
+  /** Claims and gives. Cancels are given until they are told. At most COMMANDS_AT_ONCE commands a device. */
+  claim(asks: Ask[]): Promise<Map<number, Pending>>
+  /** What may be handed out, and what was and may be again; claims nothing. */
+  list(incarnations: number[]): Promise<Map<number, Pending>>
+  /** In how many ms something will be due of what is asked for; 0: now. */
+  whenDue(asks: Ask[]): Promise<Map<number, number>>
+  /** The device knows that these ended. */
+  cancelsTold(ids: string[]): Promise<void>
+}
+
+export const COMMANDS_AT_ONCE = 10
+
+export type DownKind = 'desired' | 'request' | 'cancel'
+
+/** For metrics. */
+export type OnSent = (kind: DownKind, attempt: number) => void
+
+/** Payload of `commands/{id}/request`; over HTTP it stands in a list, with its id. */
+export function requestJson(command: PendingCommand, id?: string): string {
+  const { name, input, expiresAt, attempt } = command
+  const before = JSON.stringify({ ...(id !== undefined && { id }), name }).slice(0, -1)
+  const after = JSON.stringify({ expiresAt: new Date(expiresAt).toISOString(), attempt }).slice(1)
+  return `${before},${input === null ? '' : `"input":${input},`}${after}`
+}

@@ -1,0 +1,82 @@
+/** What twins decide, as REST shows it: times as RFC 3339 instead of epoch milliseconds. */
+import { z } from '@hono/zod-openapi'
+import type { TwinEvent } from '../../twin-models/core/types.ts'
+import type { DecidedEvent } from '../ports.ts'
+import { iso, time } from './schemas.ts'
+
+type Kind = TwinEvent['kind']
+
+/** Every kind, told by the compiler when one is missing. */
+const KINDS: { [kind in Kind]: true } = {
+  configured: true,
+  'presence-changed': true,
+  'range-changed': true,
+  'firmware-changed': true,
+  'health-changed': true,
+  'device-event': true,
+  'desired-changed': true,
+  'desired-acknowledged': true,
+  'desired-converged': true,
+  'desired-diverged': true,
+  'desired-conflict': true,
+  'reported-changed': true,
+  'command-requested': true,
+  'command-released': true,
+  'command-ended': true,
+  'command-late': true,
+}
+export const EVENT_KINDS = Object.keys(KINDS) as [Kind, ...Kind[]]
+
+export const eventSchema = z
+  .looseObject({
+    time: time.openapi({ description: 'When it was decided.' }),
+    revision: z.int().openapi({ description: 'The decision: several events may be of one.' }),
+    kind: z.enum(EVENT_KINDS),
+    at: time.openapi({ description: 'The moment it is of: when the message that caused it was received, say.' }),
+    cause: z
+      .looseObject({
+        by: z.enum(['message', 'request', 'lane', 'timer']),
+        messageId: z.string().optional(),
+        request: z.string().optional(),
+        who: z.string().optional(),
+      })
+      .openapi({ description: 'A message, a request over REST, silence that the lane noticed, or the twin’s own timer.' }),
+  })
+  .openapi('TwinEvent', {
+    description: 'With the fields of its kind; where something changed, `before` and `after`.',
+    example: {
+      time: '2026-11-21T06:00:00.180Z',
+      revision: 7,
+      kind: 'presence-changed',
+      at: '2026-11-21T06:00:00.120Z',
+      before: 'offline',
+      after: 'online',
+      reason: 'message',
+      cause: { by: 'message', messageId: 'm-17' },
+    },
+  })
+
+export function eventJson({ time, revision, kind, event, cause }: Omit<DecidedEvent, 'n'>): string {
+  return JSON.stringify({ time: iso(time), revision, kind, ...withTimes(JSON.parse(event)), cause: JSON.parse(cause) })
+}
+
+interface StoredEvent {
+  at: number
+  ts?: number
+  deadlineAt?: number | { [pointer: string]: number }
+  command?: { expiresAt: number }
+}
+
+function withTimes({ at, ts, deadlineAt, command, ...rest }: StoredEvent): object {
+  return {
+    at: iso(at),
+    ...(ts !== undefined && { ts: iso(ts) }),
+    ...rest,
+    ...(deadlineAt !== undefined && { deadlineAt: typeof deadlineAt === 'number' ? iso(deadlineAt) : isoTimes(deadlineAt) }),
+    ...(command && { command: { ...command, expiresAt: iso(command.expiresAt) } }),
+  }
+}
+
+function isoTimes(times: { [pointer: string]: number }): { [pointer: string]: string } {
+  return Object.fromEntries(Object.entries(times).map(([pointer, ms]) => [pointer, iso(ms)]))
+}

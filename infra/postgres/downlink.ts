@@ -1,0 +1,142 @@
+/**
+ * What is pending of devices (tables wishes, commands): the bridge's queries. All times are those of Postgres, so that several bridges agree.
+ *
+ * Each takes many devices at once. Rows that somebody else is writing are left to him: a claim waits for nobody, and two bridges that
+ * claim the same get it once.
+ */
+import { type Ask, COMMANDS_AT_ONCE, type DownlinkStore, type Pending, type PendingCommand } from '../../api/downlink.ts'
+import { epochMs } from './columns.ts'
+import type { Queries } from './connect.ts'
+
+const CANCELS_AT_ONCE = 20
+
+export function createDownlinkStore(sql: Queries): DownlinkStore {
+  return {
+    claim: (asks) => claimPending(sql, asks),
+    list: (incarnations) => listPending(sql, incarnations),
+    whenDue: (asks) => whenDue(sql, asks),
+    cancelsTold: (ids) => cancelsTold(sql, ids),
+  }
+}
+
+/** Wait before it goes again: doubled each time, at most 10 minutes; up to a fifth longer, so that not all devices are told at one moment. */
+const RETRY = (row: string) => `make_interval(secs => least(${row}.retry_ms / 1000.0 * 2 ^ least(${row}.attempts - 1, 20), 600)
+  * (1 + (${row}.incarnation::bigint * 7919 + ${row}.attempts * 104729) % 1000 / 5000.0))`
+/** Null: at once. */
+const DUE_AT = (row: string) => `${row}.sent_at + ${RETRY(row)}`
+const IS_DUE = (row: string) => `coalesce(${DUE_AT(row)} <= now(), true)`
+
+/** Of a command that the device may be given: it will not have expired on the way. */
+const OPEN = `c.ended_at is null and c.released_at is not null and c.expires_at > now() + interval '1 second'`
+const SENDABLE = `${OPEN} and (c.attempts = 0 or c.repeatable) and c.attempts < c.max_attempts`
+/** One that the device works on is repeated only when it comes back. */
+const RETRIED = `${SENDABLE} and c.acknowledged_at is null`
+
+const ASKED = `json_to_recordset($1::text::json) as asked (incarnation integer, desired text, commands text, after bigint, cancels boolean)`
+
+const CLAIM = `
+  with asked as materialized (select * from ${ASKED}),
+  wishes_due as materialized (
+    select w.incarnation from asked join wishes w using (incarnation)
+    where asked.desired <> 'none' and w.body is not null and (asked.desired = 'all' or (not w.answered and ${IS_DUE('w')}))
+    order by w.incarnation for update of w skip locked
+  ),
+  commands_due as materialized (
+    select mine.id from asked cross join lateral (
+      select c.id from commands c
+      where c.incarnation = asked.incarnation and asked.commands <> 'none' and ${SENDABLE}
+        and ((asked.commands = 'all' and c.number > asked.after) or (${RETRIED} and ${IS_DUE('c')}))
+      order by c.number limit ${COMMANDS_AT_ONCE} for update skip locked
+    ) mine
+  ),
+  wished as (
+    update wishes w set sent_version = w.version, sent_at = now(), attempts = w.attempts + 1
+    from wishes_due due where w.incarnation = due.incarnation and w.body is not null
+    returning w.incarnation, w.body, w.attempts
+  ),
+  commanded as (
+    update commands c set sent_at = now(), attempts = c.attempts + 1, status = case when c.status = 'queued' then 'sent' else c.status end
+    from commands_due due where c.id = due.id and c.ended_at is null
+    returning c.incarnation, c.id, c.number, c.name, c.input, c.expires_at, c.attempts, c.repeatable
+  )
+  select incarnation, 'desired' as kind, null::uuid as id, null::bigint as number, null as name, body, null::float8 as "expiresAt", attempts as attempt, true as repeatable
+    from wished
+  union all
+  select incarnation, 'command', id, number, name, input, ${epochMs('expires_at')}, attempts, repeatable from commanded
+  union all
+  select asked.incarnation, 'cancel', told.id, told.number, null, null, null, null, true from asked cross join lateral (
+    select c.id, c.number from commands c
+    where asked.cancels and c.incarnation = asked.incarnation and c.cancel_at is not null and c.cancel_sent_at is null
+    order by c.number limit ${CANCELS_AT_ONCE}
+  ) told
+  order by number`
+
+async function claimPending(sql: Queries, asks: Ask[]): Promise<Map<number, Pending>> {
+  return pendingOf(await sql.unsafe<PendingRow[]>(CLAIM, [JSON.stringify(asks)], { prepare: true }))
+}
+
+const LIST = `
+  with asked as materialized (select json_array_elements_text($1::text::json)::integer as incarnation)
+  select w.incarnation, 'desired' as kind, null::uuid as id, null::bigint as number, null as name, w.body, null::float8 as "expiresAt", w.attempts as attempt, true as repeatable
+    from asked join wishes w using (incarnation) where w.body is not null
+  union all
+  select asked.incarnation, 'command', open.* from asked cross join lateral (
+    select c.id, c.number, c.name, c.input, ${epochMs('c.expires_at')}, c.attempts, c.repeatable from commands c
+    where c.incarnation = asked.incarnation and ${OPEN} and (c.attempts = 0 or c.repeatable)
+    order by c.number limit ${COMMANDS_AT_ONCE}
+  ) open
+  union all
+  select asked.incarnation, 'cancel', told.id, told.number, null, null, null, null, true from asked cross join lateral (
+    select c.id, c.number from commands c
+    where c.incarnation = asked.incarnation and c.cancel_at is not null and c.cancel_sent_at is null
+    order by c.number limit ${CANCELS_AT_ONCE}
+  ) told
+  order by number`
+
+async function listPending(sql: Queries, incarnations: number[]): Promise<Map<number, Pending>> {
+  return pendingOf(await sql.unsafe<PendingRow[]>(LIST, [JSON.stringify(incarnations)], { prepare: true }))
+}
+
+const WHEN_DUE = `
+  with asked as materialized (select * from ${ASKED}),
+  due as (
+    select w.incarnation, ${DUE_AT('w')} as at from asked join wishes w using (incarnation)
+    where asked.desired <> 'none' and w.body is not null and not w.answered
+    union all
+    select c.incarnation, ${DUE_AT('c')} from asked join commands c using (incarnation)
+    where asked.commands <> 'none' and ${RETRIED}
+    union all
+    select c.incarnation, null from asked join commands c using (incarnation)
+    where asked.cancels and c.cancel_at is not null and c.cancel_sent_at is null
+  )
+  select incarnation, ceil(greatest(extract(epoch from min(coalesce(at, now())) - now()) * 1000, 0))::bigint as ms
+  from due group by incarnation`
+
+async function whenDue(sql: Queries, asks: Ask[]): Promise<Map<number, number>> {
+  const rows = await sql.unsafe<Array<{ incarnation: number; ms: number }>>(WHEN_DUE, [JSON.stringify(asks)], { prepare: true })
+  return new Map(rows.map(({ incarnation, ms }) => [incarnation, ms]))
+}
+
+async function cancelsTold(sql: Queries, ids: string[]): Promise<void> {
+  await sql`
+    update commands set cancel_sent_at = now()
+    where id in (select json_array_elements_text(${JSON.stringify(ids)}::text::json)::uuid) and cancel_sent_at is null`
+}
+
+interface PendingRow extends PendingCommand {
+  incarnation: number
+  kind: 'desired' | 'command' | 'cancel'
+  body: string | null
+}
+
+function pendingOf(rows: PendingRow[]): Map<number, Pending> {
+  const found = new Map<number, Pending>()
+  for (const { incarnation, kind, body, ...command } of rows) {
+    const pending = found.get(incarnation) ?? { desired: null, commands: [], cancels: [] }
+    found.set(incarnation, pending)
+    if (kind === 'desired') pending.desired = { body: body!, attempt: command.attempt }
+    else if (kind === 'cancel') pending.cancels.push(command.id)
+    else pending.commands.push({ ...command, input: body })
+  }
+  return found
+}

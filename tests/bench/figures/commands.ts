@@ -1,0 +1,80 @@
+/**
+ * Commands: from `POST /v1/twins/{id}/commands` until the answer with the outcome, over an MQTT device that obeys at once, fifty a second;
+ * and what Temporal writes for each.
+ */
+import type { Bench } from '../bench.ts'
+import { answerOf, endOf, forkBeside } from '../children.ts'
+import { connectionOf, register, TENANT } from '../fleet.ts'
+import { HttpClient } from '../http.ts'
+import { quiet } from '../lag.ts'
+import type { ObedientPlan, ObedientReport } from '../obedient.ts'
+import { percentile } from '../statistics.ts'
+import { historyEvents } from '../temporal-events.ts'
+
+const DEVICES = 200
+const PER_SECOND = 50
+const QUIET_MS = 180_000
+
+export async function commands(bench: Bench): Promise<void> {
+  const castor = await bench.castor('small')
+  const fleet = await register(castor, 'c', DEVICES)
+  const child = forkBeside('obedient.ts')
+  try {
+    const devices = Array.from({ length: DEVICES }, (_, n) => connectionOf(fleet, n))
+    const plan: ObedientPlan = {
+      host: castor.host,
+      port: castor.mqttPort,
+      devices: devices.map((device) => ({ ...device, prefix: `castor/v1/${TENANT}/${device.device}/` })),
+    }
+    child.send(plan)
+    await answerOf<ObedientReport>(child, 'obedient devices')
+    await quiet(castor.sql, QUIET_MS, bench.say)
+    const eventsFrom = await historyEvents(castor, ['c'])
+    const { latencies, failures } = await ask(
+      bench,
+      devices.map(({ device }) => device),
+      bench.seconds(30),
+    )
+    await quiet(castor.sql, QUIET_MS, bench.say)
+    const events = (await historyEvents(castor, ['c'])) - eventsFrom
+    if (failures.length > 0) bench.say(`commands: ${failures.length} failed, one with ${failures[0]}`)
+    bench.figure('commandP50Ms', percentile(latencies, 50))
+    bench.figure('commandP99Ms', percentile(latencies, 99))
+    bench.figure('commandsFailed', failures.length)
+    bench.figure('temporalEventsPerCommand', events / (latencies.length + failures.length))
+  } finally {
+    await endOf(child)
+  }
+}
+
+async function ask(bench: Bench, devices: string[], seconds: number): Promise<{ latencies: number[]; failures: string[] }> {
+  const castor = await bench.castor('small')
+  const free: HttpClient[] = []
+  const latencies: number[] = []
+  const failures: string[] = []
+  const running: Array<Promise<void>> = []
+  const from = performance.now()
+  for (let n = 0; n < PER_SECOND * seconds; n++) {
+    const wait = from + (n * 1000) / PER_SECOND - performance.now()
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
+    running.push(one(devices[n % devices.length]!))
+  }
+  await Promise.all(running)
+  for (const http of free) http.close()
+  return { latencies, failures }
+
+  async function one(device: string): Promise<void> {
+    const http = free.pop() ?? new HttpClient(castor.host, castor.httpPort, castor.adminKey)
+    const at = performance.now()
+    try {
+      const { status, body } = await http.post(`/v1/twins/${device}/commands`, { name: 'identify' }, 'Prefer: wait=20\r\n')
+      if (status !== 200 || JSON.parse(body.toString()).status !== 'succeeded')
+        throw new Error(`${status} ${body.toString('utf8', 0, 300)}`)
+      latencies.push(performance.now() - at)
+    } catch (error) {
+      failures.push((error as Error).message)
+    } finally {
+      free.push(http)
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/** Markdown as the reports of twins use it. */
+import type { Value } from './types.ts'
+
+export function section(title: string, lines: string[]): string {
+  return `**${title}**\n\n${lines.filter((line) => line !== '').join('\n')}`
+}
+
+/** To the second, for people: `2026-11-21 07:26:03 UTC`. */
+export function time(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+}
+
+export function short(value: Value): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}
+
+/** Device text in Markdown: as code, so that nothing in it is markup. */
+export function code(text: string): string {
+  return `\`${text.replace(/[`|\r\n]/g, ' ')}\``
+}

@@ -1,0 +1,46 @@
+/** What is asked of a device and how far it has come, as sections of its twin's report (report.ts). */
+import { code, section, short, time } from './markdown.ts'
+import { valueAt } from './pointer.ts'
+import type { TwinState, WishedLeaf } from './types.ts'
+
+const SHOWN_WISHES = 30
+const SHOWN_COMMANDS = 20
+/** What needs attention comes first. */
+const ORDER: Array<WishedLeaf['status']> = ['diverged', 'pending', 'acknowledged', 'converged']
+
+export function wishesAsked({ desired, reported }: TwinState): string {
+  if (desired.version === 0) return ''
+  const leaves = Object.entries(desired.leaves).sort(([, a], [, b]) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status))
+  const lines = leaves.slice(0, SHOWN_WISHES).map(([path, leaf]) => {
+    const wished = valueAt(desired.state, path)
+    const is = valueAt(reported.state, path)
+    const what = wished === undefined ? 'wished no longer' : `${code(short(wished))} wished`
+    const found = leaf.status === 'converged' ? '' : `, ${is === undefined ? 'nothing' : code(short(is))} reported`
+    return `- ${code(short(path))}: ${what}${found}; ${progress(leaf)}`
+  })
+  const answered = desired.answered === 0 ? 'none answered' : `answered up to ${desired.answered}`
+  return section(`Wishes, version ${desired.version}, ${answered}`, bounded(lines, leaves.length, 'nothing is wished'))
+}
+
+function progress({ status, since, by, deadlineAt, reason, code: why, message }: WishedLeaf): string {
+  const deadline = deadlineAt !== undefined && status !== 'diverged' ? `, until ${time(deadlineAt)}` : ''
+  const words = [reason, why && code(short(why)), message && code(short(message))].filter(Boolean).join(', ')
+  const state = status === 'diverged' ? `**diverged** (${words})` : status
+  return `${state} since ${time(since)}, by ${code(short(by))}${deadline}`
+}
+
+export function commandsAsked({ commands }: TwinState): string {
+  if (commands.length === 0) return ''
+  const lines = commands
+    .slice(0, SHOWN_COMMANDS)
+    .map(
+      ({ id, name, released, expiresAt, by }) =>
+        `- ${code(short(name))} ${code(id)}: ${released ? 'may be sent' : 'waits for one before it'}, until ${time(expiresAt)}, by ${code(short(by))}`,
+    )
+  return section('Commands that have not ended', bounded(lines, commands.length, ''))
+}
+
+function bounded(lines: string[], all: number, none: string): string[] {
+  if (all === 0) return [`- ${none}`]
+  return all > lines.length ? [...lines, `- and ${all - lines.length} more`] : lines
+}
