@@ -95,6 +95,8 @@ export interface TwinRow extends DeviceRow {
   /** 0: never. */
   lastSeenAt: number
   connected: boolean
+  /** JSON. Null: it never told a time of its own. */
+  clock: string | null
 }
 
 export interface Twins {

@@ -60,7 +60,7 @@ const NUMBERS = [
 const KEYS = ['site', 'a', 'b', 'a.b', 'in', 'value', '__proto__', 'ts', '0', '', 'ä', '"q"', 'temperature']
 
 const text = fc.oneof(
-  fc.constantFrom(...TEXTS),
+  fc.constantFrom(...TEXTS, 'ok', 'ahead'),
   fc.string({ unit: 'binary', maxLength: 4 }).filter((t) => t.isWellFormed() && !t.includes('\u0000')),
 )
 const number = fc.oneof(fc.constantFrom(...NUMBERS), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.integer())
@@ -85,6 +85,7 @@ const device = fc.record({
   presence: fc.constantFrom({ status: 'never' }, { status: 'online', since: '2026-11-21T00:00:00.000Z', reason: 'message' }),
   firmware: fc.option(json.value),
   health: fc.option(fc.record({ ok: fc.boolean(), battery: number })),
+  clock: fc.option(fc.record({ status: fc.constantFrom('ok', 'ahead', 'unset'), driftMs: number }, { requiredKeys: ['status'] })),
   lastSeen: fc.constantFrom(0, 1_700_000_000_123),
   connected: fc.boolean(),
   hasInbox: fc.boolean(),
@@ -122,6 +123,10 @@ const path: fc.Arbitrary<Path> = fc.oneof(
     ['firmware', 'a'],
     ['health', 'ok'],
     ['health', 'battery'],
+    ['clock'],
+    ['clock', 'status'],
+    ['clock', 'driftMs'],
+    ['clock', 'driftMs', 'x'],
     ['createdAt'],
     ['updatedAt'],
     ['desired', 'state'],
@@ -179,8 +184,9 @@ beforeAll(async () => {
       returning incarnation`
     if (!sample.hasInbox) continue
     await sql`
-      insert into twin_inbox (incarnation, lane, last_seen, connection, latest)
-      values (${row!.incarnation}, 0, ${sample.lastSeen}, ${sample.connected ? '[1, 1]' : null}, ${JSON.stringify(sample.latest)})`
+      insert into twin_inbox (incarnation, lane, last_seen, connection, latest, clock)
+      values (${row!.incarnation}, 0, ${sample.lastSeen}, ${sample.connected ? '[1, 1]' : null}, ${JSON.stringify(sample.latest)},
+        ${sample.clock && JSON.stringify(sample.clock)})`
   }
   const rows = await createTwins(sql).search(TENANT, { after: undefined, limit: DEVICES + 1 }, undefined)
   documents = new Map(rows.map((row) => [row.device, documentOf(row)]))
@@ -245,6 +251,7 @@ function documentOf(row: TwinRow): object {
     attributes: JSON.parse(row.attributes),
     decided: JSON.parse(row.decided),
     latest: JSON.parse(row.latest),
+    clock: row.clock === null ? null : JSON.parse(row.clock),
   }
   return twinDocument(parts, undefined, 0)
 }

@@ -113,6 +113,7 @@ test('a Thing Model that is not valid is refused with everything that is wrong w
       range: { type: 'number', 'castor:normalRange': { minimum: 2, maximum: 1 } },
       untyped: {},
     },
+    events: { leak: { data: { type: 'litres' } } },
   }
   let message = ''
   try {

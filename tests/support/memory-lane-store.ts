@@ -116,7 +116,7 @@ function apply(db: MemoryDatabase, changes: TickChanges): void {
   for (const incarnation of changes.removed) forget(db, incarnation)
 }
 
-/** As in Postgres: what a message changes is an update that finds its row or does nothing; what was sealed or answered is an upsert. */
+/** As in Postgres: what every message changes is an update that finds its row or does nothing; all else is an upsert. */
 function writeInbox(db: MemoryDatabase, { incarnation, full, lane, ...change }: InboxChange): void {
   const known = db.inbox.get(incarnation)
   const { lastSeen, connection, latest, pending, pendingSince, urgent } = change
@@ -148,8 +148,8 @@ function forget(db: MemoryDatabase, incarnation: number): void {
 
 function rowOf(record: InboxRecord | undefined) {
   if (record === undefined) return null
-  const { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake } = record
-  return { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake }
+  const { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock } = record
+  return { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock }
 }
 
 function laneDevice(incarnation: number, row: InboxRecord): LaneDevice {

@@ -1,8 +1,8 @@
-/** Compiles a Thing Model: its settings, and for each property a function that says what is wrong with a value. */
+/** Compiles a Thing Model: its settings, and for each property and event a function that says what is wrong with a value. */
 import { Ajv, type ErrorObject } from 'ajv'
 import type { TwinSettings, Value } from '../core/types.ts'
-import type { DeviceModel, ModelProperty } from '../model.ts'
-import { type PropertyAffordance, parseThingModel, type ThingModel } from '../schemas/thing-model.ts'
+import type { DeviceModel, ModelEvent, ModelProperty } from '../model.ts'
+import { type EventAffordance, type PropertyAffordance, parseThingModel, type ThingModel } from '../schemas/thing-model.ts'
 
 type ProblemOf = ModelProperty['problemOf']
 
@@ -13,6 +13,7 @@ export function compileModel(name: string, json: Record<string, unknown>): Devic
   // Object.prototype is none.
   const ajv = new Ajv({ strict: false, validateFormats: false, ownProperties: true })
   const properties = Object.entries(thingModel.properties).map(([property, affordance]) => compileProperty(ajv, property, affordance))
+  const events = Object.entries(thingModel.events).map(([event, affordance]) => compileEvent(ajv, event, affordance))
   return {
     name,
     version: thingModel.version.model,
@@ -23,6 +24,7 @@ export function compileModel(name: string, json: Record<string, unknown>): Devic
     unknownProperties: thingModel['castor:unknownProperties'],
     backfillLimitMs: thingModel['castor:backfillLimit'],
     properties: new Map(properties.map((property) => [property.name, property])),
+    events: new Map(events.map((event) => [event.name, event])),
   }
 }
 
@@ -45,6 +47,10 @@ function compileProperty(ajv: Ajv, name: string, affordance: PropertyAffordance)
   return { name, ...(unit === undefined ? {} : { unit }), type, writable: !readOnly, problemOf: problemFunction(ajv, affordance) }
 }
 
+function compileEvent(ajv: Ajv, name: string, { data = {} }: EventAffordance): ModelEvent {
+  return { name, ...(data.type === undefined ? {} : { type: data.type }), problemOf: problemFunction(ajv, data) }
+}
+
 /** Nearly all values are scalars of a plain type: those need no schema. */
 const SCALARS: Record<'number' | 'integer' | 'boolean' | 'string', ProblemOf> = {
   number: (value) => (typeof value === 'number' ? undefined : `must be a number, is ${kindOf(value)}`),
@@ -57,16 +63,18 @@ const SCALARS: Record<'number' | 'integer' | 'boolean' | 'string', ProblemOf> = 
 const NARROWING = ['const', 'enum', 'oneOf', 'allOf', 'anyOf', 'not', 'pattern', 'minLength', 'maxLength', 'multipleOf']
 const BOUNDS = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum']
 
-function problemFunction(ajv: Ajv, affordance: PropertyAffordance): ProblemOf {
+type Schema = PropertyAffordance | NonNullable<EventAffordance['data']>
+
+function problemFunction(ajv: Ajv, affordance: Schema): ProblemOf {
   const { type } = affordance
-  if (type === 'object' || type === 'array') return schemaProblem(ajv, affordance)
+  if (type === undefined || type === 'null' || type === 'object' || type === 'array') return schemaProblem(ajv, affordance)
   const ofType = SCALARS[type]
   if (![...NARROWING, ...BOUNDS].some((word) => word in affordance)) return ofType
   const ofSchema = schemaProblem(ajv, affordance)
   return (value) => ofType(value) ?? ofSchema(value)
 }
 
-function schemaProblem(ajv: Ajv, affordance: PropertyAffordance): ProblemOf {
+function schemaProblem(ajv: Ajv, affordance: Schema): ProblemOf {
   const validate = ajv.compile(affordance)
   return (value) => (validate(value) ? undefined : inWords(validate.errors?.[0]))
 }

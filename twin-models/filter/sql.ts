@@ -78,6 +78,7 @@ const DOCUMENTS: { [part: string]: string } = {
   ranges: "d.decided -> 'ranges'",
   firmware: "d.decided -> 'firmware'",
   health: "d.decided -> 'health'",
+  clock: 'i.clock::jsonb',
 }
 
 function fieldOf(path: Path, parameter: Parameter): Field {

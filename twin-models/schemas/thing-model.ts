@@ -33,9 +33,11 @@ const normalRange = z
     'the hysteresis must not be wider than the range',
   )
 
+const DATA_TYPES = ['number', 'integer', 'boolean', 'string', 'object', 'array'] as const
+
 const property = z
   .looseObject({
-    type: z.enum(['number', 'integer', 'boolean', 'string', 'object', 'array']),
+    type: z.enum(DATA_TYPES),
     unit: z.string().optional(),
     readOnly: z.boolean().default(false),
     'castor:normalRange': normalRange.optional(),
@@ -43,6 +45,9 @@ const property = z
   .refine(({ type, 'castor:normalRange': range }) => range === undefined || type === 'number' || type === 'integer', {
     message: 'castor:normalRange needs a property of type number or integer',
   })
+
+/** Without `data` an event may carry anything. */
+const event = z.looseObject({ data: z.looseObject({ type: z.enum([...DATA_TYPES, 'null']).optional() }).optional() })
 
 const name = z
   .string()
@@ -59,7 +64,7 @@ export const thingModelSchema = z.looseObject({
   description: z.string().default(''),
   version: z.looseObject({ model: z.string().min(1).max(64) }),
   properties: z.record(name, property).default({}),
-  events: z.record(name, z.looseObject({})).default({}),
+  events: z.record(name, event).default({}),
   actions: z.record(name, z.looseObject({})).default({}),
   'castor:presenceTimeout': duration(PRESENCE_TIMEOUT_MS.least, PRESENCE_TIMEOUT_MS.most).default(60_000),
   'castor:unknownProperties': z.enum(['keep', 'refuse']).default('keep'),
@@ -68,6 +73,7 @@ export const thingModelSchema = z.looseObject({
 
 export type ThingModel = z.infer<typeof thingModelSchema>
 export type PropertyAffordance = ThingModel['properties'][string]
+export type EventAffordance = ThingModel['events'][string]
 
 /** Throws an Error that names the model and lists everything that is wrong with it. */
 export function parseThingModel(model: string, json: unknown): ThingModel {

@@ -1,14 +1,13 @@
 /** Telemetry in JSON: `{name: value}`, `{id?, ts?, ageMs?, values}`, or an array of these. The hottest loop of decoding. */
 import type { Reading, Value } from '../../../twin-models/core/types.ts'
 import { NAME_PATTERN } from '../../../twin-models/ids.ts'
-import type { ModelProperty } from '../../../twin-models/model.ts'
 import { isPropertyName, isReservedName } from '../../../twin-models/names.ts'
 import type { Part } from '../decode.ts'
 import { elementDigest, messageDigest } from '../message-digest.ts'
 import { addProblem, type Draft, doubtsOf, MAX_VALUES, pointer, shown } from './draft.ts'
 import { idOf } from './id.ts'
 import { timeOf } from './time.ts'
-import { valueProblem } from './value.ts'
+import { isOfType, valueProblem } from './value.ts'
 
 type Json = { [key: string]: Value }
 
@@ -98,7 +97,7 @@ export function takeValue(
   if (property !== undefined) {
     const misfit = property.problemOf(value)
     if (misfit !== undefined) {
-      const reason = isOfType(property, value) ? 'invalid-value' : 'wrong-type'
+      const reason = isOfType(property.type, value) ? 'invalid-value' : 'wrong-type'
       addProblem(draft, reason, where ?? path + pointer(name), `${name} ${misfit}`, id)
       return
     }
@@ -149,12 +148,6 @@ function refuseUnknownFields(draft: Draft<Part>, json: Json, path: string): unde
       `beside values stand only id, ts and ageMs: ${shown(field)} belongs into values`,
     )
   }
-}
-
-function isOfType({ type }: ModelProperty, value: Value): boolean {
-  if (type === 'array') return Array.isArray(value)
-  if (type === 'object') return typeof value === 'object' && !Array.isArray(value)
-  return typeof value === (type === 'integer' ? 'number' : type)
 }
 
 /** Of two readings of one name and time in one message, the last counts; with ids of their own both go on, and the greater id will win. */

@@ -1,5 +1,6 @@
 /** Values: what may be stored at all, whatever the model says of it. */
 import type { Value } from '../../../twin-models/core/types.ts'
+import type { ModelEvent } from '../../../twin-models/model.ts'
 import type { Reason } from '../reasons.ts'
 import { pointer } from './draft.ts'
 
@@ -29,6 +30,13 @@ export function valueProblem(value: Value, maxLength: number = MAX_VALUE_LENGTH)
   if (problem !== undefined) return problem
   const { length } = JSON.stringify(value)
   return length > maxLength ? tooLong(`its JSON has ${length} characters`, maxLength) : undefined
+}
+
+/** Of the type that a model names, whatever else the model says of it. */
+export function isOfType(type: ModelEvent['type'], value: Value): boolean {
+  if (type === 'array') return Array.isArray(value)
+  if (type === 'object') return typeof value === 'object' && !Array.isArray(value)
+  return typeof value === (type === 'integer' ? 'number' : type)
 }
 
 const NOT_FINITE: ValueProblem = { reason: 'not-finite', path: '', detail: 'the number is too large for 64 bits' }
