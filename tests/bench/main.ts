@@ -11,6 +11,7 @@ import { cost } from './figures/cost.ts'
 import { idleBegins, idleEnds } from './figures/idle.ts'
 import { ingest } from './figures/ingest.ts'
 import { latency } from './figures/latency.ts'
+import { overload } from './figures/overload.ts'
 import { rest } from './figures/rest.ts'
 import { storage } from './figures/storage.ts'
 import { decisions, largeFleet } from './figures/twins.ts'
@@ -24,6 +25,7 @@ const PARTS: Part[] = [
   ['ingest', [ingest]],
   ['storage', [storage]],
   ['burst', [burst]],
+  ['overload', [overload]],
   ['latency', [latency]],
   ['cost', [cost]],
   ['idle', [idleEnds]],
