@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import { CastorError } from '../twin-models/errors.ts'
 import type { Commands } from './command-ports.ts'
 import { createAuthenticate } from './http/authenticate.ts'
+import { bulkChangeEndpoints } from './http/bulk-changes.ts'
 import { commandListEndpoints } from './http/command-lists.ts'
 import { commandEndpoints } from './http/commands.ts'
 import { deadLetterEndpoints } from './http/dead-letters.ts'
@@ -26,7 +27,7 @@ import { telemetryEndpoints } from './http/telemetry.ts'
 import { createTwinAnswers } from './http/twin-answers.ts'
 import { twinEndpoints } from './http/twins.ts'
 import type { Live } from './live/live-request.ts'
-import type { ApiKeys, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
+import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
 
 export interface AppDeps {
   registry: Registry
@@ -39,6 +40,7 @@ export interface AppDeps {
   apiKeys: ApiKeys
   models: Models
   live: Live
+  bulkChanges: BulkChanges
   status: Status
   log: Logger
   now?: () => number
@@ -79,6 +81,7 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   deadLetterEndpoints(endpoint, deps)
   modelEndpoints(endpoint, deps)
   requestEndpoints(endpoint, deps)
+  bulkChangeEndpoints(endpoint, deps)
   streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)
   docsPage(app)

@@ -99,6 +99,8 @@ export interface TwinRow extends DeviceRow {
   connected: boolean
   /** The newest desired version that was handed to a connection. Not joined in a search. */
   sentVersion?: number | null
+  /** JSON. Null: it never told a time of its own. */
+  clock: string | null
 }
 
 export interface Twins {

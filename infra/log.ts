@@ -3,7 +3,7 @@
  * what is noteworthy (warnings and errors; with CASTOR_LOG=debug everything) also goes to the terminal, as one readable line.
  */
 import { copyFile, stat, truncate } from 'node:fs/promises'
-import { type Logger, type LoggerOptions, multistream, pino, type StreamEntry } from 'pino'
+import { type DestinationStream, type Logger, type LoggerOptions, multistream, pino, type StreamEntry } from 'pino'
 
 export interface LogTarget {
   /** Of the process; stands in every line. */
@@ -26,6 +26,8 @@ export interface LogEntry {
 const WARN = 40
 /** A log file that grew beyond this is set aside as `.1`; there is one such copy. */
 const MOST_BYTES = 20 * 2 ** 20
+/** Lines that could not be written. */
+const MOST_WAITING_BYTES = 2 ** 20
 
 export function createLog({ name, level, file, note }: LogTarget): Logger {
   const options: LoggerOptions = {
@@ -33,13 +35,21 @@ export function createLog({ name, level, file, note }: LogTarget): Logger {
     base: { name },
     redact: ['token', 'password', 'authorization', '*.token', '*.password', '*.authorization'],
   }
-  if (file === undefined) return pino(options, pino.destination({ dest: 1, sync: true }))
-  const streams: StreamEntry[] = [{ level, stream: pino.destination({ dest: file, sync: true, append: true, mkdir: true, mode: 0o600 }) }]
+  if (file === undefined) return pino(options, destination({ dest: 1 }))
+  const streams: StreamEntry[] = [{ level, stream: destination({ dest: file, append: true, mkdir: true, mode: 0o600 }) }]
   if (note) {
     const talkative = level === 'debug' || level === 'trace'
     streams.push({ level: talkative ? level : 'warn', stream: { write: (line: string) => note(JSON.parse(line)) } })
   }
   return pino(options, multistream(streams))
+}
+
+/**
+ * A disk that is full ends no process: without a listener the error would be thrown where something was logged. What cannot be written
+ * waits for the next line that can, in bounded memory, and beyond that is gone.
+ */
+function destination(target: { dest: string | number; append?: boolean; mkdir?: boolean; mode?: number }): DestinationStream {
+  return pino.destination({ ...target, sync: true, maxLength: MOST_WAITING_BYTES }).on('error', () => {})
 }
 
 /** `12:03:04  bridge: warning: Postgres does not answer (ECONNREFUSED)` */

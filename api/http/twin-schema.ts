@@ -24,6 +24,14 @@ const telemetryValue = z
 
 const range = z.object({ status: z.enum(['normal', 'low', 'high']), since: time, value: z.number(), ts: time })
 
+const clock = z.object({
+  status: z.enum(['ok', 'ahead', 'unset']),
+  driftMs: z
+    .number()
+    .optional()
+    .openapi({ description: 'How far it is ahead of ours; below zero it is behind, or late. Exact to ten seconds.' }),
+})
+
 export const twinSchema = z
   .object({
     id: deviceId,
@@ -56,6 +64,7 @@ export const twinSchema = z
         errors: z.array(z.string()).optional(),
       })
       .optional(),
+    clock: clock.optional().openapi({ description: 'Absent until a message had a time of its own.' }),
     createdAt: time,
     updatedAt: time.openapi({ description: 'Registered, changed or decided; telemetry has times of its own.' }),
   })

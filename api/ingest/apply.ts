@@ -5,6 +5,7 @@
 import { addHello, addInput, addLife, addMessage, addReading, addReported } from '../../twin-models/core/inbox.ts'
 import { mergeLatest } from '../../twin-models/core/latest.ts'
 import type { Reading } from '../../twin-models/core/types.ts'
+import { noteClock } from './clock.ts'
 import { addDeadLetter } from './dead-letter.ts'
 import { type Decoded, decode, type Part, type Problem } from './decode.ts'
 import type { Device } from './device.ts'
@@ -65,7 +66,7 @@ function decodeFor(device: Device, message: LogMessage, { isPoison }: ApplyConte
 }
 
 function refused(reason: Problem['reason'], detail: string): Decoded {
-  return { parts: [], problems: [{ reason, path: '', detail }], problemCount: 1, clock: null }
+  return { parts: [], problems: [{ reason, path: '', detail }], problemCount: 1, clock: null, ownTime: null }
 }
 
 function applyMessage(device: Device, message: LogMessage, decoded: Decoded | undefined, seen: Set<string>, context: TickContext): void {
@@ -92,6 +93,8 @@ function applyMessage(device: Device, message: LogMessage, decoded: Decoded | un
     addMessage(device.inbox, message.receivedAt, counts, message.trace)
     if (!parts.some((part) => part.hello)) addLife(device.inbox, message.receivedAt, parts[0]?.id)
   }
+  // A repetition tells how long it was under way, not what its clock is worth.
+  if (decoded.ownTime !== null && parts.length > 0 && noteClock(device, decoded.ownTime, message.receivedAt)) touch(work, device, true)
   for (const reading of news) {
     addReading(device.inbox, reading)
     device.mergedTexts.changed(reading.name)

@@ -33,6 +33,8 @@ export interface Decoded {
   readonly problemCount: number
   /** Null when all times could be believed. */
   readonly clock: ClockDoubts | null
+  /** The newest time by the device's own clock, as it was told; null when it told none. */
+  readonly ownTime: number | null
 }
 
 export interface Part {
@@ -70,7 +72,7 @@ export interface Report {
 
 /** `device` is the sender's id: SenML may put it before the names. */
 export function decode(message: Message, model: DeviceModel, device: string): Decoded {
-  const draft: Draft<Part> = { message, model, device, parts: [], problems: [], problemCount: 0, clock: null, values: 0 }
+  const draft: Draft<Part> = { message, model, device, parts: [], problems: [], problemCount: 0, clock: null, ownTime: null, values: 0 }
   switch (message.kind) {
     case 'telemetry':
       if (isSenml(message.contentType)) decodeJson(draft, decodeSenml)
@@ -132,7 +134,7 @@ function textOf(payload: Uint8Array): string | undefined {
 }
 
 function tooManyValues({ message, model, device, values }: Draft<Part>): Decoded {
-  const draft: Draft<Part> = { message, model, device, parts: [], problems: [], problemCount: 0, clock: null, values }
+  const draft: Draft<Part> = { message, model, device, parts: [], problems: [], problemCount: 0, clock: null, ownTime: null, values }
   addProblem(draft, 'too-many-values', '', `more than ${MAX_VALUES} values or elements: split the message`)
   return draft
 }

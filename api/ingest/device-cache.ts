@@ -7,11 +7,13 @@ const CACHED_DEVICES = 30_000
 
 export class DeviceCache {
   readonly #store: LaneStore
+  readonly #inputLimit: number
   /** null: no such device (any more). */
   readonly #devices = new Map<number, Device | null>()
 
-  constructor(store: LaneStore) {
+  constructor(store: LaneStore, inputLimit: number) {
     this.#store = store
+    this.#inputLimit = inputLimit
   }
 
   get size(): number {
@@ -28,7 +30,7 @@ export class DeviceCache {
     for (const incarnation of incarnations) if (!this.#devices.has(incarnation)) missing.add(incarnation)
     if (missing.size === 0) return
     for (const row of await this.#store.devices([...missing])) {
-      this.#devices.set(row.incarnation, deviceOf(row))
+      this.#devices.set(row.incarnation, deviceOf(row, this.#inputLimit))
       missing.delete(row.incarnation)
     }
     for (const incarnation of missing) this.#devices.set(incarnation, null)

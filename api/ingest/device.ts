@@ -1,9 +1,10 @@
 /** A device as the owner of its lane holds it in memory: its registry part, its latest values, its inbox. Nobody else writes them. */
-import { emptyInbox, type Inbox, openedBy, type Pending, presenceAfter } from '../../twin-models/core/inbox.ts'
+import { emptyInbox, INPUT_LIMIT, type Inbox, openedBy, type Pending, presenceAfter } from '../../twin-models/core/inbox.ts'
 import type { Batch, Latest, TwinInput, Wake } from '../../twin-models/core/types.ts'
 import { firstWake } from '../../twin-models/core/wake.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../twin-models/model.ts'
+import { clockText, type KnownClock } from './clock.ts'
 import type { DeviceRow, InboxChange } from './lane-store.ts'
 import { laneOf } from './log.ts'
 import { MemberTexts } from './member-texts.ts'
@@ -18,6 +19,8 @@ export interface Device {
   lastSeen: number
   /** The newest MQTT connection: its number, and the stream of the bridge that holds it. */
   connection: [number: number, stream: number] | null
+  /** Null: it never told a time of its own. */
+  clock: KnownClock | null
   latest: Latest
   latestTexts: MemberTexts
   /** Properties in `latest`. */
@@ -26,14 +29,14 @@ export interface Device {
   mergedTexts: MemberTexts
   /** There is an inbox row. */
   stored: boolean
-  /** More than what a message changes: something was sealed or answered. */
+  /** More than what a message changes: something was sealed or answered, or its clock went another way. */
   dirtySeal: boolean
   usedTick: number
   /** How often the device was told of an error in this minute. Not stored: it only bounds chatter. */
   errors: { minute: number; said: number; unsaid: number }
 }
 
-export function deviceOf(row: DeviceRow): Device {
+export function deviceOf(row: DeviceRow, inputLimit = INPUT_LIMIT): Device {
   const model = modelOf(row.model, row.modelVersion) ?? modelOf(row.model)
   const { incarnation, tenant, device } = row
   const base = {
@@ -51,17 +54,18 @@ export function deviceOf(row: DeviceRow): Device {
   }
   if (row.inbox === null) {
     const wake = firstWake(model?.settings ?? UNKNOWN_MODEL)
-    return { ...base, lastSeen: 0, connection: null, latest: {}, inbox: emptyInbox(wake), stored: false }
+    return { ...base, lastSeen: 0, connection: null, clock: null, latest: {}, inbox: emptyInbox(wake, inputLimit), stored: false }
   }
-  const { lastSeen, connection } = row.inbox
+  const { lastSeen, connection, clock } = row.inbox
   const latest: Latest = JSON.parse(row.inbox.latest)
   return {
     ...base,
     lastSeen,
     connection: connection === null ? null : JSON.parse(connection),
+    clock: clock === null ? null : { ...JSON.parse(clock), at: lastSeen },
     latest,
     names: Object.keys(latest).length,
-    inbox: inboxOf(row.inbox),
+    inbox: inboxOf(row.inbox, inputLimit),
     stored: true,
   }
 }
@@ -70,6 +74,7 @@ export function deviceOf(row: DeviceRow): Device {
 export function inboxChange(device: Device): InboxChange {
   const { inbox, incarnation, lane, lastSeen } = device
   const { pending, sealed } = inbox
+  const full = device.dirtySeal || !device.stored
   return {
     incarnation,
     lane,
@@ -82,8 +87,9 @@ export function inboxChange(device: Device): InboxChange {
     sealed: device.dirtySeal ? (sealed?.batch ?? null) : null,
     sealedSeq: inbox.sealedSeq,
     sealedAt: sealed?.at ?? 0,
-    wake: device.dirtySeal || !device.stored ? JSON.stringify(inbox.wake) : '',
-    full: device.dirtySeal || !device.stored,
+    wake: full ? JSON.stringify(inbox.wake) : '',
+    clock: full ? clockText(device.clock) : null,
+    full,
   }
 }
 
@@ -98,7 +104,7 @@ export function configuredInput(device: Device, at: number): TwinInput {
 
 const UNKNOWN_MODEL = { model: 'unknown', modelVersion: '0', presenceTimeoutMs: 300_000, ranges: {} }
 
-function inboxOf(row: NonNullable<DeviceRow['inbox']>): Inbox {
+function inboxOf(row: NonNullable<DeviceRow['inbox']>, inputLimit: number): Inbox {
   const wake: Wake = JSON.parse(row.wake)
   const batch: Batch | null = row.sealed === null ? null : JSON.parse(row.sealed)
   const pending: Inbox['pending'] = row.pending === null ? null : JSON.parse(row.pending)
@@ -110,6 +116,7 @@ function inboxOf(row: NonNullable<DeviceRow['inbox']>): Inbox {
         : { seq: row.sealedSeq, at: row.sealedAt, batch: row.sealed, open: openedBy(batch?.inputs ?? [], row.sealedSeq) },
     sealedSeq: row.sealedSeq,
     wake,
+    inputLimit,
     ...presenceAfter([...(batch?.inputs ?? []), ...(pending?.inputs ?? [])], wake),
   }
 }

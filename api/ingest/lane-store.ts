@@ -62,6 +62,8 @@ export interface InboxRow {
   sealedSeq: number
   sealedAt: number
   wake: string
+  /** What is known of the device's clock (clock.ts). */
+  clock: string | null
 }
 
 /** What a new owner of a lane must know of each device of it to go on: what is due, unanswered, or may fall silent. */
@@ -142,7 +144,7 @@ export interface InboxChange extends InboxRow {
   lane: number
   pendingSince: number | null
   urgent: boolean
-  /** sealed, sealedSeq, sealedAt or wake changed. (Most changes are not of this kind, and those columns are then left alone.) */
+  /** sealed, sealedSeq, sealedAt, wake or clock changed. (Most changes are not of this kind, and those columns are then left alone.) */
   full: boolean
 }
 

@@ -5,7 +5,7 @@
  * It owns its lanes alone, so it may keep their devices in memory. Whenever a transaction fails, all memory is dropped and read anew:
  * there is one way to start, and it is also the way to recover. The shell (infra/processes/processor.ts) calls `tick` in a loop.
  */
-import { seal } from '../../twin-models/core/inbox.ts'
+import { INPUT_LIMIT, seal } from '../../twin-models/core/inbox.ts'
 import { applyMessages } from './apply.ts'
 import { readAsked, takeAnswers, takeRequests } from './asked.ts'
 import { Courier, type TwinSignaller } from './courier.ts'
@@ -45,6 +45,8 @@ export interface ProcessorOptions {
   clock: () => number
   /** Waits between tries of a message that cannot be stored. */
   pause: (ms: number) => Promise<void>
+  /** Inputs that wait for one twin (core/inbox.ts). */
+  inputLimit?: number
   /** For the log: what an operator should know. */
   notice?: (message: string, error: unknown) => void
 }
@@ -67,12 +69,12 @@ export class Processor {
   #ticks = 0
   #stale = false
 
-  constructor({ store, signaller, clock, pause, notice = () => {} }: ProcessorOptions) {
+  constructor({ store, signaller, clock, pause, inputLimit = INPUT_LIMIT, notice = () => {} }: ProcessorOptions) {
     this.#store = store
     this.#clock = clock
     this.#pause = pause
     this.#notice = notice
-    this.#devices = new DeviceCache(store)
+    this.#devices = new DeviceCache(store, inputLimit)
     this.#courier = new Courier({ store, signaller, devices: this.#devices, seals: this.seals, clock })
     this.#reader = new LogReader(store)
     this.#search = new SearchCopy(store)

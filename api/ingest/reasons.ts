@@ -17,6 +17,7 @@ export const REASONS = {
   'invalid-value': 'A value has the right type but does not fit the model: a bound, a list of words, a shape.',
   'wrong-unit': 'A SenML record names another unit than the model.',
   'unknown-property': 'The model does not know the property, and refuses such.',
+  'unknown-event': 'The model does not know the device event, and refuses such.',
   'invalid-name': 'A name does not begin with a letter or _, holds other characters than letters, digits, _ . -, or is longer than 128.',
   'reserved-name': 'The name means something else: id, ts, ageMs and values, or what every object has, like constructor.',
   'duplicate-name': 'A name stands twice, or twice with one time; the last one counts.',

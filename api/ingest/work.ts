@@ -34,7 +34,7 @@ export function newWork(lanes: Lane[]): Work {
   return { changes, touched: new Set(), answered: [], sealed: [], removed: [], dropped: 0, spans: [] }
 }
 
-/** The device's row is to be written. `seal`: not only what a message changes. */
+/** The device's row is to be written. `seal`: not only what every message changes. */
 export function touch(work: Work, device: Device, seal = false): void {
   work.touched.add(device)
   if (seal) device.dirtySeal = true

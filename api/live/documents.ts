@@ -93,7 +93,8 @@ export class Documents {
     const model = this.#models.find(row.model)
     const latest: Latest = searchableText(row.latest)
     const decided = JSON.parse(row.decided)
-    const document = twinDocument({ ...row, attributes: JSON.parse(row.attributes), decided, latest }, model, Date.now())
+    const clock = row.clock === null ? null : JSON.parse(row.clock)
+    const document = twinDocument({ ...row, attributes: JSON.parse(row.attributes), decided, latest, clock }, model, Date.now())
     const kept = { document, latest, model, readAt: now }
     this.#kept.set(key, kept)
     // The row may not have yet what the tail of the log told.

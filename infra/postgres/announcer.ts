@@ -8,7 +8,7 @@ import type { Announcer } from '../../activities/ports.ts'
 import type { Sql } from './connect.ts'
 
 /** Payload: incarnations, separated by commas. */
-export const DOWNLINK_CHANNEL = 'castor_downlink'
+export const DOWNLINK_CHANNEL = 'downlink'
 const COALESCE_MS = 5
 /** A payload has less than 8,000 bytes; an incarnation and its comma at most 11. */
 const PER_NOTIFICATION = 700

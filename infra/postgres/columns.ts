@@ -6,7 +6,7 @@ export const DEVICE_COLUMNS = `d.incarnation, d.device, d.model, d.model_version
 
 /** For `devices d left join twin_inbox i using (incarnation)`. */
 export const TWIN_COLUMNS = `${DEVICE_COLUMNS}, d.revision, d.decided::text as decided, coalesce(i.latest, '{}') as latest,
-  coalesce(i.last_seen, 0)::float8 as "lastSeenAt", i.connection is not null as connected`
+  coalesce(i.last_seen, 0)::float8 as "lastSeenAt", i.connection is not null as connected, i.clock`
 
 /** Epoch milliseconds, cut off, as a number. */
 export function epochMs(timestamp: string): string {

@@ -96,8 +96,18 @@ async function spawnServer(
   })
   const identity = await spawned(child, options)
   child.unref()
-  await options.onSpawn?.(identity)
+  await kept(identity, options)
   return { identity, ended }
+}
+
+/** What nobody knows of must not run: a later start could neither end it nor start another in its folder. */
+async function kept(identity: ProcessIdentity, { onSpawn }: EmbeddedOptions): Promise<void> {
+  try {
+    await onSpawn?.(identity)
+  } catch (error) {
+    await stopEmbeddedPostgres(identity)
+    throw error
+  }
 }
 
 /** SIGINT is a fast shutdown; SIGTERM would wait for every session to end by itself. */

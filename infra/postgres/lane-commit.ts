@@ -52,7 +52,7 @@ async function lockLanes(tx: Transaction, { lanes }: TickChanges): Promise<numbe
   return rows.count
 }
 
-/** What a message changes: a device of which nothing was sealed or answered. */
+/** What every message changes: a device of which nothing was sealed or answered, and whose clock goes as it did. */
 function hotInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknown>> {
   if (rows.length === 0) return []
   return [
@@ -69,14 +69,15 @@ function hotInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknown
   ]
 }
 
-/** New rows, and those of which something was sealed or answered. */
+/** New rows, and those of which something was sealed or answered, or whose clock went another way. */
 function fullInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknown>> {
   if (rows.length === 0) return []
   return [
     tx`
-    insert into twin_inbox (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake)
+    insert into twin_inbox (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake,
+      clock)
     select incarnation, lane, last_seen, nullif(connection, ''), latest, nullif(pending, ''), pending_since, urgent,
-      nullif(sealed, ''), sealed_seq, sealed_at, wake
+      nullif(sealed, ''), sealed_seq, sealed_at, wake, nullif(clock, '')
     from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.lane))}::text::smallint[],
       ${ints(rows.map((row) => row.lastSeen))}::text::bigint[],
       string_to_array(${texts(rows.map((row) => row.connection ?? ''))}, ${SEPARATOR}),
@@ -85,11 +86,12 @@ function fullInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknow
       ${ints(rows.map((row) => row.pendingSince))}::text::bigint[], ${ints(rows.map((row) => row.urgent))}::text::boolean[],
       string_to_array(${texts(rows.map((row) => row.sealed ?? ''))}, ${SEPARATOR}),
       ${ints(rows.map((row) => row.sealedSeq))}::text::bigint[], ${ints(rows.map((row) => row.sealedAt))}::text::bigint[],
-      string_to_array(${texts(rows.map((row) => row.wake))}, ${SEPARATOR}))
-      as new (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake)
+      string_to_array(${texts(rows.map((row) => row.wake))}, ${SEPARATOR}),
+      string_to_array(${texts(rows.map((row) => row.clock ?? ''))}, ${SEPARATOR}))
+      as new (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake, clock)
     on conflict (incarnation) do update set last_seen = excluded.last_seen, connection = excluded.connection, latest = excluded.latest,
       pending = excluded.pending, pending_since = excluded.pending_since, urgent = excluded.urgent, sealed = excluded.sealed,
-      sealed_seq = excluded.sealed_seq, sealed_at = excluded.sealed_at, wake = excluded.wake`,
+      sealed_seq = excluded.sealed_seq, sealed_at = excluded.sealed_at, wake = excluded.wake, clock = excluded.clock`,
   ]
 }
 

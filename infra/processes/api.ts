@@ -10,6 +10,7 @@ import { LiveStreams } from '../../api/live/live.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { ConfigError } from '../config.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
+import { createBulkChanges } from '../postgres/bulk-read.ts'
 import { createCommands, forgetEndedCommands } from '../postgres/commands.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../postgres/dead-letters.ts'
@@ -77,6 +78,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     apiKeys: { find: (keyHash) => findApiKey(sql, keyHash) },
     models,
     live,
+    bulkChanges: createBulkChanges(sql, (name) => modelOf(name)),
     status: health,
     log,
   })

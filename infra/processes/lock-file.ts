@@ -6,7 +6,7 @@
  * numbered, `FILE.1`, `FILE.2`, …: the highest counts, and whoever finds its holder dead or gone makes the next number, which link()
  * lets only one do. A released lock stays as a file without a holder, so that numbers never go back.
  */
-import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { identityOf, isAlive, type ProcessIdentity } from './identity.ts'
 
@@ -53,9 +53,9 @@ async function take(file: string, number: number, mine: string): Promise<boolean
   return true
 }
 
+/** Emptied, which also a full disk allows. */
 async function release(file: string, number: number): Promise<void> {
-  await writeFile(`${file}.released`, '{}', { mode: 0o600 })
-  await rename(`${file}.released`, `${file}.${number}`)
+  await truncate(`${file}.${number}`)
 }
 
 async function numbersOf(file: string): Promise<number[]> {

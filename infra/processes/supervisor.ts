@@ -108,7 +108,7 @@ export class Supervisor {
     const running = await part.start(this.stopping.signal)
     this.running.set(part.name, running)
     try {
-      await this.options.onStarted?.(part.name, running.identity)
+      await this.note(part.name, running.identity)
       onStarted()
       // It may have started while all was told to end.
       if (this.stopping.signal.aborted) await running.stop(part.stopMs)
@@ -116,6 +116,15 @@ export class Supervisor {
     } finally {
       this.running.delete(part.name)
       await this.options.onEnded?.(part.name)
+    }
+  }
+
+  /** What cannot be noted (a full disk) runs all the same: reading must go on. Processes of ours end with us, servers are noted before. */
+  private async note(name: string, identity: ProcessIdentity): Promise<void> {
+    try {
+      await this.options.onStarted?.(name, identity)
+    } catch (error) {
+      this.options.say(`${name} runs, but its pid could not be kept: ${(error as Error).message}`)
     }
   }
 }

@@ -53,7 +53,13 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
   const identity = identityOf(child.pid!)
   if (!identity) throw await startError(options)
   child.unref()
-  await options.onSpawn?.(identity)
+  try {
+    await options.onSpawn?.(identity)
+  } catch (error) {
+    // What nobody knows of must not run: a later start would find its ports taken.
+    await stopTemporalServer(identity)
+    throw error
+  }
   await listening(identity, options)
   return { address: `${options.host}:${options.port}`, identity, ended, stop: () => stopTemporalServer(identity) }
 }

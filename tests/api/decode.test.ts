@@ -8,6 +8,7 @@ import type { Message } from '../../api/ingest/log.ts'
 import { REASONS } from '../../api/ingest/reasons.ts'
 import { compileModel } from '../../twin-models/devices/compile.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
+import type { DeviceModel } from '../../twin-models/model.ts'
 
 const NOW = Date.parse('2026-11-21T12:00:00Z')
 const DAY = 86_400_000
@@ -325,6 +326,19 @@ describe('bad input', () => {
   })
 })
 
+const SIGNALS = compileModel('signals', {
+  '@context': 'https://www.w3.org/2022/wot/td/v1.1',
+  '@type': 'tm:ThingModel',
+  title: 'Signals',
+  version: { model: '1.0.0' },
+  events: {
+    bell: {},
+    level: { data: { type: 'integer', minimum: 0, maximum: 10 } },
+    ping: { data: { type: 'null' } },
+    choice: { data: { enum: ['a', 'b'] } },
+  },
+})
+
 describe('device events', () => {
   const event = (payload: string | object, change: Partial<Message> = {}) => telemetry(payload, { kind: 'event', name: 'leak', ...change })
 
@@ -347,6 +361,50 @@ describe('device events', () => {
     expect(digest({ ts: NOW + 5, data: 1 })).toBe(digest({ ts: NOW + 5, data: 1 }, { receivedAt: NOW + 1 }))
     expect(digest({ data: 1 })).toBeUndefined()
     expect(digest({ ageMs: 5, data: 1 })).toBeUndefined()
+  })
+
+  test.each<[string, DeviceModel, string, object, string | undefined]>([
+    ['data that fits', pump, 'leak', { data: { litresPerMinute: 1.2, location: 'seal' } }, undefined],
+    ['data that says more than the model', pump, 'leak', { data: { colour: 'blue' } }, undefined],
+    ['no data, whatever the model says of it', pump, 'leak', {}, undefined],
+    ['null as data', pump, 'leak', { data: null }, undefined],
+    ['data of another type', pump, 'leak', { data: 'wet' }, 'wrong-type /data: data must be object'],
+    ['a list instead of an object', pump, 'leak', { data: [1.2] }, 'wrong-type /data: data must be object'],
+    [
+      'data with a wrong part',
+      pump,
+      'leak',
+      { id: 'e-1', data: { litresPerMinute: 'many' } },
+      'invalid-value /data: data /litresPerMinute must be number',
+    ],
+    ['an event that the model refuses', pump, 'door', { data: 1 }, 'unknown-event : the model pump has no event door, and refuses others'],
+    [
+      'a name that every object has',
+      pump,
+      'constructor',
+      {},
+      'unknown-event : the model pump has no event constructor, and refuses others',
+    ],
+    ['an event that the model keeps', thermostat, 'door', { data: [1, 'x'] }, undefined],
+    ['an event of which the model says no more than the name', SIGNALS, 'bell', { data: { a: 1 } }, undefined],
+    ['a number as the model wants it', SIGNALS, 'level', { data: 5 }, undefined],
+    ['a number beyond the bounds', SIGNALS, 'level', { data: 11 }, 'invalid-value /data: data must be <= 10'],
+    ['a fraction', SIGNALS, 'level', { data: 1.5 }, 'invalid-value /data: data must be an integer, is a fraction'],
+    ['a text for a number', SIGNALS, 'level', { data: '5' }, 'wrong-type /data: data must be an integer, is a string'],
+    ['data where there is none', SIGNALS, 'ping', { data: 0 }, 'wrong-type /data: data must be null'],
+    [
+      'data without a type of its own',
+      SIGNALS,
+      'choice',
+      { data: 'c' },
+      'invalid-value /data: data must be equal to one of the allowed values',
+    ],
+  ])('%s', (_, model, name, payload, problem) => {
+    const decoded = telemetry(payload, { kind: 'event', name }, model)
+    expect(decoded.problems.map(({ reason, path, detail }) => `${reason} ${path}: ${detail}`)).toEqual(
+      problem === undefined ? [] : [problem],
+    )
+    expect(decoded.parts.map(({ event: taken }) => taken?.name)).toEqual(problem === undefined ? [name] : [])
   })
 
   test('and telemetry have ids apart', () => {
@@ -865,7 +923,10 @@ describe('whatever a device sends', () => {
           expect(model.properties.get(name)?.problemOf(value)).toBeUndefined()
         }
         for (const { event, report, response } of decoded.parts) {
-          if (event) expect(isStorable(event.data)).toBe(true)
+          if (event) {
+            expect(isStorable(event.data)).toBe(true)
+            if (event.data !== null) expect(model.events.get(event.name)?.problemOf(event.data)).toBeUndefined()
+          }
           if (report) expectReport(report, model)
           if (response) expect(isStorable(response.word)).toBe(true)
         }

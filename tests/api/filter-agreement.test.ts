@@ -83,6 +83,7 @@ function documentOf(row: TwinRow): object {
     attributes: JSON.parse(row.attributes),
     decided: JSON.parse(row.decided),
     latest: JSON.parse(row.latest),
+    clock: row.clock === null ? null : JSON.parse(row.clock),
   }
   return twinDocument(parts, undefined, 0)
 }

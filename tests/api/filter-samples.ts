@@ -48,7 +48,7 @@ const NUMBERS = [
 const KEYS = ['site', 'a', 'b', 'a.b', 'in', 'value', '__proto__', 'ts', '0', '', 'ä', '"q"', 'temperature']
 
 const text = fc.oneof(
-  fc.constantFrom(...TEXTS),
+  fc.constantFrom(...TEXTS, 'ok', 'ahead'),
   fc.string({ unit: 'binary', maxLength: 4 }).filter((t) => t.isWellFormed() && !t.includes('\u0000')),
 )
 const number = fc.oneof(fc.constantFrom(...NUMBERS), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.integer())
@@ -79,6 +79,7 @@ export const device = fc.record({
   presence: fc.constantFrom({ status: 'never' }, { status: 'online', since: '2026-11-21T00:00:00.000Z', reason: 'message' }),
   firmware: fc.option(json.value),
   health: fc.option(fc.record({ ok: fc.boolean(), battery: number })),
+  clock: fc.option(fc.record({ status: fc.constantFrom('ok', 'ahead', 'unset'), driftMs: number }, { requiredKeys: ['status'] })),
   desired: fc.option(fc.record({ version: fc.integer({ min: 1, max: 5 }), state: json.object, metadata: leaves })),
   reported: fc.option(fc.record({ state: json.object, metadata: leaves })),
   delta: fc.option(json.object),
@@ -119,6 +120,10 @@ const path: fc.Arbitrary<Path> = fc.oneof(
     ['firmware', 'a'],
     ['health', 'ok'],
     ['health', 'battery'],
+    ['clock'],
+    ['clock', 'status'],
+    ['clock', 'driftMs'],
+    ['clock', 'driftMs', 'x'],
     ['createdAt'],
     ['updatedAt'],
     ['desired', 'version'],
@@ -188,8 +193,9 @@ export async function storeSamples(sql: Sql, tenant: string, samples: Array<Samp
       returning incarnation`
     if (!sample.hasInbox) continue
     await sql`
-      insert into twin_inbox (incarnation, lane, last_seen, connection, latest)
-      values (${row!.incarnation}, 0, ${sample.lastSeen}, ${sample.connected ? '[1, 1]' : null}, ${JSON.stringify(sample.latest)})`
+      insert into twin_inbox (incarnation, lane, last_seen, connection, latest, clock)
+      values (${row!.incarnation}, 0, ${sample.lastSeen}, ${sample.connected ? '[1, 1]' : null}, ${JSON.stringify(sample.latest)},
+        ${sample.clock && JSON.stringify(sample.clock)})`
   }
 }
 

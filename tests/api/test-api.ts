@@ -5,6 +5,7 @@ import { type AppDeps, createApp } from '../../api/app.ts'
 import { LiveStreams } from '../../api/live/live.ts'
 import type { TwinWorkflows } from '../../api/ports.ts'
 import { ensureAdminKey, findApiKey } from '../../infra/postgres/api-keys.ts'
+import { createBulkChanges } from '../../infra/postgres/bulk-read.ts'
 import { createCommands } from '../../infra/postgres/commands.ts'
 import { connect } from '../../infra/postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../../infra/postgres/dead-letters.ts'
@@ -68,6 +69,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     apiKeys: { find: (keyHash) => findApiKey(sql, keyHash) },
     models,
     live,
+    bulkChanges: createBulkChanges(sql, (name) => modelOf(name)),
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,
     ...overrides,

@@ -19,11 +19,15 @@ beforeAll(async () => {
 })
 afterAll(() => api?.database.drop())
 
-async function speak(incarnation: number, latest: object, more: { lastSeen?: number; connection?: string; telemetry?: object } = {}) {
+async function speak(
+  incarnation: number,
+  latest: object,
+  more: { lastSeen?: number; connection?: string; telemetry?: object; clock?: string } = {},
+) {
   const { sql } = api.database
   await sql`
-    insert into twin_inbox (incarnation, lane, last_seen, connection, latest)
-    values (${incarnation}, ${incarnation % 16}, ${more.lastSeen ?? 0}, ${more.connection ?? null}, ${JSON.stringify(latest)})
+    insert into twin_inbox (incarnation, lane, last_seen, connection, latest, clock)
+    values (${incarnation}, ${incarnation % 16}, ${more.lastSeen ?? 0}, ${more.connection ?? null}, ${JSON.stringify(latest)}, ${more.clock ?? null})
     on conflict (incarnation) do update set latest = excluded.latest, last_seen = excluded.last_seen, connection = excluded.connection`
   await sql`update devices set telemetry = ${JSON.stringify(more.telemetry ?? {})}::text::jsonb where incarnation = ${incarnation}`
 }
@@ -54,7 +58,7 @@ describe('one twin', () => {
     await speak(
       incarnation,
       { temperature: [21.5, at - 100, at, 'm-1'], humidity: [40, at - 100_000, at - 90_000], door: [{ open: true }, at, at] },
-      { lastSeen: at, connection: '[7, 1]' },
+      { lastSeen: at, connection: '[7, 1]', clock: '{"status":"ahead","driftMs":120000}' },
     )
     const decided = {
       presence: { status: 'online', since: '2026-11-21T07:00:00.000Z', reason: 'message' },
@@ -70,6 +74,7 @@ describe('one twin', () => {
       presence: { ...decided.presence, lastSeenAt: '2026-11-21T07:59:30.120Z', connected: true },
       firmware: decided.firmware,
       ranges: decided.ranges,
+      clock: { status: 'ahead', driftMs: 120_000 },
       updatedAt: '2126-01-01T00:00:00.999Z',
     })
     expect(json.telemetry).toEqual({

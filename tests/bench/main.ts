@@ -12,6 +12,7 @@ import { cost } from './figures/cost.ts'
 import { idleBegins, idleEnds } from './figures/idle.ts'
 import { ingest } from './figures/ingest.ts'
 import { latency } from './figures/latency.ts'
+import { overload } from './figures/overload.ts'
 import { rest } from './figures/rest.ts'
 import { storage } from './figures/storage.ts'
 import { decisions, largeFleet } from './figures/twins.ts'
@@ -25,6 +26,7 @@ const PARTS: Part[] = [
   ['ingest', [ingest]],
   ['storage', [storage]],
   ['burst', [burst]],
+  ['overload', [overload]],
   ['latency', [latency]],
   ['commands', [commands]],
   ['cost', [cost]],

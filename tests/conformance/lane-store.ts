@@ -83,6 +83,7 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       sealedSeq: 1,
       sealedAt: now,
       wake: '{"presence":"online","presenceTimeoutMs":60000}',
+      clock: '{"status":"ok","driftMs":-120}',
     })
 
     it('stores numbers exactly, other values as JSON, and times to the millisecond', async () => {
@@ -113,15 +114,15 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
     it('writes inbox rows, new and known, and reads back what it wrote', async () => {
       await store.commit(changes({ inboxes: [{ ...row(), full: true }] }))
       const [loaded] = await store.devices([incarnation])
-      const { sealed, pending, wake } = row()
-      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, lastSeen: now })
+      const { sealed, pending, wake, clock } = row()
+      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, clock, lastSeen: now })
       expect(await store.connectedThrough(1, [lane.lane])).toEqual([incarnation])
       expect(await store.connectedThrough(2, [lane.lane])).toEqual([])
 
-      const next = { latest: '{}', pending: null, pendingSince: null, urgent: false, connection: null, sealed: null, wake: '', full: false }
-      await store.commit(changes({ inboxes: [{ ...row(), ...next }] }))
+      const none = { pending: null, pendingSince: null, urgent: false, connection: null, sealed: null, clock: null }
+      await store.commit(changes({ inboxes: [{ ...row(), ...none, latest: '{}', wake: '', full: false }] }))
       const [again] = await store.devices([incarnation])
-      expect(again!.inbox).toMatchObject({ sealed, sealedSeq: 1, pending: null, connection: null, latest: '{}', wake })
+      expect(again!.inbox).toMatchObject({ sealed, sealedSeq: 1, pending: null, connection: null, latest: '{}', wake, clock })
       const devices = []
       for await (const chunk of store.laneDevices([lane.lane])) devices.push(...chunk)
       expect(devices).toEqual([

@@ -16,6 +16,7 @@ const decided = fc.constantFrom(
   { presence: { status: 'never' as const } },
   { presence: { status: 'online' as const, since: '2026-11-21T07:00:00.000Z', reason: 'hello' }, firmware: { version: '"1"\n' } },
 )
+const clock = fc.constantFrom(null, { status: 'unset' as const }, { status: 'ok' as const, driftMs: -120 })
 
 test('the JSON made straight from stored parts is that of the document', () => {
   const thermostat = modelOf('thermostat')
@@ -28,7 +29,8 @@ test('the JSON made straight from stored parts is that of the document', () => {
       time,
       fc.boolean(),
       fc.boolean(),
-      (values, part, attributes, at, now, connected, known) => {
+      clock,
+      (values, part, attributes, at, now, connected, known, ofDevice) => {
         const common = {
           tenant: 't"',
           device: 'd-1',
@@ -41,8 +43,14 @@ test('the JSON made straight from stored parts is that of the document', () => {
           connected,
         }
         const model = known ? thermostat : undefined
-        const stored = { ...common, attributes: JSON.stringify(attributes), decided: JSON.stringify(part), latest: JSON.stringify(values) }
-        const document = twinDocument({ ...common, attributes, decided: part, latest: values }, model, now)
+        const stored = {
+          ...common,
+          attributes: JSON.stringify(attributes),
+          decided: JSON.stringify(part),
+          latest: JSON.stringify(values),
+          clock: ofDevice && JSON.stringify(ofDevice),
+        }
+        const document = twinDocument({ ...common, attributes, decided: part, latest: values, clock: ofDevice }, model, now)
         expect(JSON.parse(twinJson(stored, model, now))).toEqual(JSON.parse(JSON.stringify(document)))
       },
     ),

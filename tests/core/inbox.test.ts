@@ -30,11 +30,12 @@ const settings: TwinSettings = {
 
 /** An inbox and its twin, which are online since 1000. */
 class Pair {
-  readonly inbox: Inbox = emptyInbox(firstWake(settings))
+  readonly inbox: Inbox
   readonly events: TwinEvent[] = []
   state: TwinState = initialState()
 
-  constructor() {
+  constructor(inputLimit?: number) {
+    this.inbox = emptyInbox(firstWake(settings), inputLimit)
     addInput(this.inbox, { kind: 'configured', at: 1_000, settings })
     this.message(1_000)
     this.decide()
@@ -67,6 +68,11 @@ class Pair {
 
   get waiting(): string[] {
     return this.inbox.pending?.inputs.map(({ kind, at }) => `${kind} ${at}`) ?? []
+  }
+
+  event(at: number): boolean {
+    this.message(at)
+    return addInput(this.inbox, { kind: 'event', at, name: 'e', ts: at, data: null })
   }
 
   seal(): Batch {
@@ -282,4 +288,40 @@ test('under new settings whose bounds are not known yet, readings are decided on
     ['range-changed', 5_000, 'high'],
     ['range-changed', 6_000, 'normal'],
   ])
+})
+
+describe('a full inbox', () => {
+  test('refuses device events, and holds as many as it may', () => {
+    const pair = new Pair(3)
+    expect([2_000, 3_000, 4_000, 5_000].map((at) => pair.event(at))).toEqual([true, true, true, false])
+    pair.decide()
+    expect(pair.decided.map((event) => (event as unknown[])[1])).toEqual([2_000, 3_000, 4_000])
+    expect(pair.event(6_000)).toBe(true)
+  })
+
+  test('merges the readings of an open property, those that waited singly first, so that the newest is decided on last', () => {
+    const pair = new Pair(3)
+    pair.temperature(2_000, 40)
+    const high = pair.seal()
+    for (const [n, value] of [20, 50, 34.5, 41].entries()) pair.temperature(3_000 + n, value)
+    expect(pair.inbox.pending).toMatchObject({ urgent: true, inputs: [], merged: { temperature: [4, 20, 0, 41, 3, 3, 20, 0, 50, 1] } })
+    pair.answer(high)
+    pair.temperature(4_000, 20)
+    pair.decide()
+    expect(pair.decided).toEqual([
+      ['range-changed', 2_000, 'high'],
+      ['range-changed', 4_000, 'normal'],
+    ])
+  })
+
+  test('wakes its twin for what it merged, once the answer says that it matters', () => {
+    const pair = new Pair(2)
+    pair.temperature(2_000, 40)
+    const high = pair.seal()
+    for (const [n, value] of [41, 42, 20].entries()) pair.temperature(3_000 + n, value)
+    pair.answer(high)
+    expect(pair.inbox.pending).toMatchObject({ urgent: true, open: ['temperature'], inputs: [] })
+    pair.decide()
+    expect(pair.decided.at(-1)).toEqual(['range-changed', 3_002, 'normal'])
+  })
 })

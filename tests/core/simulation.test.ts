@@ -16,6 +16,12 @@ test.each(['1', '2', '3', '4', drawn])(
   },
 )
 
+test('inboxes are full now and then, and what they refuse is a dead letter', async () => {
+  const { rounds, failure } = await simulate({ seed: '6', steps: STEPS })
+  expect(failure && failureText(failure)).toBeUndefined()
+  expect(rounds[0]?.counts.refusedEvents).toBeGreaterThan(0)
+})
+
 test('the same seed is the same run, to the last step', async () => {
   const [once, again] = [await simulate({ seed: 'twice', steps: 3_000 }), await simulate({ seed: 'twice', steps: 3_000 })]
   expect(again).toEqual(once)

@@ -2,6 +2,7 @@
  * A whole Castor for a test: `npm start` on free ports in a folder of its own, whose processes the test may kill.
  * Its embedded Postgres and Temporal run in sessions of their own, so `stop` makes sure that they are gone too.
  */
+import { closeSync, constants, existsSync, openSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -23,6 +24,7 @@ export interface TestCastor {
   mqttUrl: string
   mqttPort: number
   key: string
+  /** As the test reaches it. */
   dataDir: string
   databaseUrl: string
   temporalAddress: string
@@ -49,18 +51,22 @@ export interface CastorOptions {
   env?: Record<string, string>
   /** The data folder stays after `stop`. */
   keepData?: boolean
+  /** The data folder lies on a disk of its own that is so small, and goes with it: for a test that asked `missingSmallDisk`. */
+  diskMegabytes?: number
 }
 
 const START_TIMEOUT_MS = 90_000
 
-export async function startCastor({ env = {}, keepData = false }: CastorOptions = {}): Promise<TestCastor> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'castor-test-'))
+export async function startCastor({ env = {}, keepData = false, diskMegabytes }: CastorOptions = {}): Promise<TestCastor> {
+  const folder = await mkdtemp(join(tmpdir(), 'castor-test-'))
   // Under root, Postgres runs as another user and must be able to get through.
-  await chmod(dataDir, 0o711)
+  await chmod(folder, 0o711)
   const ports = await portsOf()
-  const settings = { CASTOR_DATA_DIR: dataDir, ...ports, ...env }
+  const settings = { CASTOR_DATA_DIR: folder, ...ports, ...env }
   const api = `http://127.0.0.1:${ports.CASTOR_HTTP_PORT}`
-  let supervisor: TestProcess = startProcess([], settings)
+  let supervisor: TestProcess = startProcess([], settings, diskMegabytes === undefined ? [] : onSmallDisk(folder, diskMegabytes))
+  const disk = diskMegabytes === undefined ? undefined : await openSmallDisk(supervisor, folder)
+  const dataDir = disk === undefined ? folder : `/proc/${process.pid}/fd/${disk}`
 
   async function ready(timeoutMs = START_TIMEOUT_MS): Promise<void> {
     try {
@@ -76,7 +82,10 @@ export async function startCastor({ env = {}, keepData = false }: CastorOptions 
     return { ...(await runningIn(dataDir)), ...(root && !supervisor.exit && { supervisor: root }) }
   }
 
-  const removeData = () => rm(dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
+  async function removeData(): Promise<void> {
+    if (disk !== undefined) closeSync(disk)
+    await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
+  }
 
   async function end(): Promise<number | null> {
     const code = supervisor.exit ? supervisor.exit.code : await supervisor.stop().catch(() => null)
@@ -134,6 +143,20 @@ export async function startCastor({ env = {}, keepData = false }: CastorOptions 
     if (!keepData) await removeData()
     throw error
   }
+}
+
+/** In a mount namespace of its own: nobody else sees that disk, and it is gone with the last process that holds it. */
+function onSmallDisk(folder: string, megabytes: number): string[] {
+  const script = `mount -t tmpfs -o size=${megabytes}m,mode=711 castor-test "$0" && exec "$@"`
+  return ['unshare', '--mount', 'sh', '-c', script, folder]
+}
+
+/** From outside a file descriptor leads there, and keeps it reachable until what outlives the supervisor has ended too. */
+async function openSmallDisk(supervisor: TestProcess, folder: string): Promise<number> {
+  const inside = `/proc/${supervisor.pid}/root${folder}`
+  await until(() => supervisor.exit !== undefined || existsSync(join(inside, 'run')), 'Castor has its small disk')
+  if (supervisor.exit) throw new Error(`There is no small disk. Castor said:\n${supervisor.output()}`)
+  return openSync(inside, constants.O_RDONLY | constants.O_DIRECTORY)
 }
 
 async function isReady(api: string): Promise<boolean> {

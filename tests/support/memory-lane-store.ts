@@ -156,7 +156,7 @@ function writeCommands(db: MemoryDatabase, { commandNews, commandLate }: TickCha
   }
 }
 
-/** As in Postgres: what a message changes is an update that finds its row or does nothing; what was sealed or answered is an upsert. */
+/** As in Postgres: what every message changes is an update that finds its row or does nothing; all else is an upsert. */
 function writeInbox(db: MemoryDatabase, { incarnation, full, lane, ...change }: InboxChange): void {
   const known = db.inbox.get(incarnation)
   const { lastSeen, connection, latest, pending, pendingSince, urgent } = change
@@ -193,8 +193,8 @@ function forget(db: MemoryDatabase, incarnation: number): void {
 
 function rowOf(record: InboxRecord | undefined) {
   if (record === undefined) return null
-  const { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake } = record
-  return { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake }
+  const { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock } = record
+  return { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock }
 }
 
 function laneDevice(incarnation: number, row: InboxRecord): LaneDevice {

@@ -21,9 +21,13 @@ export interface TestProcess {
   stop(): Promise<number | null>
 }
 
-/** `node infra/processes/main.ts ...args` with only these variables of Castor's set. */
-export function startProcess(args: string[], env: Record<string, string>): TestProcess {
-  const child = spawn(process.execPath, [ENTRY, ...args], {
+/**
+ * `node infra/processes/main.ts ...args` with only these variables of Castor's set. `launcher` is a command in front that must end in
+ * becoming that process, since its pid is taken for it.
+ */
+export function startProcess(args: string[], env: Record<string, string>, launcher: string[] = []): TestProcess {
+  const [program, ...rest] = [...launcher, process.execPath, ENTRY, ...args]
+  const child = spawn(program!, rest, {
     env: { ...cleanEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

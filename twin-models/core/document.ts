@@ -5,7 +5,7 @@
  */
 import type { DecidedPart } from './decided.ts'
 import { isoTime as iso } from './times.ts'
-import type { Latest, Value } from './types.ts'
+import type { DeviceClock, Latest, Value } from './types.ts'
 
 /** What the document is made of. */
 export interface TwinParts {
@@ -23,6 +23,8 @@ export interface TwinParts {
   /** 0: it never spoke. */
   lastSeenAt: number
   connected: boolean
+  /** Null: it never told a time of its own. */
+  clock: DeviceClock | null
 }
 
 /** What is used of a model; a DeviceModel fits. Undefined where the model is no longer shipped. */
@@ -41,6 +43,7 @@ export interface TwinDocument {
   attributes: { [key: string]: Value }
   presence: { status: string; since?: string; lastSeenAt?: string; reason?: string; connected: boolean }
   telemetry: { [name: string]: TelemetryValue & { stale: boolean } }
+  clock?: DeviceClock
   createdAt: string
   updatedAt: string
   [part: string]: unknown
@@ -67,16 +70,18 @@ export function twinDocument(parts: TwinParts, model: DocumentModel | undefined,
     presence: presenceOf(parts, presence),
     telemetry: withStale(parts.latest, model, now),
     ...decided,
+    ...(parts.clock !== null && { clock: parts.clock }),
     createdAt: iso(parts.createdAt),
     updatedAt: iso(parts.updatedAt),
   }
 }
 
 /** What the document is made of, as stored: JSON stays text. */
-export interface StoredTwinParts extends Omit<TwinParts, 'attributes' | 'decided' | 'latest'> {
+export interface StoredTwinParts extends Omit<TwinParts, 'attributes' | 'decided' | 'latest' | 'clock'> {
   attributes: string
   decided: string
   latest: string
+  clock: string | null
 }
 
 /**
@@ -93,7 +98,8 @@ export function twinJson(parts: StoredTwinParts, model: DocumentModel | undefine
     status: 'active',
   })
   const { presence, ...decided } = JSON.parse(parts.decided) as DecidedPart
-  const tail = JSON.stringify({ ...decided, createdAt: iso(parts.createdAt), updatedAt: iso(parts.updatedAt) })
+  const clock = parts.clock === null ? {} : { clock: JSON.parse(parts.clock) as DeviceClock }
+  const tail = JSON.stringify({ ...decided, ...clock, createdAt: iso(parts.createdAt), updatedAt: iso(parts.updatedAt) })
   const shownPresence = JSON.stringify(presenceOf(parts, presence))
   const telemetry = telemetryJson(JSON.parse(parts.latest) as Latest, model, now)
   return `${head.slice(0, -1)},"attributes":${parts.attributes},"presence":${shownPresence},"telemetry":${telemetry},${tail.slice(1)}`

@@ -15,7 +15,7 @@ import { isNewsReport, wakes } from './wake.ts'
 
 export { BATCH_LIMIT } from './batch.ts'
 
-/** Appended inputs one inbox holds. Readings beyond are merged, what else a device says beyond is refused. */
+/** Appended inputs one inbox holds, unless it is told otherwise. Readings beyond are merged, what else a device says beyond is refused. */
 export const INPUT_LIMIT = 2_000
 /** Among the open properties: all of them, since new settings are under way and their bounds are not known yet. */
 const ALL = '*'
@@ -28,6 +28,7 @@ export interface Inbox {
   /** Number of the newest seal, 0 before the first. */
   sealedSeq: number
   wake: Wake
+  inputLimit: number
   /** The presence that the twin will have decided on once it has consumed all that waits for it. */
   expected: PresenceStatus
   /** It will be offline because the device said goodbye then: what was received before is no sign of life. 0: no goodbye. */
@@ -56,8 +57,8 @@ export interface Sealed {
   open: string[]
 }
 
-export function emptyInbox(wake: Wake): Inbox {
-  return { pending: null, sealed: null, sealedSeq: 0, wake, ...presenceAfter([], wake) }
+export function emptyInbox(wake: Wake, inputLimit = INPUT_LIMIT): Inbox {
+  return { pending: null, sealed: null, sealedSeq: 0, wake, inputLimit, ...presenceAfter([], wake) }
 }
 
 /** A message came. `counts` is false for what was seen before. */
@@ -80,8 +81,14 @@ export function addReading(inbox: Inbox, reading: Reading): void {
   const pending = pendingOf(inbox, reading.receivedAt)
   const waking = wakes(inbox.wake, reading)
   if (waking && !pending.open.includes(reading.name)) pending.open.push(reading.name)
-  if ((waking || isOpen(inbox, pending, reading.name)) && pending.inputs.length < INPUT_LIMIT) append(pending, inputOf(reading), waking)
-  else merge(pending, reading)
+  const isSingle = waking || isOpen(inbox, pending, reading.name)
+  if (isSingle && pending.inputs.length < inbox.inputLimit) {
+    append(pending, inputOf(reading), waking)
+    return
+  }
+  if (isSingle) mergeSingles(pending, reading.name)
+  if (waking) pending.urgent = true
+  merge(pending, reading)
 }
 
 /** The device says how it is configured. What is no news decides nothing and is dropped. False when the inbox is full. */
@@ -89,7 +96,7 @@ export function addReported(inbox: Inbox, input: Extract<TwinInput, { kind: 'rep
   const pending = pendingOf(inbox, input.at)
   const news = isNewsReport(inbox.wake, input)
   if (!news && !isOpen(inbox, pending, REPORTED)) return true
-  if (pending.inputs.length >= INPUT_LIMIT) return false
+  if (pending.inputs.length >= inbox.inputLimit) return false
   if (news && !pending.open.includes(REPORTED)) pending.open.push(REPORTED)
   append(pending, input, news)
   return true
@@ -99,7 +106,7 @@ export function addReported(inbox: Inbox, input: Extract<TwinInput, { kind: 'rep
 export function addHello(inbox: Inbox, hello: Hello): void {
   const pending = pendingOf(inbox, hello.at)
   const news = hello.status !== inbox.expected || differs(inbox.wake, hello.firmware, hello.health)
-  const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= INPUT_LIMIT)
+  const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= inbox.inputLimit)
   if (repeated === undefined) append(pending, hello, news)
   else pending.inputs[repeated] = { ...wordsOf(pending.inputs[repeated] as Hello), ...hello }
   if (news) pending.urgent = true
@@ -109,7 +116,7 @@ export function addHello(inbox: Inbox, hello: Hello): void {
 /** A device event, its answer to a command, a request, new settings: appended, never merged, due at once. False when the inbox is full. */
 export function addInput(inbox: Inbox, input: TwinInput): boolean {
   const pending = pendingOf(inbox, input.at)
-  if ((input.kind === 'event' || input.kind === 'command-answer') && pending.inputs.length >= INPUT_LIMIT) return false
+  if ((input.kind === 'event' || input.kind === 'command-answer') && pending.inputs.length >= inbox.inputLimit) return false
   append(pending, input, true)
   if (input.kind === 'configured' && !pending.open.includes(ALL)) pending.open.push(ALL)
   if (input.kind === 'wish' && !pending.open.includes(REPORTED)) pending.open.push(REPORTED)
@@ -208,19 +215,36 @@ function isOpen(inbox: Inbox, pending: Pending, name: string): boolean {
   return open.includes(name) || sealed.includes(name) || open.includes(ALL) || sealed.includes(ALL)
 }
 
+/** There is no room for more single readings of it: those that wait go before it, since what is merged is older than the inputs. */
+function mergeSingles(pending: Pending, name: string): void {
+  pending.inputs = pending.inputs.filter((input) => {
+    if (input.kind !== 'reading' || input.name !== name) return true
+    mergeInput(pending, input)
+    return false
+  })
+}
+
+function mergeInput(pending: Pending, { name, value, ts, at }: Extract<TwinInput, { kind: 'reading' }>): void {
+  merge(pending, { name, value, ts, receivedAt: at })
+}
+
 /** Readings that were appended only because their property was open are merged again when, by the new conditions, none of them wakes; reports are dropped. */
 function reconsider(inbox: Inbox, pending: Pending): void {
   const waking = new Set<string>()
+  // Routine ones cannot wake; those that found no room in a full inbox can.
+  for (const [name, [, , , value, ts]] of Object.entries(pending.merged)) {
+    if (wakes(inbox.wake, { name, value, ts: ts + pending.since })) waking.add(name)
+  }
   for (const input of pending.inputs) {
     if (input.kind === 'configured') waking.add(ALL)
     else if (input.kind === 'reading' && wakes(inbox.wake, input)) waking.add(input.name)
     else if (input.kind === 'wish' || (input.kind === 'reported' && isNewsReport(inbox.wake, input))) waking.add(REPORTED)
   }
   const kept: TwinInput[] = []
-  let urgent = false
+  let urgent = waking.size > 0
   for (const input of pending.inputs) {
     if (input.kind === 'reading' && !waking.has(input.name) && !waking.has(ALL)) {
-      merge(pending, { name: input.name, value: input.value, ts: input.ts, receivedAt: input.at })
+      mergeInput(pending, input)
       continue
     }
     if (input.kind === 'reported' && !waking.has(REPORTED)) continue

@@ -65,6 +65,15 @@ export interface Firmware {
   sha256?: string
 }
 
+/** `ahead`: its times lie after their receipt, and are replaced by it. `unset`: they lie before 2000. */
+export type ClockStatus = 'ok' | 'ahead' | 'unset'
+/** A device's clock, by the times that it told. */
+export interface DeviceClock {
+  status: ClockStatus
+  /** How far it is ahead of ours; below zero it is behind, or its messages are late. Absent when it is not set. */
+  driftMs?: number
+}
+
 /**
  * What a twin is given, in the order in which it became so. `at` is receipt time (the lane's time for `silent`).
  * - configured: settings of the model, first input of every twin's first batch, again when the model changes

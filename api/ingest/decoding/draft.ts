@@ -36,6 +36,7 @@ export interface Draft<Part> {
   problems: Problem[]
   problemCount: number
   clock: ClockDoubts | null
+  ownTime: number | null
   /** Values seen, good and bad. */
   values: number
 }
@@ -59,6 +60,11 @@ export function trustedTime(draft: Draft<unknown>, own: number): number {
     draft.clock.aheadMs = Math.max(draft.clock.aheadMs, own - receivedAt)
   }
   return receivedAt
+}
+
+/** The device told this time by its own clock, and it was taken: believed or replaced. */
+export function noteOwnTime(draft: Draft<unknown>, own: number): undefined {
+  if (draft.ownTime === null || own > draft.ownTime) draft.ownTime = own
 }
 
 export function isUnset(own: number): boolean {

@@ -1,4 +1,4 @@
-/** Device events: `{id?, ts?, data}`, named by their topic. */
+/** Device events: `{id?, ts?, data}`, named by their topic. Their data is held against the model, as values are. */
 import type { Value } from '../../../twin-models/core/types.ts'
 import { NAME_PATTERN } from '../../../twin-models/ids.ts'
 import type { Part } from '../decode.ts'
@@ -6,7 +6,7 @@ import { eventDigest, messageDigest } from '../message-digest.ts'
 import { addProblem, type Draft, pointer, shown } from './draft.ts'
 import { idOf } from './id.ts'
 import { parseTime, timeOf } from './time.ts'
-import { valueProblem } from './value.ts'
+import { isOfType, valueProblem } from './value.ts'
 
 const MAX_DATA_LENGTH = 32_768
 const FIELDS = new Set(['id', 'ts', 'ageMs', 'data'])
@@ -19,6 +19,10 @@ export function decodeEvent(draft: Draft<Part>, json: Value): undefined {
   }
   const id = idOf(draft, json.id, '/id')
   if (id === null) return
+  const known = draft.model.events.get(name)
+  if (known === undefined && draft.model.unknownProperties === 'refuse') {
+    return addProblem(draft, 'unknown-event', '', `the model ${draft.model.name} has no event ${name}, and refuses others`, id)
+  }
   if (!hasOnlyFields(draft, json, id)) return
   const ts = timeOf(draft, json.ts, json.ageMs, '', id)
   if (Number.isNaN(ts)) return
@@ -26,6 +30,12 @@ export function decodeEvent(draft: Draft<Part>, json: Value): undefined {
   const data = json.data ?? null
   const problem = data === null ? undefined : valueProblem(data, MAX_DATA_LENGTH)
   if (problem !== undefined) return addProblem(draft, problem.reason, `/data${problem.path}`, `data: ${problem.detail}`, id)
+  // Events that say only that they happened are taken, whatever the model would like to know of them: a leak without its litres is a leak.
+  const misfit = data === null ? undefined : known?.problemOf(data)
+  if (misfit !== undefined) {
+    const reason = known?.type === undefined || isOfType(known.type, data) ? 'invalid-value' : 'wrong-type'
+    return addProblem(draft, reason, '/data', `data ${shown(misfit)}`, id)
+  }
   const event = { name, ts, data }
   if (id !== undefined) draft.parts.push({ id, digest: messageDigest('event', id), readings: [], event })
   else if (json.ts !== undefined) draft.parts.push({ digest: eventDigest(name, parseTime(json.ts) as number, data), readings: [], event })

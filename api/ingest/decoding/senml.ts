@@ -7,7 +7,7 @@ import type { Reading, Value } from '../../../twin-models/core/types.ts'
 import { NAME_PATTERN } from '../../../twin-models/ids.ts'
 import type { Part } from '../decode.ts'
 import { elementDigest, messageDigest } from '../message-digest.ts'
-import { addProblem, type Draft, doubtsOf, MAX_VALUES, pointer, shown, trustedTime } from './draft.ts'
+import { addProblem, type Draft, doubtsOf, MAX_VALUES, noteOwnTime, pointer, shown, trustedTime } from './draft.ts'
 import { idOf } from './id.ts'
 import { dropDuplicates, takeValue } from './telemetry.ts'
 import { recent } from './time.ts'
@@ -140,8 +140,12 @@ function recordTime(draft: Draft<Part>, base: Base, record: Json, path: string, 
   }
   const seconds = base.time + t
   const { receivedAt } = draft.message
-  const own = Math.round((seconds < RELATIVE_BELOW ? receivedAt / 1000 + seconds : seconds) * 1000)
-  return recent(draft, trustedTime(draft, own), `${path}/t`, id)
+  const isRelative = seconds < RELATIVE_BELOW
+  const own = Math.round((isRelative ? receivedAt / 1000 + seconds : seconds) * 1000)
+  const taken = recent(draft, trustedTime(draft, own), `${path}/t`, id)
+  // What is relative to receipt tells nothing of a clock.
+  if (!isRelative && !Number.isNaN(taken)) noteOwnTime(draft, own)
+  return taken
 }
 
 function isFiniteNumber(value: Value): value is number {

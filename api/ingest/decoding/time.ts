@@ -1,5 +1,5 @@
 /** Times of devices: RFC 3339 with zone, epoch milliseconds, or an age. */
-import { addProblem, type Draft, isUnset, shown, trustedTime } from './draft.ts'
+import { addProblem, type Draft, isUnset, noteOwnTime, shown, trustedTime } from './draft.ts'
 
 /** Epoch milliseconds; undefined when it is no time. */
 export function parseTime(ts: unknown): number | undefined {
@@ -25,7 +25,9 @@ export function timeOf(draft: Draft<unknown>, ts: unknown, ageMs: unknown, path:
     return Number.NaN
   }
   const time = aged ? receivedAt - Math.round(ageMs as number) : trustedTime(draft, own as number)
-  return recent(draft, time, `${path}/${aged ? 'ageMs' : 'ts'}`, messageId)
+  const taken = recent(draft, time, `${path}/${aged ? 'ageMs' : 'ts'}`, messageId)
+  if (own !== undefined && !Number.isNaN(taken)) noteOwnTime(draft, own)
+  return taken
 }
 
 /** The same time, or NaN and a problem when it lies before the model's backfill limit. */

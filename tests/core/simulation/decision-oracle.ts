@@ -5,7 +5,7 @@ import type { Pending } from '../../../twin-models/core/inbox.ts'
 import { unpack } from '../../../twin-models/core/merged.ts'
 import type { Batch, TwinEvent } from '../../../twin-models/core/types.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
-import { partOf, type ReferenceTwin } from './reference-twin.ts'
+import { isOfSingles, partOf, type ReferenceTwin } from './reference-twin.ts'
 import type { World } from './world.ts'
 
 export class DecisionOracle {
@@ -14,10 +14,19 @@ export class DecisionOracle {
   readonly #db: MemoryDatabase
   readonly #twins: ReadonlyMap<number, ReferenceTwin>
   readonly #seals: ReadonlyMap<string, string>
+  /** Devices of which more waited than fits: what was merged then is decided on in fewer steps. */
+  readonly #full: ReadonlySet<number>
   /** Per device and part: how many events the real twin has decided. */
   readonly #decided = new Map<string, number>()
 
-  constructor(world: World, db: MemoryDatabase, twins: ReadonlyMap<number, ReferenceTwin>, seals: ReadonlyMap<string, string>) {
+  constructor(
+    world: World,
+    db: MemoryDatabase,
+    twins: ReadonlyMap<number, ReferenceTwin>,
+    seals: ReadonlyMap<string, string>,
+    full: ReadonlySet<number>,
+  ) {
+    this.#full = full
     this.#world = world
     this.#db = db
     this.#twins = twins
@@ -65,6 +74,7 @@ export class DecisionOracle {
     const key = `${incarnation} ${part}`
     const n = this.#decided.get(key) ?? 0
     this.#decided.set(key, n + 1)
+    if (this.#full.has(incarnation) && !isOfSingles(part)) return
     const twin = this.#twins.get(incarnation)
     const expected = twin?.decided.get(part)?.[n]
     if (twin && expected && isBackstop(event)) {

@@ -47,7 +47,7 @@ export function expectedParts(message: Received, model: DeviceModel): ExpectedPa
   }
   if (kind === 'telemetry')
     return (Array.isArray(json) ? json : [json]).flatMap((element, n) => telemetryPart(message, element as Json, n, model))
-  if (kind === 'event') return eventPart(message, json as Json)
+  if (kind === 'event') return eventPart(message, json as Json, model)
   if (kind === 'reported') return reportPart(message, json as Json, model)
   if (kind === 'response') return responsePart(message, json as Json)
   return kind === 'presence' || kind === 'will' ? helloPart(message, json as Json) : []
@@ -76,10 +76,12 @@ function telemetryPart(message: Received, json: Json, index: number, model: Devi
   return [isBelieved ? { readings } : { key: `element ${index} ${payload}`, readings }]
 }
 
-function eventPart({ name = '', receivedAt }: Received, json: Json): ExpectedPart[] {
+function eventPart({ name = '', receivedAt }: Received, json: Json, model: DeviceModel): ExpectedPart[] {
   const id = json.id as string | undefined
   const own = json.ts as number | undefined
   const event = { name, ts: own === undefined ? receivedAt : Math.min(own, receivedAt), data: json.data ?? null }
+  const known = model.events.get(name)
+  if (known ? event.data !== null && known.problemOf(event.data) !== undefined : !keeps(model)) return []
   if (id !== undefined) return [{ id, key: `event ${id}`, readings: [], event }]
   if (own === undefined) return [{ readings: [], event }]
   return [{ key: `event ${name} ${own} ${JSON.stringify(event.data)}`, readings: [], event }]

@@ -4,11 +4,12 @@
  */
 import { FINISHED, type TickChanges } from '../../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE, type Head } from '../../../api/ingest/log.ts'
-import type { Batch, TwinInput } from '../../../twin-models/core/types.ts'
+import type { Batch, TwinInput, TwinState } from '../../../twin-models/core/types.ts'
 import { modelOf } from '../../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../../twin-models/model.ts'
 import type { EntryRecord, MemoryDatabase } from '../../support/memory-database.ts'
 import { DecisionOracle } from './decision-oracle.ts'
+import { InboxOracle } from './inbox-oracle.ts'
 import { type ProcessedMessage, ReferenceTwin } from './reference-twin.ts'
 import type { CommitWatcher } from './troubled-store.ts'
 import type { World } from './world.ts'
@@ -19,15 +20,17 @@ export class Oracle implements CommitWatcher {
   readonly seals = new Map<string, string>()
   readonly counts = { messages: 0, dropped: 0, silences: 0, seals: 0 }
   readonly decisions: DecisionOracle
+  readonly inboxes: InboxOracle
   readonly #world: World
   readonly #db: MemoryDatabase
   /** By processor and device: the model as it last read it. */
   readonly #models = new Map<string, DeviceModel>()
 
-  constructor(world: World, db: MemoryDatabase) {
+  constructor(world: World, db: MemoryDatabase, inputLimit: number) {
     this.#world = world
     this.#db = db
-    this.decisions = new DecisionOracle(world, db, this.twins, this.seals)
+    this.inboxes = new InboxOracle(world, inputLimit)
+    this.decisions = new DecisionOracle(world, db, this.twins, this.seals, this.inboxes.full)
   }
 
   devicesRead(processor: string, incarnations: number[]): void {
@@ -39,6 +42,7 @@ export class Oracle implements CommitWatcher {
 
   /** Before the commit is true: the database still says what was before. */
   committing(processor: string, changes: TickChanges): void {
+    this.inboxes.begin(changes)
     this.#takeRequests(processor, changes)
     for (const { lane, cursors, watermark } of changes.lanes) {
       const before = this.#db.lanes.get(lane)!
@@ -96,7 +100,9 @@ export class Oracle implements CommitWatcher {
       // Whatever is processed touches its device's row.
       if (changes.inboxes.some((change) => change.incarnation === incarnation)) {
         this.#world.noteOf(incarnation, () => `${processor} ${JSON.stringify(message)}`)
-        this.#twin(incarnation).take(message, this.#model(processor, incarnation))
+        const refused = this.inboxes.refuses(message)
+        const hasEvent = this.#twin(incarnation).take(message, this.#model(processor, incarnation), refused)
+        if (refused && !hasEvent) this.#world.fail('only a device event finds an inbox full', `device ${incarnation}: ${message.payload}`)
         continue
       }
       this.counts.dropped++
@@ -111,13 +117,16 @@ export class Oracle implements CommitWatcher {
       const twin = this.#twin(incarnation)
       const sealed = change.full ? change.sealed : null
       const before = this.#db.inbox.get(incarnation)
-      if (sealed !== null && sealed !== before?.sealed)
-        this.#takeSeal(twin, sealedSeq, sealed, before?.sealedSeq ?? 0, before?.sealed ?? null)
+      const isNew = sealed !== null && sealed !== before?.sealed
+      if (isNew) this.#takeSeal(twin, sealedSeq, sealed, before?.sealedSeq ?? 0, before?.sealed ?? null)
       else if (sealed === null && sealedSeq !== (before?.sealedSeq ?? 0))
         this.#world.fail('seals have rising numbers', `device ${incarnation}`)
       const { watermark } = lanes.find(({ lane }) => lane === change.lane)!
-      const silences = silencesAt(watermark, sealed !== before?.sealed ? sealed : null) + silencesAt(watermark, pending)
+      const silences = silencesAt(watermark, isNew ? sealed : null) + silencesAt(watermark, pending)
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
+      this.inboxes.take(twin, change, isNew)
+      // Nothing waits for it: what it knows now is right, whatever was merged on the way.
+      if (pending === null && (change.full ? sealed : before?.sealed) === null) this.#recover(twin)
     }
   }
 
@@ -146,6 +155,20 @@ export class Oracle implements CommitWatcher {
     const grace = this.#db.lanes.get(incarnation % 16)!.graceSince
     if (Math.max(lastSeen, grace) + presenceTimeoutMs >= watermark) this.#world.fail('no twin is offline whose device spoke', name)
     twin.feed([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
+  }
+
+  #recover(twin: ReferenceTwin): void {
+    const { incarnation } = twin
+    const text = this.#db.devices.get(incarnation)?.state
+    if (!text || !this.inboxes.full.delete(incarnation)) return
+    const state = JSON.parse(text) as TwinState
+    const [knows, expected] = [valuesOf(state), valuesOf(twin.state)]
+    if (knows !== expected)
+      this.#world.fail(
+        'the newest values are known, whatever was merged',
+        `device ${incarnation} knows\n  ${knows}\nexpected\n  ${expected}`,
+      )
+    twin.adopt(state, (part) => this.decisions.decidedOf(incarnation, part))
   }
 
   #unprocessed(lane: number, cursors: { [stream: string]: number }): EntryRecord[] {
@@ -185,6 +208,12 @@ export function messagesOf(entry: EntryRecord): Array<ProcessedMessage & { incar
     offset += length
     return { incarnation, stream: entry.stream, kind, name: name ?? undefined, receivedAt, connection: connection ?? undefined, payload }
   })
+}
+
+/** What a twin knows of its properties, but for what was decided on the way. */
+function valuesOf({ values, ranges }: TwinState): string {
+  const watched = Object.entries(ranges).map(([name, { value, newest }]) => [`range of ${name}`, value, newest])
+  return JSON.stringify([...Object.entries(values), ...watched].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)))
 }
 
 function silencesAt(at: number, json: string | null): number {

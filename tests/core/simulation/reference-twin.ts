@@ -29,7 +29,8 @@ export class ReferenceTwin {
   processed = 0
   /** When its own timer made the real twin offline, last. */
   backstopAt = 0
-  deadLetters = 0
+  /** Readings that were news, and device events that its inbox took: all of them are given to the real twin. And all that it was fed itself. */
+  readonly given = { readings: 0, events: 0, inputs: 0 }
   readonly #seen = new Set<string>()
   /** Until its settings are known. */
   #early: TwinInput[][] | null = []
@@ -47,7 +48,10 @@ export class ReferenceTwin {
     const early = this.#early ?? []
     this.#early = null
     this.feed([{ kind: 'configured', at, settings }])
-    for (const inputs of early) this.feed(inputs)
+    for (const inputs of early) {
+      this.given.inputs -= inputs.length
+      this.feed(inputs)
+    }
   }
 
   get isStarted(): boolean {
@@ -55,6 +59,7 @@ export class ReferenceTwin {
   }
 
   feed(inputs: TwinInput[]): void {
+    this.given.inputs += inputs.length
     if (this.#early !== null) {
       this.#early.push(inputs)
       return
@@ -70,15 +75,16 @@ export class ReferenceTwin {
     }
   }
 
-  take(message: ProcessedMessage, model: DeviceModel): void {
+  /** `refused`: its inbox had no room for the device event. False when there was none. */
+  take(message: ProcessedMessage, model: DeviceModel, refused: boolean): boolean {
     this.processed++
     const { kind, receivedAt: at, connection } = message
     if (kind === 'connect' || kind === 'disconnect') {
       this.#takeConnection(message)
-      return
+      return false
     }
     const isWill = kind === 'will'
-    if (isWill && (this.connection?.number !== connection || at < this.lastSeen)) return
+    if (isWill && (this.connection?.number !== connection || at < this.lastSeen)) return false
     let parts = (expectedParts(message, model) ?? []).filter(({ key }) => {
       if (key === undefined) return true
       if (this.#seen.has(key)) return false
@@ -88,15 +94,25 @@ export class ReferenceTwin {
     // A goodbye that was received before what is known already is old news.
     if (at < this.lastSeen) parts = parts.filter(({ hello }) => hello?.status !== 'offline')
     const news = parts.flatMap(({ readings }) => readings.filter((reading) => this.#store(reading)))
+    this.given.readings += news.length
     if (!isWill) this.lastSeen = Math.max(this.lastSeen, at)
     const inputs: TwinInput[] = []
     if (!isWill && !parts.some(({ hello }) => hello)) inputs.push({ kind: 'life', at, ...idOf(parts[0]?.id) })
     for (const { name, value, ts, messageId } of news) inputs.push({ kind: 'reading', at, name, value, ts, ...idOf(messageId) })
     for (const { id, hello, event } of parts) {
       if (hello) inputs.push({ kind: 'hello', at, ...hello, ...(isWill ? { will: true } : {}), ...idOf(id) })
-      if (event) inputs.push({ kind: 'event', at, ...event, ...idOf(id) })
+      if (!event || refused) continue
+      this.given.events++
+      inputs.push({ kind: 'event', at, ...event, ...idOf(id) })
     }
     if (inputs.length > 0) this.feed(inputs)
+    return parts.some(({ event }) => event)
+  }
+
+  /** It knows what the real one knows now, and has decided as much. What it decided on every message it keeps. */
+  adopt(state: TwinState, decided: (part: string) => number): void {
+    this.state = state
+    for (const [part, events] of this.decided) if (!isOfSingles(part)) events.length = decided(part)
   }
 
   #takeConnection({ kind, connection = 0, stream, receivedAt }: ProcessedMessage): void {
@@ -126,6 +142,11 @@ export class ReferenceTwin {
     if (before === undefined || isLater(reading, before)) this.latest.set(reading.name, reading)
     return before === undefined || reading.ts > before.ts
   }
+}
+
+/** Parts that are decided on inputs which are never merged. */
+export function isOfSingles(part: string): boolean {
+  return part === 'device-event' || part === 'configured'
 }
 
 export function partOf(event: { kind: string; name?: string }): string {

@@ -2,6 +2,7 @@
  * One round: a world is set up, lives for so many steps with everything that can go wrong, then all trouble ends and it drains; then
  * everything must agree.
  */
+import { INPUT_LIMIT } from '../../../twin-models/core/inbox.ts'
 import { MemoryDatabase } from '../../support/memory-database.ts'
 import { Bridge } from './bridge.ts'
 import { Oracle } from './oracle.ts'
@@ -44,6 +45,8 @@ export class Round {
   readonly #trouble: Trouble
   readonly #processors: SimProcessor[] = []
   readonly #bridges: Bridge[] = []
+  /** In half of the rounds so small that inboxes are full now and then. */
+  readonly #inputLimit: number
   readonly #counts = { processors: 0, bridges: 0 }
   #draining = false
 
@@ -51,7 +54,8 @@ export class Round {
     this.world = new World(seed)
     this.db = new MemoryDatabase(() => this.world.now)
     this.#trouble = new Trouble(this.world)
-    this.oracle = new Oracle(this.world, this.db)
+    this.#inputLimit = this.world.random.chance(0.5) ? this.world.between(2, 12) : INPUT_LIMIT
+    this.oracle = new Oracle(this.world, this.db, this.#inputLimit)
     this.temporal = new MiniTemporal(this.world, this.#trouble, miniActivities(this.world, this.#trouble, this.db, this.oracle))
     this.registry = new Registry(this.db, {
       world: this.world,
@@ -73,6 +77,7 @@ export class Round {
     const all = {
       ...this.oracle.counts,
       ...this.oracle.decisions.counts,
+      ...this.oracle.inboxes.counts,
       ...this.temporal.counts,
       ...this.registry.counts,
       ...this.#counts,
@@ -104,7 +109,9 @@ export class Round {
     const name = `processor-${++this.#counts.processors}`
     const { world, db, temporal, oracle } = this
     const signaller = miniSignaller(world, this.#trouble, temporal, oracle)
-    this.#processors.push(new SimProcessor({ name, world, db, trouble: this.#trouble, watcher: oracle, signaller }))
+    this.#processors.push(
+      new SimProcessor({ name, world, db, trouble: this.#trouble, watcher: oracle, signaller, inputLimit: this.#inputLimit }),
+    )
   }
 
   #startBridge(): void {

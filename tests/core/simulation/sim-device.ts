@@ -80,7 +80,8 @@ export class SimDevice {
     else if (dice < 0.88) this.#say('telemetry', random.pick(['{broken', '[]', '{"temperature": "hot"}', '', `{"x": "${POISON}"}`]))
     else if (dice < 0.9) this.#say('unknown', '{}', 'nonsense')
     else if (dice < 0.94 && this.#sent.length > 0) this.#outbox.push(random.pick(this.#sent))
-    else if (dice < 0.96) for (let i = random.between(2, 12); i > 0; i--) this.#say('telemetry', this.#telemetry())
+    else if (dice < 0.955) for (let i = random.between(2, 12); i > 0; i--) this.#say('telemetry', this.#telemetry())
+    else if (dice < 0.96) for (let i = random.between(2, 12); i > 0; i--) this.#say('event', this.#event(), 'leak')
     else this.#outbox.push(...this.#held.splice(0))
   }
 
@@ -185,7 +186,8 @@ export class SimDevice {
   #event(): string {
     const { now } = this.#around.world
     const random = this.#random
-    const data = random.chance(0.05) ? 'x'.repeat(30_000) : { n: ++this.#ids }
+    const litres = random.chance(0.2) ? { litresPerMinute: random.pick([1.5, 'many']) } : {}
+    const data = random.chance(0.05) ? { text: 'x'.repeat(30_000) } : random.chance(0.05) ? 'wet' : { n: ++this.#ids, ...litres }
     const own = random.chance(0.7) ? { ts: now - Math.floor(random.between(0, 5_000)) } : {}
     return JSON.stringify({ ...(random.chance(0.5) ? { id: `e${++this.#ids}` } : {}), ...own, data })
   }

@@ -20,6 +20,7 @@ export interface SimProcessorOptions {
   trouble: Trouble
   watcher: CommitWatcher
   signaller: TwinSignaller
+  inputLimit: number
 }
 
 export class SimProcessor {
@@ -33,12 +34,12 @@ export class SimProcessor {
   #signalling = false
 
   constructor(options: SimProcessorOptions) {
-    const { name, world, signaller } = options
+    const { name, world, signaller, inputLimit } = options
     this.name = name
     this.#options = options
     const store = troubledStore({ ...options, processor: name, life: this.life, inTick: () => !this.#signalling })
     const pause = (): Promise<void> => world.sleep(20, `${name} tries alone`, this.life)
-    this.processor = new Processor({ store, signaller: this.#mortal(signaller), clock: () => world.now, pause })
+    this.processor = new Processor({ store, signaller: this.#mortal(signaller), clock: () => world.now, pause, inputLimit })
     world.start(() => this.#run())
   }
 
