@@ -32,7 +32,7 @@ function inputs(of = device): TwinInput[] {
   const all = [sealed, pending].flatMap((text) => (text === null ? [] : (JSON.parse(text) as Batch).inputs))
   return all.filter(({ kind }) => kind !== 'configured' && kind !== 'life')
 }
-const letters = () => db.deadLetters.map(({ topic, reason }) => `${reason} ${topic.split('/').slice(3).join('/')}`)
+const letters = () => db.deadLetters.map(({ topic, reason }) => `${reason} ${topic.split('/').slice(4).join('/')}`)
 
 describe('a response', () => {
   test('that says how far the device is changes columns only, once a tick and forward', async () => {
@@ -141,9 +141,9 @@ describe('a report', () => {
   })
 
   test('that finds no room in the inbox is a dead letter', async () => {
-    for (let n = 0; n < 2_001; n++) on.accept(device.incarnation, 'reported', { state: { n } })
+    for (let n = 0; n < 5_000; n++) on.accept(device.incarnation, 'reported', { state: { n } })
     while ((await on.processor.tick())?.more);
-    expect(inputs()).toHaveLength(2_001 - letters().length)
+    expect(inputs()).toHaveLength(5_000 - letters().length)
     expect(new Set(letters())).toEqual(new Set(['inbox-full reported']))
   })
 })

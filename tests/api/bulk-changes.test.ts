@@ -109,7 +109,7 @@ describe('looking at one and steering it', () => {
     expect((await api.ask('POST', `/v1/bulk-changes/${id}/pause`, { key: OTHER_KEY })).status).toBe(404)
     expect((await api.ask('GET', '/v1/bulk-changes', { key: OTHER_KEY })).json.items).toEqual([])
     expect((await api.ask('GET', `/v1/bulk-changes/${nowhere}`)).status).toBe(404)
-    expect((await api.ask('GET', '/v1/bulk-changes/7')).status).toBe(400)
+    expect((await api.ask('GET', '/v1/bulk-changes/7')).status).toBe(404)
   })
 })
 

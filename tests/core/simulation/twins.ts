@@ -71,6 +71,7 @@ export function miniActivities(world: World, trouble: Trouble, db: MemoryDatabas
     writeDecision: (decision: Decision) => attempt(`decision of device ${decision.incarnation}`, () => write(decision)),
     confirmDecision: (key: TwinKey, revision: number) =>
       attempt(`confirmation for device ${key.incarnation}`, () => store.confirm(key, revision)),
+    sentCommands: (key: TwinKey) => attempt(`deadline of device ${key.incarnation}`, () => store.sentCommands(key)),
     lastSeen: (key: TwinKey) => attempt(`backstop of device ${key.incarnation}`, () => store.lastSeen(key)),
   } as unknown as Activities
 }

@@ -1,6 +1,6 @@
 /**
  * What stands in for '@temporalio/workflow' in the simulation, so that the real workflow code runs here: each call goes to the instance
- * that is being activated (instance.ts). Only what workflows/device-twin.ts uses.
+ * that is being activated (instance.ts). Only what the twin (workflows/device-twin.ts and what it imports) uses.
  */
 import { active } from './active.ts'
 
@@ -26,6 +26,17 @@ export const setHandler = (definition: { type: string; name: string }, handler: 
 }
 export const condition = (predicate: () => boolean): Promise<void> => active().until(predicate)
 export const sleep = (ms: number): Promise<void> => active().sleep(ms)
+/** What runs in it is given up when it is cancelled; its timer rings to nobody then. */
+export class CancellationScope {
+  readonly #cancelled = Promise.withResolvers<never>()
+  run<T>(act: () => Promise<T>): Promise<T> {
+    return Promise.race([act(), this.#cancelled.promise])
+  }
+  cancel(): void {
+    this.#cancelled.promise.catch(() => {})
+    this.#cancelled.reject(new Error('cancelled'))
+  }
+}
 export const continueAsNew = async (args: unknown): Promise<never> => {
   throw new ContinueAsNew(args)
 }
