@@ -1,4 +1,4 @@
-/** One durable timer of a workflow, that may be set anew or off. */
+/** One durable timer of a workflow, that may be set anew or switched off. */
 import { CancellationScope, sleep } from '@temporalio/workflow'
 
 export class Alarm {

@@ -33,6 +33,7 @@ describe.skipIf(missingSmallDisk())('on a small disk (needs Linux, root and unsh
     load = await startLoad({ ...castor, dataDir: outside }, { devices: DEVICES, intervalMs: 200, seed: 'disk', mischief: false })
     const { fleet } = load
     await until(() => fleet.figures.online === DEVICES && fleet.figures.acknowledged > 200, 'the fleet is at work')
+    await until(async () => (await castor.rest('GET', `/v1/twins/${fleet.ids[0]}`)).body.telemetry.temperature, 'the first twin shows it')
   })
 
   afterAll(async () => {

@@ -46,6 +46,8 @@ describe.skipIf(missing('bash', 'curl', 'mosquitto_pub', 'mosquitto_sub'))(
       const twins = answers.filter((answer) => answer.presence)
       expect(twins.map(({ id }) => id)).toEqual(['t-1', 't-1'])
       expect(answers.filter((answer) => answer.items)).toHaveLength(3)
+      const wishes = answers.filter((answer) => answer.metadata).map(({ metadata }) => metadata['/targetTemperature'].status)
+      expect(wishes).toEqual(['pending', 'converged'])
 
       const twin = await until(async () => {
         const { body } = await castor.rest('GET', '/v1/twins/t-1')
