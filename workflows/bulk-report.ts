@@ -1,5 +1,6 @@
 /** What an operator reads of a bulk change in the Temporal UI, as Markdown. */
 import type { BulkLook } from '../activities/ports.ts'
+import { code } from '../twin-models/core/markdown.ts'
 import type { BulkCarried } from './messages.ts'
 
 type Shown = Pick<BulkCarried, 'id' | 'tenant' | 'title' | 'pace' | 'reason'> & { status: string }
@@ -27,14 +28,9 @@ export function bulkReport({ id, tenant, title, pace, status, reason }: Shown, {
 
 function lineOf({ status, reason, count, devices }: BulkLook['reasons'][number]): string {
   const more = count > devices.length ? ', …' : ''
-  return `- ${count} ${status}: ${code(reason)} (${devices.map(code).join(', ')}${more})`
+  return `- ${count} ${status}: ${code(reason.slice(0, 200))} (${devices.map(code).join(', ')}${more})`
 }
 
 function table(rows: Array<[string, number]>): string {
   return ['| devices | number |', '| --- | --- |', ...rows.map(([name, count]) => `| ${name} | ${count} |`)].join('\n')
-}
-
-/** Reasons come from devices: as code, so that nothing in them is markup. */
-function code(text: string): string {
-  return `\`${text.replace(/[`|\r\n]/g, ' ').slice(0, 200)}\``
 }

@@ -1,13 +1,12 @@
 /** Bulk changes as REST reads and asks them. Their workflows are started and told by infra/temporal/bulk-starter.ts. */
 import { changeProblem } from '../../activities/bulk-activities.ts'
 import type { BulkChanges, BulkRow, BulkTargetRow } from '../../api/ports.ts'
-import type { JsonObject } from '../../twin-models/core/types.ts'
+import { withoutNulls } from '../../twin-models/core/merge-patch.ts'
 import { parseFilter } from '../../twin-models/filter/parse.ts'
 import { compileFilter } from '../../twin-models/filter/sql.ts'
 import type { DeviceModel } from '../../twin-models/model.ts'
 import type { BulkRequest } from '../../twin-models/schemas/bulk-change.ts'
 import { FILTERED, progressOf, registerBulkChange } from './bulk-changes.ts'
-import { withoutNulls } from './bulk-settle.ts'
 import { epochMs } from './columns.ts'
 import type { Sql } from './connect.ts'
 
@@ -53,7 +52,7 @@ const BULK_COLUMNS = `id, number, status, reason, filter, change, pace, requeste
 
 /** By model, since whether devices can take it is a matter of their model. */
 async function preview(sql: Sql, models: (name: string) => DeviceModel | undefined, tenant: string, { filter, change }: BulkRequest) {
-  const wished = change.wish ? (withoutNulls(change.wish) as JsonObject) : null
+  const wished = change.wish ? withoutNulls(change.wish) : null
   const { where, parameters } = compileFilter(parseFilter(filter), 3)
   const rows = await sql.unsafe<Array<{ model: string; count: number; differ: number; sample: string[] }>>(
     `select d.model, count(*)::int as count,

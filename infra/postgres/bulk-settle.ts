@@ -1,7 +1,8 @@
 /** How the devices of a bulk change fare that were asked already: by their decided documents, or by their commands. */
 import type { BulkChange } from '../../activities/ports.ts'
+import { withoutNulls } from '../../twin-models/core/merge-patch.ts'
 import { leavesOf } from '../../twin-models/core/pointer.ts'
-import type { JsonObject, Value } from '../../twin-models/core/types.ts'
+import type { JsonObject } from '../../twin-models/core/types.ts'
 import type { Transaction } from './connect.ts'
 
 /**
@@ -9,7 +10,7 @@ import type { Transaction } from './connect.ts'
  * twin refused the wish, or when somebody has wished something else since.
  */
 export async function settleWishes(tx: Transaction, { id }: BulkChange, wish: JsonObject): Promise<void> {
-  const wished = withoutNulls(wish) as JsonObject
+  const wished = withoutNulls(wish)
   const pointers = `{${[...leavesOf(wished).keys()].map(quoted).join(',')}}`
   await tx`
     with judged as (
@@ -40,12 +41,6 @@ export async function settleCommands(tx: Transaction, { id }: BulkChange): Promi
     update bulk_targets t set status = case when c.status = 'succeeded' then 'succeeded' else 'failed' end,
       reason = case when c.status <> 'succeeded' then coalesce(c.code, c.status) end, ended_at = now()
     from commands c where t.bulk = ${id} and t.status = 'started' and c.id = t.request and c.ended_at is not null`
-}
-
-/** null takes a wish away: there is nothing of it to see. */
-export function withoutNulls(value: Value): Value {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
-  return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (inner === null ? [] : [[key, withoutNulls(inner)]])))
 }
 
 /** An element of an array's text. */

@@ -6,7 +6,7 @@ import type { DecisionEffects } from '../../twin-models/core/effects.ts'
 import type { Queries } from './connect.ts'
 
 /** Answers after the end that a command keeps. */
-const LATE_ANSWERS = 10
+export const LATE_ANSWERS = 10
 
 /** Further `with` queries, each with its comma before it. */
 export function effectQueries(sql: Queries, { wish, ...effects }: DecisionEffects) {

@@ -1,9 +1,7 @@
 /** What devices said of commands, as parts of a tick's transaction (lane-commit.ts). Their ends are decisions, and written elsewhere. */
 import type { TickChanges } from '../../api/ingest/lane-store.ts'
 import type { Transaction } from './connect.ts'
-
-/** Answers after the end that a command keeps. */
-const LATE_ANSWERS = 10
+import { LATE_ANSWERS } from './decision-effects.ts'
 
 export function commandChanges(tx: Transaction, { commandNews, commandLate }: TickChanges): Array<Promise<unknown>> {
   const statements: Array<Promise<unknown>> = []

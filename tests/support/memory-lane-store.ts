@@ -12,12 +12,11 @@ import {
   type TickChanges,
 } from '../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
+import { LATE_ANSWERS } from '../../infra/postgres/decision-effects.ts'
 import type { Wake } from '../../twin-models/core/types.ts'
 import type { InboxRecord, MemoryDatabase, TelemetryRecord } from './memory-database.ts'
 import { currentLanes } from './memory-leases.ts'
 
-/** Answers after the end that a command keeps. */
-const LATE_ANSWERS = 10
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export function memoryLaneStore(db: MemoryDatabase): LaneStore {

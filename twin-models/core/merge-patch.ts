@@ -23,6 +23,16 @@ function merged(target: JsonObject, patch: JsonObject, levels: number): JsonObje
   return result
 }
 
+/** What a patch makes of nothing: in objects null removes; arrays are taken whole. Callers have looked at the depth before. */
+export function withoutNulls(patch: JsonObject): JsonObject
+export function withoutNulls(patch: Value): Value
+export function withoutNulls(patch: Value): Value {
+  if (!isObject(patch)) return patch
+  const kept: JsonObject = {}
+  for (const [name, value] of Object.entries(patch)) if (value !== null) put(kept, name, withoutNulls(value))
+  return kept
+}
+
 /** Whether a patch would change anything. It makes nothing, since it is asked of every report. */
 export function isChange(target: JsonObject, patch: JsonObject, levels = MOST_LEVELS): boolean {
   for (const key in patch) {

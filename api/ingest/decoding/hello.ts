@@ -1,10 +1,11 @@
 /** The device's own word on its presence: `{status, model?, firmware?, health?}`, as a hello or as its last will. */
+import { isObject } from '../../../twin-models/core/plain.ts'
 import type { Firmware, Health, Value } from '../../../twin-models/core/types.ts'
 import type { Hello, Part } from '../decode.ts'
 import { messageDigest } from '../message-digest.ts'
 import { addProblem, type Draft, pointer, shown } from './draft.ts'
 import { idOf } from './id.ts'
-import { isObject, textProblem } from './value.ts'
+import { textProblem } from './value.ts'
 
 const MAX_VERSION = 128
 const MAX_ERRORS = 20

@@ -2,6 +2,8 @@
  * The device's word on how it is configured: `{id?, ts?, version?, state, rejected?}`. `state` is a merge patch (RFC 7396): what the model
  * names is held against it value by value, and a wrong one does not spoil the others.
  */
+import { withoutNulls } from '../../../twin-models/core/merge-patch.ts'
+import { isObject } from '../../../twin-models/core/plain.ts'
 import type { JsonObject, Rejections, Value } from '../../../twin-models/core/types.ts'
 import type { Part, Report } from '../decode.ts'
 import { messageDigest } from '../message-digest.ts'
@@ -9,7 +11,7 @@ import { addProblem, type Draft, pointer, shown } from './draft.ts'
 import { idOf } from './id.ts'
 import { refusesName } from './telemetry.ts'
 import { timeOf } from './time.ts'
-import { isObject, isOfType, MAX_DEPTH, textProblem, valueProblem } from './value.ts'
+import { isOfType, MAX_DEPTH, textProblem, valueProblem } from './value.ts'
 
 const MAX_STATE_LENGTH = 32_768
 const MAX_LEAVES = 500
@@ -74,14 +76,6 @@ function stateOf(draft: Draft<Part>, state: JsonObject, id: string | undefined):
     else addProblem(draft, isOfType(property.type, value) ? 'invalid-value' : 'wrong-type', path, `${name} ${shown(misfit)}`, id)
   }
   return taken
-}
-
-/** What a patch makes of nothing: in objects null removes; arrays are taken whole. */
-function withoutNulls(patch: Value): Value {
-  if (!isObject(patch)) return patch
-  const kept: JsonObject = {}
-  for (const [name, value] of Object.entries(patch)) if (value !== null) kept[name] = withoutNulls(value)
-  return kept
 }
 
 /** Values that are no objects, and empty objects. Bounded by the depth, beyond which nothing is taken anyway. */

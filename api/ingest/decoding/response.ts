@@ -1,4 +1,5 @@
 /** What a device says of a command: `{status, progress?, output?, code?, message?, id?, ts?}`. The topic names the command. */
+import { isObject } from '../../../twin-models/core/plain.ts'
 import type { DeviceAnswer, JsonObject, Value } from '../../../twin-models/core/types.ts'
 import type { Part } from '../decode.ts'
 import { messageDigest } from '../message-digest.ts'
@@ -6,7 +7,7 @@ import { addProblem, type Draft, pointer, shown } from './draft.ts'
 import { idOf } from './id.ts'
 import { reasonOf } from './reported.ts'
 import { timeOf } from './time.ts'
-import { isObject, type ValueProblem, valueProblem } from './value.ts'
+import { type ValueProblem, valueProblem } from './value.ts'
 
 export interface Response {
   command: string

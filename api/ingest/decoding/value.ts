@@ -1,5 +1,5 @@
 /** Values: what may be stored at all, whatever the model says of it. */
-import type { JsonObject, Value } from '../../../twin-models/core/types.ts'
+import type { Value } from '../../../twin-models/core/types.ts'
 import type { ModelEvent } from '../../../twin-models/model.ts'
 import type { Reason } from '../reasons.ts'
 import { pointer } from './draft.ts'
@@ -30,10 +30,6 @@ export function valueProblem(value: Value, maxLength: number = MAX_VALUE_LENGTH)
   if (problem !== undefined) return problem
   const { length } = JSON.stringify(value)
   return length > maxLength ? tooLong(`its JSON has ${length} characters`, maxLength) : undefined
-}
-
-export function isObject(value: Value | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Of the type that a model names, whatever else the model says of it. */
