@@ -5,7 +5,7 @@
  * device's own says nothing about its clock.
  */
 import type { DeviceClock } from '../../twin-models/core/types.ts'
-import { isUnset } from './decoding/draft.ts'
+import { BELIEVED_AHEAD_MS, isUnset } from './decoding/draft.ts'
 
 export interface KnownClock extends DeviceClock {
   /** Receipt of the newest message that told of it. Not stored. */
@@ -14,8 +14,6 @@ export interface KnownClock extends DeviceClock {
 
 /** A drift that moved by less is the same. */
 const MOVED_MS = 10_000
-/** Less than this ahead of us is the network's doing, or ours. Who is ahead is so until a time is believed again: statuses do not flicker. */
-const AHEAD_MS = 1_000
 /** What lies behind may be late instead: that counts as the clock's doing only when it told nothing better for so long. */
 const PERHAPS_LATE_MS = 10 * 60_000
 /** Times of devices may be any number; this is the greatest of JavaScript's. */
@@ -46,5 +44,6 @@ export function clockText(clock: KnownClock | null): string | null {
 function seenClock(ownTime: number, at: number, known: KnownClock | null): KnownClock {
   if (isUnset(ownTime)) return { status: 'unset', at }
   const driftMs = Math.min(ownTime - at, FARTHEST_MS)
-  return { status: driftMs > (known?.status === 'ahead' ? 0 : AHEAD_MS) ? 'ahead' : 'ok', driftMs, at }
+  // Who is ahead is so until it no longer is at all: statuses do not flicker.
+  return { status: driftMs > (known?.status === 'ahead' ? 0 : BELIEVED_AHEAD_MS) ? 'ahead' : 'ok', driftMs, at }
 }

@@ -72,12 +72,10 @@ export interface Report {
 
 /** `device` is the sender's id: SenML may put it before the names. */
 export function decode(message: Message, model: DeviceModel, device: string): Decoded {
-  const draft: Draft<Part> = { message, model, device, parts: [], problems: [], problemCount: 0, clock: null, ownTime: null, values: 0 }
+  const draft = draftOf(message, model, device)
   switch (message.kind) {
     case 'telemetry':
-      if (isSenml(message.contentType)) decodeJson(draft, decodeSenml)
-      else decodeJson(draft, decodeTelemetry)
-      return draft.values > MAX_VALUES ? tooManyValues(draft) : draft
+      return telemetry(draft)
     case 'event':
       decodeJson(draft, decodeEvent)
       return draft
@@ -100,6 +98,25 @@ export function decode(message: Message, model: DeviceModel, device: string): De
     case 'disconnect':
       return draft
   }
+}
+
+function draftOf(message: Message, model: DeviceModel, device: string): Draft<Part> {
+  const nothing = { parts: [], problems: [], problemCount: 0, clock: null, setBackMs: 0, ownTime: null, values: 0 }
+  return { message, model, device, ...nothing }
+}
+
+function telemetry(draft: Draft<Part>): Decoded {
+  const { message, model, device } = draft
+  const isList = isSenml(message.contentType)
+  const read = isList ? decodeSenml : decodeTelemetry
+  decodeJson(draft, read)
+  if (draft.values > MAX_VALUES) return tooManyValues(draft)
+  const setBackMs = draft.clock?.leadMs ?? 0
+  if (setBackMs === 0 || !(isList || draft.parts.length > 1)) return draft
+  // Several times of a clock that runs ahead: replaced one by one they would all be the same. They keep their distances.
+  const again = { ...draftOf(message, model, device), setBackMs }
+  decodeJson(again, read)
+  return again
 }
 
 function decodeJson(draft: Draft<Part>, decodeKind: (draft: Draft<Part>, json: Value) => undefined): undefined {
@@ -134,7 +151,7 @@ function textOf(payload: Uint8Array): string | undefined {
 }
 
 function tooManyValues({ message, model, device, values }: Draft<Part>): Decoded {
-  const draft: Draft<Part> = { message, model, device, parts: [], problems: [], problemCount: 0, clock: null, ownTime: null, values }
+  const draft = { ...draftOf(message, model, device), values }
   addProblem(draft, 'too-many-values', '', `more than ${MAX_VALUES} values or elements: split the message`)
   return draft
 }

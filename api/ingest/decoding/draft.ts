@@ -26,6 +26,8 @@ export interface ClockDoubts {
   unset: number
   /** The farthest of the future ones, in milliseconds after receipt. */
   aheadMs: number
+  /** The farthest that a clock may be ahead by drift; what lies beyond is a mistake of its own. */
+  leadMs: number
 }
 
 export interface Draft<Part> {
@@ -36,12 +38,17 @@ export interface Draft<Part> {
   problems: Problem[]
   problemCount: number
   clock: ClockDoubts | null
+  /** The clock runs ahead: all times of the message go back by so much. */
+  setBackMs: number
   ownTime: number | null
   /** Values seen, good and bad. */
   values: number
 }
 
 const UNSET_BEFORE_MS = Date.UTC(2000, 0, 1)
+/** Clocks that are set by a network are never quite right: who is ahead by less is believed, and so keeps apart what it measured apart. */
+export const BELIEVED_AHEAD_MS = 1_000
+const MOST_DRIFT_MS = 86_400_000
 
 export function addProblem(draft: Draft<unknown>, reason: Reason, path: string, detail: string, messageId?: string): undefined {
   draft.problemCount++
@@ -49,17 +56,23 @@ export function addProblem(draft: Draft<unknown>, reason: Reason, path: string, 
   draft.problems.push(messageId === undefined ? { reason, path, detail } : { reason, path, detail, messageId })
 }
 
-/** Never after receipt, and never from a clock that was not set. */
+/**
+ * As it was told, if it can be so: neither after receipt, beyond what network and clocks make of it, nor of a clock that was not set. Else the
+ * time of receipt, or as long before it as the message's other times ask for (`setBackMs`).
+ */
 export function trustedTime(draft: Draft<unknown>, own: number): number {
   const { receivedAt } = draft.message
-  if (own <= receivedAt && own >= UNSET_BEFORE_MS) return own
-  draft.clock ??= { future: 0, unset: 0, aheadMs: 0 }
-  if (own < UNSET_BEFORE_MS) draft.clock.unset++
-  else {
-    draft.clock.future++
-    draft.clock.aheadMs = Math.max(draft.clock.aheadMs, own - receivedAt)
+  if (draft.setBackMs === 0 && own <= receivedAt + BELIEVED_AHEAD_MS && own >= UNSET_BEFORE_MS) return own
+  draft.clock ??= { future: 0, unset: 0, aheadMs: 0, leadMs: 0 }
+  if (own < UNSET_BEFORE_MS) {
+    draft.clock.unset++
+    return receivedAt
   }
-  return receivedAt
+  const aheadMs = own - receivedAt
+  draft.clock.future++
+  draft.clock.aheadMs = Math.max(draft.clock.aheadMs, aheadMs)
+  if (aheadMs <= MOST_DRIFT_MS) draft.clock.leadMs = Math.max(draft.clock.leadMs, aheadMs)
+  return Math.min(receivedAt, own - draft.setBackMs)
 }
 
 /** The device told this time by its own clock, and it was taken: believed or replaced. */

@@ -142,7 +142,8 @@ function recordTime(draft: Draft<Part>, base: Base, record: Json, path: string, 
   const { receivedAt } = draft.message
   const isRelative = seconds < RELATIVE_BELOW
   const own = Math.round((isRelative ? receivedAt / 1000 + seconds : seconds) * 1000)
-  const taken = recent(draft, trustedTime(draft, own), `${path}/t`, id)
+  const trusted = isRelative ? Math.min(own, receivedAt) : trustedTime(draft, own)
+  const taken = recent(draft, trusted, `${path}/t`, id)
   // What is relative to receipt tells nothing of a clock.
   if (!isRelative && !Number.isNaN(taken)) noteOwnTime(draft, own)
   return taken
