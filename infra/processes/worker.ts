@@ -22,6 +22,7 @@ import { createDecisionStore } from '../postgres/decision-store.ts'
 import { checkSchema } from '../postgres/migrate.ts'
 import { startBulkStarter } from '../temporal/bulk-starter.ts'
 import { workflowBundle } from '../temporal/workflow-bundle.ts'
+import { quickenWorkflowThreads } from '../temporal/workflow-threads.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 10
@@ -41,6 +42,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
 
   const sql = connect(config.databaseUrl, { max: DATABASE_CONNECTIONS, name: 'worker', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 })
   const stopping = new AbortController()
+  const stopLooking = quickenWorkflowThreads((ms) => fail(new Error(`Workflow code did not come back for ${Math.round(ms / 1000)} s`)))
   let state = 'starting'
   let workers: Worker[] = []
 
@@ -95,6 +97,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
     },
     stop: async () => {
       stopping.abort()
+      stopLooking()
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown()
       await Promise.all([running, starter.stop()])
       await sql.end({ timeout: 1 })

@@ -13,6 +13,10 @@ import { SEARCH_ATTRIBUTES } from './client.ts'
 const START_TIMEOUT_MS = 60_000
 /** Far above what one machine reaches: Castor paces itself, by what Temporal answers. */
 const REQUESTS_PER_SECOND = 100_000
+/** One server: four partitions a queue would only hand tasks to each other. */
+const PARTITIONS = ['matching.numTaskqueueReadPartitions=1', 'matching.numTaskqueueWritePartitions=1']
+/** Without these SQLite syncs its file three times a transaction; the write-ahead log once, and is as durable. */
+const PRAGMAS = ['journal_mode=WAL', 'synchronous=FULL']
 
 export interface TemporalServerOptions {
   binary: string
@@ -73,13 +77,13 @@ export async function stopTemporalServer(identity: ProcessIdentity): Promise<voi
 
 function serverArguments(options: TemporalServerOptions): string[] {
   const limits = ['frontend.rps', 'frontend.namespaceRPS', 'frontend.globalNamespaceRPS', 'history.rps', 'matching.rps']
-  const dynamic = [...limits.map((name) => `${name}=${REQUESTS_PER_SECOND}`), 'frontend.namespaceRPS.visibility=1000']
+  const dynamic = [...limits.map((name) => `${name}=${REQUESTS_PER_SECOND}`), 'frontend.namespaceRPS.visibility=1000', ...PARTITIONS]
   return [
     'server',
     'start-dev',
     ...['--ip', options.host, '--port', String(options.port)],
     ...(options.uiPort === null ? ['--headless'] : ['--ui-ip', options.host, '--ui-port', String(options.uiPort)]),
-    ...(options.databaseFile === null ? [] : ['--db-filename', options.databaseFile]),
+    ...(options.databaseFile === null ? [] : ['--db-filename', options.databaseFile, ...PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma])]),
     ...['--namespace', options.namespace],
     ...dynamic.flatMap((value) => ['--dynamic-config-value', value]),
     ...Object.entries(SEARCH_ATTRIBUTES).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),

@@ -6,12 +6,14 @@ import { execFileSync } from 'node:child_process'
 import os from 'node:os'
 import { Command } from 'commander'
 import { Bench } from './bench.ts'
+import { bulk } from './figures/bulk.ts'
 import { burst } from './figures/burst.ts'
 import { commands } from './figures/commands.ts'
 import { cost } from './figures/cost.ts'
 import { idleBegins, idleEnds } from './figures/idle.ts'
 import { ingest } from './figures/ingest.ts'
 import { latency } from './figures/latency.ts'
+import { live } from './figures/live.ts'
 import { overload } from './figures/overload.ts'
 import { rest } from './figures/rest.ts'
 import { storage } from './figures/storage.ts'
@@ -29,12 +31,14 @@ const PARTS: Part[] = [
   ['overload', [overload]],
   ['latency', [latency]],
   ['commands', [commands]],
+  ['live', [live]],
   ['cost', [cost]],
   ['idle', [idleEnds]],
   ['wide', [wideFloor]],
   ['twins', [largeFleet]],
   ['rest', [rest]],
   ['wide', [wide]],
+  ['bulk', [bulk]],
   ['decisions', [decisions]],
 ]
 

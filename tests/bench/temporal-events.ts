@@ -20,7 +20,11 @@ export async function historyEvents(castor: Castor, prefixes: string[]): Promise
     const next = runs.values()
     await Promise.all(
       Array.from({ length: AT_ONCE }, async () => {
-        for (const run of next) events += await eventsOf(client, run)
+        for (const run of next) {
+          // Not `events += await …`: that adds to what it was before the wait.
+          const length = await eventsOf(client, run)
+          events += length
+        }
       }),
     )
     return events

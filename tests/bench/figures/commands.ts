@@ -8,8 +8,10 @@ import { connectionOf, register, TENANT } from '../fleet.ts'
 import { HttpClient } from '../http.ts'
 import { quiet } from '../lag.ts'
 import type { ObedientPlan, ObedientReport } from '../obedient.ts'
+import { cpuSeconds } from '../processes.ts'
 import { percentile } from '../statistics.ts'
 import { historyEvents } from '../temporal-events.ts'
+import { perDecision } from './twins.ts'
 
 const DEVICES = 200
 const PER_SECOND = 50
@@ -30,18 +32,22 @@ export async function commands(bench: Bench): Promise<void> {
     await answerOf<ObedientReport>(child, 'obedient devices')
     await quiet(castor.sql, QUIET_MS, bench.say)
     const eventsFrom = await historyEvents(castor, ['c'])
+    const cpuFrom = cpuSeconds(castor.pids())
     const { latencies, failures } = await ask(
       bench,
       devices.map(({ device }) => device),
       bench.seconds(30),
     )
     await quiet(castor.sql, QUIET_MS, bench.say)
+    const cpuTo = cpuSeconds(castor.pids())
     const events = (await historyEvents(castor, ['c'])) - eventsFrom
+    const asked = latencies.length + failures.length
     if (failures.length > 0) bench.say(`commands: ${failures.length} failed, one with ${failures[0]}`)
     bench.figure('commandP50Ms', percentile(latencies, 50))
     bench.figure('commandP99Ms', percentile(latencies, 99))
     bench.figure('commandsFailed', failures.length)
-    bench.figure('temporalEventsPerCommand', events / (latencies.length + failures.length))
+    bench.figure('temporalEventsPerCommand', events / asked)
+    bench.figure('commandCpuMs', perDecision(cpuFrom, cpuTo, asked))
   } finally {
     await endOf(child)
   }

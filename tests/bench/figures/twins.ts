@@ -47,8 +47,8 @@ export async function decisions(bench: Bench): Promise<void> {
   bench.figure('memoryMbWith10kTwins', memoryMb(castor.pids()))
 }
 
-/** CPU milliseconds of each process, by decisions written meanwhile. */
-function perDecision(from: Record<string, number>, to: Record<string, number>, decided: number): Record<string, number> {
+/** CPU milliseconds of each process, by decisions written or commands asked meanwhile. */
+export function perDecision(from: Record<string, number>, to: Record<string, number>, decided: number): Record<string, number> {
   const millis = (name: string) => Number((((to[name]! - (from[name] ?? 0)) * 1000) / Math.max(1, decided)).toFixed(2))
   return Object.fromEntries(Object.keys(to).map((name) => [name, millis(name)]))
 }
