@@ -43,12 +43,14 @@ const PARTS: Part[] = [
 ]
 
 const names = [...new Set(PARTS.map(([name]) => name))]
+/** It takes as long as half of all others together. */
+const ONLY_WHEN_ASKED = ['bulk']
 const program = new Command('npm run bench --')
-  .option('--only <name...>', `only these parts: ${names.join(', ')}`)
+  .option('--only <name...>', `only these parts: ${names.join(', ')} (${ONLY_WHEN_ASKED.join(', ')} only when asked for)`)
   .option('--scale <factor>', 'shorten every duration, to try the bench itself', Number, 1)
   .option('--node-options <options>', 'for the processes of Castor, as --cpu-prof')
   .parse()
-const { only = names, scale, nodeOptions = '' } = program.opts<{ only?: string[]; scale: number; nodeOptions?: string }>()
+const { only = names.filter((name) => !ONLY_WHEN_ASKED.includes(name)), scale, nodeOptions = '' } = program.opts<{ only?: string[]; scale: number; nodeOptions?: string }>()
 const unknown = only.filter((name) => !names.includes(name))
 if (unknown.length > 0) program.error(`error: no such part: ${unknown.join(', ')}; there are: ${names.join(', ')}`)
 

@@ -1,20 +1,24 @@
 /**
- * Commands: from `POST /v1/twins/{id}/commands` until the answer with the outcome, over an MQTT device that obeys at once, fifty a second;
- * and what Temporal writes for each.
+ * Commands: from `POST /v1/twins/{id}/commands` until the answer with the outcome, over an MQTT device that obeys at once, fifty a second, or what is as
+ * much for this machine; and what Temporal writes for each.
  */
 import type { Bench } from '../bench.ts'
-import { answerOf, endOf, forkBeside } from '../children.ts'
+import { answerOf, endOf, forkBeside, runJob } from '../children.ts'
 import { connectionOf, register, TENANT } from '../fleet.ts'
 import { HttpClient } from '../http.ts'
 import { quiet } from '../lag.ts'
 import type { ObedientPlan, ObedientReport } from '../obedient.ts'
 import { cpuSeconds } from '../processes.ts'
+import type { SignalFloorReport } from '../signal-floor.ts'
 import { percentile } from '../statistics.ts'
 import { historyEvents } from '../temporal-events.ts'
 import { perDecision } from './twins.ts'
 
 const DEVICES = 200
 const PER_SECOND = 50
+/** Fifty commands are a hundred decisions: a quarter of what bare signals reach where that was first measured (some 400 a second). */
+const SIGNALS_A_COMMAND = 8
+const FLOOR_SECONDS = 15
 const QUIET_MS = 180_000
 
 export async function commands(bench: Bench): Promise<void> {
@@ -23,6 +27,7 @@ export async function commands(bench: Bench): Promise<void> {
   const child = forkBeside('obedient.ts')
   try {
     const devices = Array.from({ length: DEVICES }, (_, n) => connectionOf(fleet, n))
+    const ids = devices.map(({ device }) => device)
     const plan: ObedientPlan = {
       host: castor.host,
       port: castor.mqttPort,
@@ -31,13 +36,15 @@ export async function commands(bench: Bench): Promise<void> {
     child.send(plan)
     await answerOf<ObedientReport>(child, 'obedient devices')
     await quiet(castor.sql, QUIET_MS, bench.say)
+    const floor = await signalFloor(bench)
+    const perSecond = Math.min(PER_SECOND, floor / SIGNALS_A_COMMAND)
+    bench.figure('commandsOfferedPerSecond', perSecond)
+    // The first ones are slow: their code is new to every process.
+    await ask(bench, ids, perSecond, bench.seconds(10))
+    await quiet(castor.sql, QUIET_MS, bench.say)
     const eventsFrom = await historyEvents(castor, ['c'])
     const cpuFrom = cpuSeconds(castor.pids())
-    const { latencies, failures } = await ask(
-      bench,
-      devices.map(({ device }) => device),
-      bench.seconds(30),
-    )
+    const { latencies, failures } = await ask(bench, ids, perSecond, bench.seconds(30))
     await quiet(castor.sql, QUIET_MS, bench.say)
     const cpuTo = cpuSeconds(castor.pids())
     const events = (await historyEvents(castor, ['c'])) - eventsFrom
@@ -53,15 +60,28 @@ export async function commands(bench: Bench): Promise<void> {
   }
 }
 
-async function ask(bench: Bench, devices: string[], seconds: number): Promise<{ latencies: number[]; failures: string[] }> {
+/** Signals a second that a Temporal of its own brings to their end, each with one local activity. */
+async function signalFloor(bench: Bench): Promise<number> {
+  const seconds = bench.seconds(FLOOR_SECONDS)
+  const { perSecond } = await runJob<{ seconds: number }, SignalFloorReport>('signal-floor.ts', { seconds }, seconds * 1000 + 120_000)
+  bench.figure('signalsPerSecondFloor', perSecond)
+  return perSecond
+}
+
+async function ask(
+  bench: Bench,
+  devices: string[],
+  perSecond: number,
+  seconds: number,
+): Promise<{ latencies: number[]; failures: string[] }> {
   const castor = await bench.castor('small')
   const free: HttpClient[] = []
   const latencies: number[] = []
   const failures: string[] = []
   const running: Array<Promise<void>> = []
   const from = performance.now()
-  for (let n = 0; n < PER_SECOND * seconds; n++) {
-    const wait = from + (n * 1000) / PER_SECOND - performance.now()
+  for (let n = 0; n < perSecond * seconds; n++) {
+    const wait = from + (n * 1000) / perSecond - performance.now()
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
     running.push(one(devices[n % devices.length]!))
   }

@@ -7,7 +7,7 @@ export const TWINS = 10_000
 export const LARGE_FLEET = 't'
 /** More than can be decided, so that the pace is Temporal's. */
 const OFFERED_PER_SECOND = 500
-const START_MS = 400_000
+const START_MS = 900_000
 
 /** The 10,000 twins of the large Castor, started and measured once. */
 export async function largeFleet(bench: Bench): Promise<RunningFleet> {
