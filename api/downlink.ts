@@ -12,6 +12,15 @@ export interface Pending {
   commands: PendingCommand[]
   /** Ids of commands that ended while the device was on them. */
   cancels: string[]
+  /** What was wrong with its messages lately, in their order: the newest. Only listed, and only of devices without a connection. */
+  errors: PendingError[]
+}
+
+export interface PendingError {
+  /** A later one has a higher number. */
+  number: number
+  /** As it is sent on `errors`. */
+  body: string
 }
 
 export interface PendingCommand {
@@ -56,6 +65,7 @@ export interface DownlinkStore {
 }
 
 export const COMMANDS_AT_ONCE = 10
+export const ERRORS_AT_ONCE = 10
 
 export type DownKind = 'desired' | 'request' | 'cancel'
 

@@ -4,6 +4,7 @@
  * Updates; what is asked over REST comes as the signal `asked`.
  */
 import {
+  ApplicationFailure,
   condition,
   continueAsNew,
   defineSignal,
@@ -18,6 +19,7 @@ import {
 } from '@temporalio/workflow'
 import type { BulkActivities } from '../activities/bulk-activities.ts'
 import { nextStep, type Progress } from '../twin-models/core/pacing.ts'
+import { jsonProblem } from '../twin-models/json-problem.ts'
 import { BULK_BEGIN, BULK_STEP } from './activity-options.ts'
 import { Alarm } from './alarm.ts'
 import { bulkReport } from './bulk-report.ts'
@@ -98,7 +100,11 @@ function setHandlers(ask: (wanted: BulkAsked['wanted']) => void): void {
   setHandler(signal, ({ wanted }) => ask(wanted), { description: 'What somebody asked for over REST, {wanted}: pause, resume or cancel.' })
 }
 
+/** What is started in the UI comes as it is: it is looked at before anything walks it, passing it on included. REST holds its bodies to the same. */
 async function begin(start: BulkStart): Promise<BulkCarried> {
+  const problem = jsonProblem(start)
+  if (problem)
+    throw ApplicationFailure.nonRetryable(`The input of bulkChange cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, 'invalid')
   const { carried: _, ...request } = start ?? {}
   const begun = await beginBulkChange({ ...request, id: request.id ?? uuid4(), workflow: workflowInfo().workflowId })
   return { ...begun, status: 'running', upTo: 0, startedAt: 0, idle: 0, forgiven: 0 }

@@ -65,6 +65,12 @@ export function desiredOf(row: TwinRow): Desired {
   }
 }
 
+/** Desired and reported state as the twin has decided them. */
+export function standingOf({ decided }: Pick<TwinRow, 'decided'>) {
+  const { desired, reported } = JSON.parse(decided) as DecidedPart
+  return { version: desired?.version ?? 0, state: desired?.state ?? {}, reported: reported?.state ?? {} }
+}
+
 /** The decided part, JSON, with `sent` where a pending wish was handed to a connection. Nearly always it stays the text that it is. */
 export function shownDecided({ decided, sentVersion }: Pick<TwinRow, 'decided' | 'sentVersion'>): string {
   if (!sentVersion || !decided.includes('"pending"')) return decided

@@ -4,7 +4,7 @@ import type { JsonObject, WishRequest } from '../../twin-models/core/types.ts'
 import { DESIRED_LIMITS } from '../../twin-models/core/wishes.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { Models, TwinRequests, TwinRow, Twins } from '../ports.ts'
-import { desiredOf, desiredSchema, jsonObject } from './desired-document.ts'
+import { desiredOf, desiredSchema, jsonObject, standingOf } from './desired-document.ts'
 import type { Call, Endpoints, Reply } from './endpoint.ts'
 import { expectedVersion, hasChanged } from './etags.ts'
 import { preferenceOf, preferHeader, WAITING_DEADLINE_MS } from './prefer.ts'
@@ -91,7 +91,7 @@ export function desiredEndpoints(endpoint: Endpoints, { twins, models, requests,
       method: 'patch',
       operationId: 'patchDesired',
       summary: 'Wish something of a device',
-      description: `A merge patch (RFC 7396): \`null\` takes a wish back. Only writable properties of the model, and values that fit it. ${bounds}`,
+      description: `A merge patch (RFC 7396): \`null\` takes a wish back. Only writable properties of the model, and values that fit it; of an object a part is enough, where what is wished already or reported has the rest. ${bounds}`,
       body: {
         schema: jsonObject.openapi('DesiredPatch', { example: { targetTemperature: 21.5 } }),
         types: ['application/merge-patch+json', 'application/json'],
@@ -124,9 +124,9 @@ export function desiredEndpoints(endpoint: Endpoints, { twins, models, requests,
     if (!row) throw noDevice(params.id)
     const model = models.find(row.model)
     if (!model) throw modelGone(row.device, row.model)
-    const { version, state } = desiredOf(row)
-    const ifVersion = expectedVersion(header('if-match'), version)
-    checkWish(model, state, wish)
+    const standing = standingOf(row)
+    const ifVersion = expectedVersion(header('if-match'), standing.version)
+    checkWish(model, standing, wish)
 
     const body: WishRequest = {
       ...wish,

@@ -3,14 +3,15 @@
  *
  * They all share one query at a time, and are woken by the news that wakes the downlink of MQTT; a sweep goes round them in case that got
  * lost. The answer is all that is pending, with an ETag of it: a device that sends the ETag back has that, and waits for something else.
- * What was not handed out before is claimed first; what was, and may be repeated, stands there again as long as it is pending.
+ * What was not handed out before is claimed first; what was, and may be repeated, stands there again as long as it is pending. An error
+ * stands there until its ETag comes back, or it expires; to a device that sends no ETags it ends a wait once.
  */
-import { createHash } from 'node:crypto'
 import { CastorError } from '../../twin-models/errors.ts'
-import type { DownlinkStore, Pending } from '../downlink.ts'
+import type { DownlinkStore, Pending, PendingError } from '../downlink.ts'
 import { batched } from './batch.ts'
-import { isOneOf } from './etags.ts'
-import { type HandOut, isNothing } from './hand-out.ts'
+import { type HandOut, isNothing, leftOf, NOTHING, together } from './hand-out.ts'
+import { digestOf, type Known, knownOf, tagOf } from './pending-tags.ts'
+import { remember } from './remember.ts'
 
 export interface Poll {
   incarnation: number
@@ -49,9 +50,12 @@ export interface DevicePollsOptions {
   sweepMs?: number
 }
 
-interface Waiter extends Poll {
+interface Waiter extends Omit<Poll, 'known'> {
+  known: Known | undefined
   /** Of what was pending when it was looked at last. */
-  etag: string
+  digest: string
+  /** As it was then, without those that the device has seen. */
+  errors: PendingError[]
   timer: NodeJS.Timeout | undefined
   resolve(answer: PollAnswer): void
   reject(error: CastorError): void
@@ -61,11 +65,12 @@ const MOST = 10_000
 const MOST_PER_DEVICE = 4
 const DEVICES_A_LOOK = 500
 const SWEEP_MS = 2000
-const NOTHING: Pending = { desired: null, commands: [], cancels: [] }
-const NOTHING_ETAG = etagOf(NOTHING)
+const NOTHING_DIGEST = digestOf(NOTHING)
 
 export function createDevicePolls({ store, handOut, most = MOST, sweepMs = SWEEP_MS }: DevicePollsOptions): DevicePolls {
   const waiters = new Map<number, Set<Waiter>>()
+  /** The newest error that a device was given here. */
+  const told = new Map<number, number>()
   const look = batched(lookAt, DEVICES_A_LOOK)
   let waiting = 0
   let stopped = false
@@ -95,7 +100,8 @@ export function createDevicePolls({ store, handOut, most = MOST, sweepMs = SWEEP
     if (stopped) throw new CastorError('unavailable', 'This bridge is stopping. Ask again.', { retryAfterSeconds: 1 })
     if (waiting >= most) throw new CastorError('unavailable', 'Too many devices wait already. Ask again later.', { retryAfterSeconds: 10 })
     const { promise, resolve, reject } = Promise.withResolvers<PollAnswer>()
-    const waiter: Waiter = { ...poll, etag: NOTHING_ETAG, timer: undefined, resolve, reject }
+    const known = poll.known === undefined ? undefined : knownOf(poll.known)
+    const waiter: Waiter = { ...poll, known, digest: NOTHING_DIGEST, errors: [], timer: undefined, resolve, reject }
     const ofDevice = waiters.get(poll.incarnation) ?? new Set()
     waiters.set(poll.incarnation, ofDevice)
     const [oldest] = ofDevice
@@ -115,7 +121,7 @@ export function createDevicePolls({ store, handOut, most = MOST, sweepMs = SWEEP
     const listed = await store.list(incarnations.filter((incarnation) => waiters.has(incarnation)))
     const news = incarnations.filter((incarnation) => {
       const pending = listed.get(incarnation)
-      return pending && waitersOf(incarnation).some((waiter) => isNews(waiter, etagOf(pending)))
+      return pending && waitersOf(incarnation).some((waiter) => isNews(waiter, pending, digestOf(pending)))
     })
     const handed = await handOut(news)
     for (const incarnation of incarnations) answer(incarnation, listed.get(incarnation) ?? NOTHING, handed.get(incarnation))
@@ -123,22 +129,35 @@ export function createDevicePolls({ store, handOut, most = MOST, sweepMs = SWEEP
   }
 
   function answer(incarnation: number, listed: Pending, handed: Pending | undefined): void {
-    const etag = etagOf(listed)
+    const digest = digestOf(listed)
     let given = handed
     for (const waiter of waitersOf(incarnation)) {
-      waiter.etag = etag
-      if (isNews(waiter, etag)) {
-        const pending = together(listed, given)
+      waiter.digest = digest
+      waiter.errors = listed.errors.filter(({ number }) => number > (waiter.known?.errors ?? 0) && !waiter.known?.all)
+      if (isNews(waiter, listed, digest)) {
+        const pending = { ...together(listed, given), errors: waiter.errors }
         // Else it was only what another bridge has just handed out.
-        if (!isNothing(pending) || isNothing(listed)) finish(waiter, pending)
+        if (!isNothing(pending) || digest === NOTHING_DIGEST) finish(waiter, pending)
         given = undefined
       }
       if (waitersOf(incarnation).includes(waiter)) waiter.timer ??= setTimeout(finish, waiter.waitMs, waiter)
     }
   }
 
+  function isNews({ known, incarnation }: Waiter, { errors }: Pending, digest: string): boolean {
+    if (known?.all) return false
+    const newest = errors.at(-1)?.number ?? 0
+    if (known) return !known.digests.includes(digest) || newest > known.errors
+    return digest !== NOTHING_DIGEST || newest > (told.get(incarnation) ?? 0)
+  }
+
   function finish(waiter: Waiter, pending?: Pending): void {
-    if (leave(waiter)) waiter.resolve({ etag: pending ? etagOf(leftOf(pending)) : waiter.etag, pending })
+    if (!leave(waiter)) return
+    const { incarnation, known, errors, digest, resolve } = waiter
+    const newest = errors.at(-1)?.number
+    if (newest !== undefined) remember(told, incarnation, newest)
+    const etag = tagOf(pending ? digestOf(leftOf(pending)) : digest, newest ?? known?.errors ?? 0)
+    resolve({ etag, pending: pending ?? (newest === undefined ? undefined : { ...NOTHING, errors }) })
   }
 
   function fail(incarnation: number, cause: unknown): void {
@@ -171,27 +190,4 @@ export function createDevicePolls({ store, handOut, most = MOST, sweepMs = SWEEP
     clearInterval(sweep)
     for (const incarnation of [...waiters.keys()]) for (const waiter of waitersOf(incarnation)) finish(waiter)
   }
-}
-
-function isNews({ known }: Poll, etag: string): boolean {
-  return known === undefined ? etag !== NOTHING_ETAG : !isOneOf(etag, known)
-}
-
-/** What was claimed now, and of the rest what was handed out before. */
-function together(listed: Pending, handed: Pending = NOTHING): Pending {
-  const claimed = new Map(handed.commands.map((command) => [command.id, command]))
-  const before = listed.commands.filter(({ id, attempt }) => attempt > 0 && !claimed.has(id))
-  const commands = [...before, ...claimed.values()].sort((a, b) => a.number - b.number)
-  return { desired: handed.desired ?? listed.desired, commands, cancels: handed.cancels }
-}
-
-/** What would be pending if it were asked for again at once. */
-function leftOf({ desired, commands }: Pending): Pending {
-  return { desired, commands: commands.filter(({ repeatable }) => repeatable), cancels: [] }
-}
-
-/** Weak: the time and the number of attempts in the answer are not part of it. */
-function etagOf({ desired, commands, cancels }: Pending): string {
-  const what = JSON.stringify([desired?.body ?? null, commands.map(({ id }) => id), cancels])
-  return `W/"${createHash('sha256').update(what).digest('base64url').slice(0, 22)}"`
 }

@@ -9,6 +9,7 @@ import type { Logger } from 'pino'
 import type { Pending } from '../downlink.ts'
 import { batched } from './batch.ts'
 import { type HandOut, isNothing } from './hand-out.ts'
+import { remember } from './remember.ts'
 
 export interface DeviceReports {
   /** Never rejects; undefined: nothing. */
@@ -32,12 +33,10 @@ const LOOK_MS = 30_000
 /** Who asked for what is pending so lately is somebody that asks. */
 const ASKS_MS = 5 * 60_000
 const DEVICES_A_LOOK = 500
-/** Devices that are remembered; beyond, all are forgotten, which costs each a look. */
-const MOST = 100_000
 
 export function createDeviceReports({ handOut, hears, log, now = Date.now }: DeviceReportsOptions): DeviceReports {
   const lookUp = batched(handOut, DEVICES_A_LOOK)
-  /** When the device is looked at again, whatever comes by. */
+  /** When the device is looked at again, whatever comes by. One that is forgotten costs a look. */
   const lookAt = new Map<number, number>()
   const askedAt = new Map<number, number>()
 
@@ -63,9 +62,4 @@ export function createDeviceReports({ handOut, hears, log, now = Date.now }: Dev
   function asks(incarnation: number): void {
     remember(askedAt, incarnation, now())
   }
-}
-
-function remember(map: Map<number, number>, incarnation: number, at: number): void {
-  if (map.size >= MOST && !map.has(incarnation)) map.clear()
-  map.set(incarnation, at)
 }

@@ -3,15 +3,13 @@
  * keep. What passes is plain JSON that can be stored and given back as it was.
  */
 import { CastorError } from '../../twin-models/errors.ts'
+import { jsonProblem } from '../../twin-models/json-problem.ts'
 
 export interface BodyRules {
   /** Media types without parameters. */
   types: string[]
   maxBytes: number
 }
-
-/** Deeper is a mistake or an attack. */
-export const MAX_JSON_DEPTH = 32
 
 export async function readJson(request: Request, contentType: string | undefined, rules: BodyRules): Promise<unknown> {
   checkContentType(contentType, rules.types)
@@ -23,7 +21,7 @@ export async function readJson(request: Request, contentType: string | undefined
   } catch (error) {
     throw new CastorError('invalid', `The body is not JSON: ${(error as Error).message}`)
   }
-  const problem = problemOf(value, '', 0)
+  const problem = jsonProblem(value)
   if (problem)
     throw new CastorError('invalid', `The body cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, { errors: [problem] })
   return value
@@ -63,23 +61,4 @@ export async function readBytes(request: Request, maxBytes: number): Promise<Uin
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
-}
-
-function problemOf(value: unknown, path: string, depth: number): { path: string; detail: string } | undefined {
-  if (typeof value === 'string') return isStorable(value) ? undefined : { path, detail: 'holds U+0000 or half a surrogate pair' }
-  if (typeof value === 'number') return Number.isFinite(value) ? undefined : { path, detail: 'is a number beyond what a double can hold' }
-  if (typeof value !== 'object' || value === null) return undefined
-  if (depth >= MAX_JSON_DEPTH) return { path: path.slice(0, 200), detail: `is deeper than ${MAX_JSON_DEPTH} levels` }
-  for (const key of Object.keys(value)) {
-    const inner = `${path}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`
-    if (key === '__proto__') return { path: inner, detail: 'is not allowed as a key' }
-    if (!isStorable(key)) return { path, detail: 'has a key with U+0000 or half a surrogate pair' }
-    const problem = problemOf((value as Record<string, unknown>)[key], inner, depth + 1)
-    if (problem) return problem
-  }
-  return undefined
-}
-
-function isStorable(text: string): boolean {
-  return text.isWellFormed() && !text.includes('\u0000')
 }

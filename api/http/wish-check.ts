@@ -1,6 +1,6 @@
 /** Whether a wish may be written: its properties are the model's and writable, what results fits the model, and stays within bounds. */
 import { mergePatch } from '../../twin-models/core/merge-patch.ts'
-import { isDeeper, own } from '../../twin-models/core/plain.ts'
+import { isDeeper, isObject, own } from '../../twin-models/core/plain.ts'
 import { leavesOf } from '../../twin-models/core/pointer.ts'
 import type { JsonObject, Value } from '../../twin-models/core/types.ts'
 import { DESIRED_LIMITS } from '../../twin-models/core/wishes.ts'
@@ -10,34 +10,41 @@ import { problemAt } from './refusals.ts'
 
 export type Wish = { patch: JsonObject } | { replace: JsonObject }
 
-/** `current` is the desired state as it stands; another wish may come before, so the twin checks what depends on it. */
-export function checkWish(model: DeviceModel, current: JsonObject, wish: Wish): void {
+/** The desired and the reported state as they stand; another wish may come before, so the twin checks what depends on it. */
+export interface Standing {
+  state: JsonObject
+  reported: JsonObject
+}
+
+export function checkWish(model: DeviceModel, standing: Standing, wish: Wish): void {
   const problems =
     'patch' in wish
-      ? Object.entries(wish.patch).flatMap(([name, value]) => patchProblems(model, current, name, value))
-      : Object.entries(wish.replace).flatMap(([name, value]) => valueProblems(model, name, value))
+      ? Object.entries(wish.patch).flatMap(([name, value]) => patchProblems(model, standing, name, value))
+      : Object.entries(wish.replace).flatMap(([name, value]) => valueProblems(model, standing, name, value))
   if (problems.length > 0) {
     const shown = problems.slice(0, 20)
     const sentence = shown.map(({ path, detail }) => `${path} ${detail}`).join('; ')
     throw new CastorError('invalid', `This cannot be wished: ${sentence}.`, { errors: shown })
   }
-  checkBounds('patch' in wish ? mergePatch(current, wish.patch) : wish.replace)
+  checkBounds('patch' in wish ? mergePatch(standing.state, wish.patch) : wish.replace)
 }
 
 type Problem = { path: string; detail: string }
 
-function patchProblems(model: DeviceModel, current: JsonObject, name: string, value: Value): Problem[] {
-  const before = own(current, name)
+function patchProblems(model: DeviceModel, standing: Standing, name: string, value: Value): Problem[] {
+  const before = own(standing.state, name)
   // What is no longer writable, since the model changed, can still be taken back.
   if (value === null && before !== undefined) return []
   if (value === null) return model.properties.get(name)?.writable ? [] : [notWritable(model, name)]
-  return valueProblems(model, name, mergePatch(before, value))
+  return valueProblems(model, standing, name, mergePatch(before, value))
 }
 
-function valueProblems(model: DeviceModel, name: string, value: Value): Problem[] {
+/** A part of an object is no mistake where the device has the rest: it is told by a merge patch, too, so what it makes of that must fit. */
+function valueProblems(model: DeviceModel, { reported }: Standing, name: string, value: Value): Problem[] {
   const property = model.properties.get(name)
   if (!property?.writable) return [notWritable(model, name)]
-  const problem = property.problemOf(value)
+  const has = own(reported, name)
+  const problem = property.problemOf(value) && property.problemOf(isObject(has) ? mergePatch(has, value) : value)
   if (problem !== undefined) return [problemAt(pointer('', name), problem)]
   const at = nullIn(value, pointer('', name))
   return at === undefined ? [] : [{ path: at, detail: 'is null, which a device cannot report: leave it out' }]

@@ -1,6 +1,7 @@
 /** What becomes of a message, or a part of one, that cannot be taken: a dead letter with the reason, and a word to the device. */
 import type { Problem } from './decode.ts'
 import type { Device } from './device.ts'
+import { NO_STREAM } from './log.ts'
 import type { LogMessage } from './log-reader.ts'
 import type { Work } from './work.ts'
 
@@ -44,9 +45,8 @@ function detailOf(problems: readonly Problem[], count: number): string {
   return lines.join('; ')
 }
 
-/** Only a connected device can be told; the others find the answer in the dead letters. */
+/** A connected device is told; the others find it when they ask for what is pending. */
 function sayError(work: Work, device: Device, { receivedAt, ...error }: { [key: string]: unknown; receivedAt: number }): void {
-  if (device.connection === null) return
   const minute = Math.floor(receivedAt / 60_000)
   if (device.errors.minute !== minute) device.errors = { minute, said: 0, unsaid: device.errors.unsaid }
   if (device.errors.said >= ERRORS_PER_MINUTE) {
@@ -57,7 +57,7 @@ function sayError(work: Work, device: Device, { receivedAt, ...error }: { [key: 
   device.errors.said++
   device.errors.unsaid = 0
   const body = JSON.stringify({ ...error, receivedAt: new Date(receivedAt).toISOString(), count })
-  work.changes.errors.push({ stream: device.connection[1], incarnation: device.incarnation, body })
+  work.changes.errors.push({ stream: device.connection?.[1] ?? NO_STREAM, incarnation: device.incarnation, body })
 }
 
 function topicOf({ tenant, device }: Device, { kind, name, contentType }: LogMessage): string {

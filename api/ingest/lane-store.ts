@@ -157,6 +157,7 @@ export interface TickChanges {
   inboxes: InboxChange[]
   messageIds: Array<{ incarnation: number; digest: string; seenAt: number }>
   deadLetters: DeadLetter[]
+  /** For the bridge of that stream; of NO_STREAM for whoever asks for what is pending. */
   errors: Array<{ stream: number; incarnation: number; body: string }>
   /** Answers taken. */
   answers: number[]

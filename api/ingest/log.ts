@@ -9,6 +9,8 @@ import type { CastorError } from '../../twin-models/errors.ts'
 
 export const LANES = 16
 export const HEARTBEAT_LANE = -1
+/** No bridge's: streams are numbered from 1. */
+export const NO_STREAM = 0
 
 /** The lane of a device. Never changes: lanes are a fixed number, incarnations are never reused. */
 export function laneOf(incarnation: number): number {

@@ -49,9 +49,8 @@ export interface DeviceError {
   body: string
 }
 
-/** Takes words for connected devices: at most once. Those that nobody took for minutes, since their bridge ended, go with them. */
+/** Takes words for connected devices: at most once. Those that nobody takes, since their bridge ended, retention deletes. */
 export async function takeDeviceErrors(sql: Queries, stream: number, limit: number): Promise<DeviceError[]> {
-  await sql`delete from device_errors where stream <> ${stream} and at < now() - interval '5 minutes'`
   return sql<DeviceError[]>`
     with taken as (
       delete from device_errors where id in (select id from device_errors where stream = ${stream} order by id limit ${limit})

@@ -1,14 +1,18 @@
 /**
- * What is pending of devices (tables wishes, commands): the bridge's queries. All times are those of Postgres, so that several bridges agree.
+ * What is pending of devices (tables wishes, commands, device_errors): the bridge's queries. All times are those of Postgres, so that several
+ * bridges agree.
  *
  * Each takes many devices at once. Rows that somebody else is writing are left to him: a claim waits for nobody, and two bridges that
  * claim the same get it once.
  */
-import { type Ask, COMMANDS_AT_ONCE, type DownlinkStore, type Pending, type PendingCommand } from '../../api/downlink.ts'
+import { type Ask, COMMANDS_AT_ONCE, type DownlinkStore, ERRORS_AT_ONCE, type Pending, type PendingCommand } from '../../api/downlink.ts'
+import { NO_STREAM } from '../../api/ingest/log.ts'
 import { epochMs } from './columns.ts'
 import type { Queries } from './connect.ts'
 
 const CANCELS_AT_ONCE = 20
+/** So long a device without a connection can find what was wrong with a message. */
+export const ERRORS_MINUTES = 10
 
 export function createDownlinkStore(sql: Queries): DownlinkStore {
   return {
@@ -91,6 +95,12 @@ const LIST = `
     where c.incarnation = asked.incarnation and c.cancel_at is not null and c.cancel_sent_at is null
     order by c.number limit ${CANCELS_AT_ONCE}
   ) told
+  union all
+  select asked.incarnation, 'error', null, said.id, null, said.body, null, null, true from asked cross join lateral (
+    select e.id, e.body from device_errors e
+    where e.stream = ${NO_STREAM} and e.incarnation = asked.incarnation and e.at > now() - interval '${ERRORS_MINUTES} minutes'
+    order by e.id desc limit ${ERRORS_AT_ONCE}
+  ) said
   order by number`
 
 async function listPending(sql: Queries, incarnations: number[]): Promise<Map<number, Pending>> {
@@ -125,17 +135,18 @@ async function cancelsTold(sql: Queries, ids: string[]): Promise<void> {
 
 interface PendingRow extends PendingCommand {
   incarnation: number
-  kind: 'desired' | 'command' | 'cancel'
+  kind: 'desired' | 'command' | 'cancel' | 'error'
   body: string | null
 }
 
 function pendingOf(rows: PendingRow[]): Map<number, Pending> {
   const found = new Map<number, Pending>()
   for (const { incarnation, kind, body, ...command } of rows) {
-    const pending = found.get(incarnation) ?? { desired: null, commands: [], cancels: [] }
+    const pending = found.get(incarnation) ?? { desired: null, commands: [], cancels: [], errors: [] }
     found.set(incarnation, pending)
     if (kind === 'desired') pending.desired = { body: body!, attempt: command.attempt }
     else if (kind === 'cancel') pending.cancels.push(command.id)
+    else if (kind === 'error') pending.errors.push({ number: command.number, body: body! })
     else pending.commands.push({ ...command, input: body })
   }
   return found

@@ -4,7 +4,9 @@
  */
 import type { Logger } from 'pino'
 import { FINISHED } from '../../api/ingest/lane-store.ts'
+import { NO_STREAM } from '../../api/ingest/log.ts'
 import type { Sql } from './connect.ts'
+import { ERRORS_MINUTES } from './downlink.ts'
 import { dropPartition, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
 import { ensurePartitions } from './partitions.ts'
 
@@ -194,10 +196,12 @@ async function deleteRemovedDevices(sql: Sql, now: Date): Promise<number> {
   return count
 }
 
-/** Words for devices that no bridge took, because the connection had gone. */
+/** Words that no bridge took, because the connection had gone, and those of devices without one: up to ten a minute from each. */
 async function deleteDeviceErrors(sql: Sql, now: Date): Promise<number> {
   const { count } = await sql`
     delete from device_errors where id in (
-      select id from device_errors where at < ${now}::timestamptz - interval '1 minute' order by id limit ${ROWS_PER_RUN})`
+      select id from device_errors
+      where at < ${now}::timestamptz - make_interval(mins => case when stream = ${NO_STREAM} then ${ERRORS_MINUTES}::int else 1 end)
+      order by id limit ${10 * ROWS_PER_RUN})`
   return count
 }

@@ -91,6 +91,7 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
     onNews: (incarnations) => {
       for (const herald of heralds) herald.wake(incarnations)
     },
+    onErrors: polls.wake,
     onListening: () => {
       for (const herald of heralds) herald.wakeAll()
     },

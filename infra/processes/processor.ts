@@ -6,8 +6,10 @@ import { randomUUID } from 'node:crypto'
 import { setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LeaseLost } from '../../api/ingest/lane-store.ts'
+import { NO_STREAM } from '../../api/ingest/log.ts'
 import { Processor } from '../../api/ingest/processor.ts'
 import { ConfigError } from '../config.ts'
+import { createAnnouncer, ERRORS_CHANNEL } from '../postgres/announcer.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
 import { HOUSEKEEPING_CONNECTIONS, startHousekeeping } from '../postgres/housekeeping.ts'
 import { postgresLaneStore } from '../postgres/lane-store.ts'
@@ -47,6 +49,7 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
   const house = connect(config.databaseUrl, HOUSEKEEPING_CONNECTIONS)
   const housekeeping = startHousekeeping({ sql: house, log })
   const metrics = processorMetrics(processor)
+  const announcer = createAnnouncer(sql, log, ERRORS_CHANNEL)
   const id = randomUUID()
   const stopping = new AbortController()
   let trouble: string | undefined = 'no lanes yet'
@@ -69,6 +72,7 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
         }
         const report = await processor.tick()
         if (report) metrics.tick(report)
+        for (const { stream, incarnation } of report?.changes.errors ?? []) if (stream === NO_STREAM) announcer.announce(incarnation)
         void processor.deliver()
         failures = 0
         trouble = undefined

@@ -83,7 +83,9 @@ function serverArguments(options: TemporalServerOptions): string[] {
     'start-dev',
     ...['--ip', options.host, '--port', String(options.port)],
     ...(options.uiPort === null ? ['--headless'] : ['--ui-ip', options.host, '--ui-port', String(options.uiPort)]),
-    ...(options.databaseFile === null ? [] : ['--db-filename', options.databaseFile, ...PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma])]),
+    ...(options.databaseFile === null
+      ? []
+      : ['--db-filename', options.databaseFile, ...PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma])]),
     ...['--namespace', options.namespace],
     ...dynamic.flatMap((value) => ['--dynamic-config-value', value]),
     ...Object.entries(SEARCH_ATTRIBUTES).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),

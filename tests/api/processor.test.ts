@@ -1,6 +1,6 @@
 /** The processor on a store in memory, in cases that are easily wrong; each was found by the simulation (tests/core/simulation/). */
 import { beforeEach, expect, test } from 'vitest'
-import type { Message, MessageKind } from '../../api/ingest/log.ts'
+import { type Message, type MessageKind, NO_STREAM } from '../../api/ingest/log.ts'
 import type { Batch } from '../../twin-models/core/types.ts'
 import type { DeviceRecord, MemoryDatabase } from '../support/memory-database.ts'
 import { closeDeadStreams, renewLanes } from '../support/memory-leases.ts'
@@ -27,6 +27,25 @@ test('a device that connected in the last words of a dead bridge is not connecte
   expect(closeDeadStreams(db, 10)).toEqual([on.stream])
   await on.processor.tick()
   expect(db.inbox.get(device.incarnation)).toMatchObject({ connection: null })
+})
+
+test('a device without a connection finds what was wrong with its messages, ten a minute; a connected one is told', async () => {
+  for (let n = 0; n < 12; n++) accept('telemetry', '{"pressure": "high"}', { id: `m-${n}` })
+  await on.processor.tick()
+  expect(db.deviceErrors).toHaveLength(10)
+  expect(db.deviceErrors.every(({ stream, incarnation }) => stream === NO_STREAM && incarnation === device.incarnation)).toBe(true)
+  expect(JSON.parse(db.deviceErrors[0]!.body)).toMatchObject({
+    code: 'wrong-type',
+    id: 'm-0',
+    count: 1,
+    topic: 'castor/v1/demo/d-1/telemetry',
+  })
+  on.now += 60_000
+  renewLanes(db, 'p')
+  accept('connect', '{}', { connection: 1 })
+  accept('telemetry', '{"pressure": "high"}')
+  await on.processor.tick()
+  expect(db.deviceErrors.slice(10)).toMatchObject([{ stream: on.stream, body: expect.stringContaining('"count":3') }])
 })
 
 test('a request that was written while its device was removed is answered', async () => {

@@ -50,7 +50,11 @@ const program = new Command('npm run bench --')
   .option('--scale <factor>', 'shorten every duration, to try the bench itself', Number, 1)
   .option('--node-options <options>', 'for the processes of Castor, as --cpu-prof')
   .parse()
-const { only = names.filter((name) => !ONLY_WHEN_ASKED.includes(name)), scale, nodeOptions = '' } = program.opts<{ only?: string[]; scale: number; nodeOptions?: string }>()
+const {
+  only = names.filter((name) => !ONLY_WHEN_ASKED.includes(name)),
+  scale,
+  nodeOptions = '',
+} = program.opts<{ only?: string[]; scale: number; nodeOptions?: string }>()
 const unknown = only.filter((name) => !names.includes(name))
 if (unknown.length > 0) program.error(`error: no such part: ${unknown.join(', ')}; there are: ${names.join(', ')}`)
 

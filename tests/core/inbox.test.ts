@@ -314,6 +314,21 @@ describe('a full inbox', () => {
     ])
   })
 
+  test('does not grow by a device that says goodbye and speaks again, and keeps the last of it with its time', () => {
+    const pair = new Pair(4)
+    pair.event(2_000)
+    const sealed = pair.seal()
+    for (let n = 0; n < 1_000; n++) {
+      pair.hello(3_000 + 2 * n, { status: 'offline', health: { ok: n !== 500, battery: n % 100 } })
+      pair.message(3_001 + 2 * n)
+      expect(pair.waiting.length).toBeLessThanOrEqual(6)
+    }
+    pair.answer(sealed)
+    pair.decide()
+    expect(pair.decided.at(-1)).toEqual(['presence-changed', 4_999, 'online'])
+    expect(pair.state.health).toEqual({ ok: true, battery: 99 })
+  })
+
   test('wakes its twin for what it merged, once the answer says that it matters', () => {
     const pair = new Pair(2)
     pair.temperature(2_000, 40)

@@ -139,6 +139,14 @@ describe('a device that speaks HTTP', () => {
   })
 })
 
+test('a device that speaks HTTP and waits hears at once what was wrong with its message', async () => {
+  const authorization = `Bearer ${await castor.register('h-2')}`
+  const waiting = fetch(`${castor.deviceHttp}/device/v1/pending?wait=30`, { headers: { authorization } })
+  const headers = { authorization, 'content-type': 'application/json', 'message-id': 'm-1' }
+  await fetch(`${castor.deviceHttp}/device/v1/telemetry`, { method: 'POST', headers, body: '{"temperature": "warm"}' })
+  expect(((await (await waiting).json()) as Json).errors).toMatchObject([{ code: 'wrong-type', path: '/temperature', id: 'm-1', count: 1 }])
+})
+
 describe('whichever process is killed', () => {
   test.each(['bridge', 'processor', 'worker', 'postgres', 'temporal'] as const)(
     '%s: wishes and commands come to their end all the same',

@@ -45,11 +45,12 @@ test('5,000 devices wait with some ten queries, one is woken by one, and all by 
   expect(polls.waiting).toBe(DEVICES)
   expect(queries).toEqual({ list: 10, claim: 0, most: 500 })
   const desired = { body: '{"version":1,"state":{}}', attempt: 1 }
-  pending.set(7, { desired, commands: [], cancels: [] })
+  pending.set(7, { desired, commands: [], cancels: [], errors: [] })
   polls.wake([7, DEVICES + 1])
   expect((await answers[7])?.pending?.desired).toEqual(desired)
   expect([polls.waiting, queries.list, queries.claim]).toEqual([DEVICES - 1, 11, 1])
-  for (let incarnation = 0; incarnation < DEVICES; incarnation++) pending.set(incarnation, { desired, commands: [], cancels: [] })
+  for (let incarnation = 0; incarnation < DEVICES; incarnation++)
+    pending.set(incarnation, { desired, commands: [], cancels: [], errors: [] })
   polls.wakeAll()
   await Promise.all(answers)
   expect([polls.waiting, queries.list, queries.claim]).toEqual([0, 21, 11])
@@ -81,13 +82,30 @@ test('a store that fails is told to those who wait, with when to ask again', asy
   polls.stop()
 })
 
+test('an error that was told wakes nobody again who sends no ETags, and is given at the end of the wait', async () => {
+  const { pending, queries, store } = countingStore()
+  const polls = createDevicePolls({ store, handOut: createHandOut(store), sweepMs: 3_600_000 })
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  const errors = [{ number: 7, body: '{}' }]
+  pending.set(1, { desired: null, commands: [], cancels: [], errors })
+  const first = await polls.poll(pollOf(1))
+  expect(first).toMatchObject({ pending: { errors }, etag: expect.stringMatching(/^W\/"[\w-]{22}\.7"$/) })
+  const second = polls.poll(pollOf(1))
+  const known = polls.poll({ ...pollOf(1), known: first.etag })
+  await turn()
+  expect([polls.waiting, queries]).toEqual([2, { list: 2, claim: 1, most: 1 }])
+  polls.stop()
+  expect(await second).toEqual(first)
+  expect(await known).toEqual({ etag: first.etag, pending: undefined })
+})
+
 test('what may be handed out once goes to one of two polls of a device', async () => {
   const { pending, store } = countingStore()
   const once = { id: 'c', number: 1, name: 'unlock', input: null, expiresAt: 0, attempt: 1, repeatable: false }
   const polls = createDevicePolls({ store, handOut: createHandOut(store), sweepMs: 3_600_000 })
   const answers = [polls.poll(pollOf(1)), polls.poll(pollOf(1))]
   await new Promise((resolve) => setImmediate(resolve))
-  pending.set(1, { desired: null, commands: [once], cancels: [] })
+  pending.set(1, { desired: null, commands: [once], cancels: [], errors: [] })
   const list = store.list
   store.list = async (incarnations) =>
     new Map([...(await list(incarnations))].map(([key, value]) => [key, { ...value, commands: [{ ...once, attempt: 0 }] }]))

@@ -91,7 +91,7 @@ describe('a claim', () => {
     const id = await command(database.sql, device)
     await claim(due(device))
     await cancelCommand(database.sql, id)
-    for (let i = 0; i < 2; i++) expect(await claim(due(device))).toEqual({ desired: null, commands: [], cancels: [id] })
+    for (let i = 0; i < 2; i++) expect(await claim(due(device))).toEqual({ desired: null, commands: [], cancels: [id], errors: [] })
     await store().cancelsTold([id])
     expect(await claim(all(device))).toBeUndefined()
   })

@@ -199,11 +199,12 @@ describe('rows', () => {
       (gen_random_uuid(), 'demo', 1, 1, 'new', ${at(DAY)}, ${at(DAY)})`
     await sql`insert into removed_devices (incarnation, tenant, device, lane, ended_at) values
       (1, 'demo', 'a', 1, ${at(25 * 60 * MINUTE)}), (2, 'demo', 'b', 2, ${at(23 * 60 * MINUTE)}), (3, 'demo', 'c', 3, null)`
-    await sql`insert into device_errors (stream, incarnation, body, at) values (1, 1, 'old', ${at(61_000)}), (1, 1, 'new', ${at(59_000)})`
-    expect(await run()).toMatchObject({ twin_requests: 1, removed_devices: 1, device_errors: 1 })
+    await sql`insert into device_errors (stream, incarnation, body, at) values (1, 1, 'old', ${at(61_000)}), (1, 1, 'new', ${at(59_000)}),
+      (0, 1, 'old, to be asked for', ${at(11 * MINUTE)}), (0, 1, 'to be asked for', ${at(9 * MINUTE)})`
+    expect(await run()).toMatchObject({ twin_requests: 1, removed_devices: 1, device_errors: 2 })
     expect(await sql`select kind from twin_requests order by kind`).toEqual([{ kind: 'new' }, { kind: 'old waiting' }])
     expect(await sql`select incarnation from removed_devices order by 1`).toEqual([{ incarnation: 2 }, { incarnation: 3 }])
-    expect(await sql`select body from device_errors`).toEqual([{ body: 'new' }])
+    expect(await sql`select body from device_errors order by id`).toEqual([{ body: 'new' }, { body: 'to be asked for' }])
   })
 })
 

@@ -1,21 +1,15 @@
 /**
- * Recorded histories through today's workflow code: twins outlive deployments, and a change in the order of commands without `patched`
- * would stop every running one. tests/replay/record.ts makes the recordings.
+ * Recorded histories through today's workflow code: twins and bulk changes outlive deployments, and a change in the order of commands without
+ * `patched` would stop every running one. tests/replay/record.ts makes the recordings.
  */
-import { readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker'
 import { DeterminismViolationError } from '@temporalio/workflow'
 import { beforeAll, expect, test } from 'vitest'
 import { type WorkflowBundle, workflowBundle } from '../../infra/temporal/workflow-bundle.ts'
+import { COVERED, read, recordings } from './recordings.ts'
 
-interface Recording {
-  workflowId: string
-  history: { events: unknown[] }
-}
-
-const FOLDER = join(import.meta.dirname, 'histories')
 const logger = new DefaultLogger('ERROR', () => {})
 let bundle: WorkflowBundle
 
@@ -24,7 +18,7 @@ beforeAll(async () => {
   bundle = await workflowBundle({ folder: join(tmpdir(), 'castor-test-bundles'), logger })
 })
 
-test.each(readdirSync(FOLDER))('%s replays', async (file) => {
+test.each(recordings())('%s replays', async (file) => {
   const { workflowId, history } = read(file)
   await Worker.runReplayHistory({ workflowBundle: bundle }, history, workflowId)
 })
@@ -36,6 +30,7 @@ test('code that would have done something else is found out', async () => {
   await expect(replay).rejects.toBeInstanceOf(DeterminismViolationError)
 })
 
-function read(file: string): Recording {
-  return JSON.parse(readFileSync(join(FOLDER, file), 'utf8'))
-}
+test('every kind of decision stands in a recording', () => {
+  const covered = new Set(recordings().flatMap((file) => read(file).covers))
+  expect(COVERED.filter((what) => !covered.has(what))).toEqual([])
+})

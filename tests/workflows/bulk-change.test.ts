@@ -62,10 +62,22 @@ test('what is wrong with its input fails it at once, in words', async () => {
     [{ tenant: 'nobody', filter: "id = 'x'", wish: { a: 1 } }, /no tenant/],
     [{ tenant: 'demo', filter: "id = 'x'", wish: { a: 1 }, colour: 'red' }, /colour/],
     [{ tenant: 'demo', id: randomUUID() }, /no bulk change/],
+    [{ tenant: 'demo', filter: "id = 'x\0'", wish: { a: 1 } }, /cannot be taken: \/filter holds U\+0000/],
   ] as const) {
     const handle = await worker.start(input)
     const error = await handle.result().catch((failure: Error) => failure)
     expect(messages(error as Error)).toMatch(words)
+  }
+})
+
+test('its input may have as many levels as a body of REST, and more are refused before anything walks them', async () => {
+  const nested = (levels: number): object => (levels === 1 ? {} : { a: nested(levels - 1) })
+  const start = (levels: number) => worker.start({ tenant: 'demo', filter: "id = 'x'", wish: nested(levels - 1) })
+  expect(await (await start(32)).result()).toMatchObject({ status: 'completed', total: 0 })
+  for (const levels of [33, 3_000]) {
+    const handle = await start(levels)
+    const error = await handle.result().catch((failure: Error) => failure)
+    expect(messages(error)).toMatch(/The input of bulkChange cannot be taken: \/wish\/a\S* is deeper than 32 levels/)
   }
 })
 

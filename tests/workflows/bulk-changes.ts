@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client'
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker'
+import { NativeConnection, Worker } from '@temporalio/worker'
 import pino from 'pino'
 import { createBulkActivities } from '../../activities/bulk-activities.ts'
 import type { BulkStore } from '../../activities/ports.ts'
@@ -13,6 +13,7 @@ import { workflowBundle } from '../../infra/temporal/workflow-bundle.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import type { bulkChange } from '../../workflows/index.ts'
 import { BULK_WORKFLOW, type BulkEnd, type BulkStart } from '../../workflows/messages.ts'
+import { installedRuntime } from './runtime.ts'
 
 export interface BulkWorker {
   client: Client
@@ -24,17 +25,8 @@ export interface BulkWorker {
   stop(): Promise<void>
 }
 
-let installed = false
-
 export async function startBulkWorker({ sql, address }: { sql: Sql; address: string }): Promise<BulkWorker> {
-  const logger = new DefaultLogger('ERROR')
-  if (!installed)
-    Runtime.install({
-      logger,
-      shutdownSignals: [],
-      telemetryOptions: { logging: { forward: {}, filter: { core: 'ERROR', other: 'ERROR' } } },
-    })
-  installed = true
+  const logger = installedRuntime()
   const bundle = await workflowBundle({ folder: join(tmpdir(), 'castor-test-bundles'), logger })
   const store = createBulkStore(sql)
   const instead: Partial<BulkStore> = {}

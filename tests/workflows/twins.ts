@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client'
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker'
+import { NativeConnection, Worker } from '@temporalio/worker'
 import pino from 'pino'
 import { createActivities } from '../../activities/create-activities.ts'
 import type { DecisionStore } from '../../activities/ports.ts'
@@ -14,6 +14,7 @@ import type { Batch, TwinInput, TwinSettings } from '../../twin-models/core/type
 import { type TwinKey, twinWorkflowId } from '../../twin-models/ids.ts'
 import { INBOX_SIGNAL, TWIN_WORKFLOW } from '../../workflows/messages.ts'
 import { firstSearchAttributes } from '../../workflows/search-attributes.ts'
+import { installedRuntime } from './runtime.ts'
 
 export const settings: TwinSettings = {
   model: 'thermostat',
@@ -44,17 +45,8 @@ export interface TwinsOptions {
   maxCachedWorkflows: number
 }
 
-let installed = false
-
 export async function startTwins({ sql, address, maxCachedWorkflows }: TwinsOptions): Promise<Twins> {
-  const logger = new DefaultLogger('ERROR')
-  if (!installed)
-    Runtime.install({
-      logger,
-      shutdownSignals: [],
-      telemetryOptions: { logging: { forward: {}, filter: { core: 'ERROR', other: 'ERROR' } } },
-    })
-  installed = true
+  const logger = installedRuntime()
   await sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
   const bundle = await workflowBundle({ folder: join(tmpdir(), 'castor-test-bundles'), logger })
   const store = createDecisionStore(sql)

@@ -1,7 +1,11 @@
-/** Hellos that say nothing new: a device may send one with each breath, and its inbox does not grow by them. */
+/**
+ * Hellos that say nothing new: a device may send one with each breath, and its inbox does not grow by them. And presence that goes to and fro
+ * while nobody takes it: a full inbox does not grow by that either.
+ */
 import type { Firmware, Health, TwinInput, Wake } from './types.ts'
 
 export type Hello = Extract<TwinInput, { kind: 'hello' }>
+export type PresenceNews = Extract<TwinInput, { kind: 'hello' | 'life' | 'silent' }>
 
 /** It tells of firmware or health what the twin does not know. */
 export function differs(wake: Wake, firmware: Firmware | undefined, health: Health | undefined): boolean {
@@ -16,14 +20,46 @@ export function lastRepeated(inputs: TwinInput[], hello: Hello, full: boolean): 
   const at = inputs.findLastIndex(isOfPresence)
   const last = inputs[at]
   if (last?.kind !== 'hello') return undefined
-  if (full) return at
   const first = inputs.slice(0, at).findLast(isOfPresence)
+  if (full) return last.status === hello.status && first && isOnline(first) === isOnline(last) ? at : undefined
   return first?.kind === 'hello' && repeats(last, first) && repeats(hello, last) ? at : undefined
 }
 
+/**
+ * For a full inbox: without the last time that the device was as `news` says, and then was not, as long as the end of an older one stays. So
+ * the twin still learns the last state with its time, and that it was otherwise before, only not how often. What the hellos among those
+ * that go said beside goes on with `news`; where that is no hello, they stay.
+ */
+export function withoutDetour(inputs: TwinInput[], news: PresenceNews): { inputs: TwinInput[]; news: PresenceNews } | undefined {
+  const gone = new Set<TwinInput>()
+  let words: Partial<Hello> = {}
+  let online = isOnline(news)
+  for (let at = inputs.length - 1, turns = 0; at >= 0; at--) {
+    const input = inputs[at]!
+    if (!isOfPresence(input)) continue
+    if (isOnline(input) !== online) {
+      online = !online
+      turns++
+    }
+    if (turns === 3) return { inputs: inputs.filter((kept) => !gone.has(kept)), news: news.kind === 'hello' ? { ...words, ...news } : news }
+    const said = input.kind === 'hello' ? wordsOf(input) : {}
+    if (turns > 0) {
+      if (news.kind !== 'hello' && Object.keys(said).length > 0) return undefined
+      gone.add(input)
+    }
+    words = { ...said, ...words }
+  }
+  return undefined
+}
+
 /** Presence is decided on it. */
-export function isOfPresence({ kind }: TwinInput): boolean {
-  return kind === 'hello' || kind === 'life' || kind === 'silent'
+export function isOfPresence(input: TwinInput): input is PresenceNews {
+  return input.kind === 'hello' || input.kind === 'life' || input.kind === 'silent'
+}
+
+/** It says that the device is there. */
+function isOnline(input: PresenceNews): boolean {
+  return input.kind === 'life' || (input.kind === 'hello' && input.status === 'online')
 }
 
 /** What it says beside its status; the next one may leave it out. */

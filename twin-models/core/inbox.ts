@@ -8,14 +8,17 @@
  * Only the lane's owner calls these functions, so they change the inbox in place. They are pure otherwise: time comes as an argument.
  */
 import { takeBatch } from './batch.ts'
-import { differs, type Hello, isOfPresence, lastRepeated, wordsOf } from './hellos.ts'
+import { differs, type Hello, isOfPresence, lastRepeated, type PresenceNews, withoutDetour, wordsOf } from './hellos.ts'
 import { type MergedTuple, merge } from './merged.ts'
 import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
 import { isNewsReport, wakes } from './wake.ts'
 
 export { BATCH_LIMIT } from './batch.ts'
 
-/** Appended inputs one inbox holds, unless it is told otherwise. Readings beyond are merged, what else a device says beyond is refused. */
+/**
+ * Appended inputs one inbox holds, unless it is told otherwise. Beyond, readings are merged, and so is presence that went to and fro (some more
+ * of it may stay); what else a device says is refused.
+ */
 export const INPUT_LIMIT = 2_000
 /** Among the open properties: all of them, since new settings are under way and their bounds are not known yet. */
 const ALL = '*'
@@ -72,8 +75,7 @@ export function addMessage(inbox: Inbox, receivedAt: number, counts: boolean, tr
 /** It was a sign of life, and no hello that says more: it wakes a twin that thinks its device away. */
 export function addLife(inbox: Inbox, at: number, messageId?: string): void {
   if (inbox.expected === 'online' || at < inbox.goodbyeAt) return
-  append(pendingOf(inbox, at), { kind: 'life', at, ...(messageId === undefined ? {} : { messageId }) }, true)
-  take(inbox, { kind: 'life', at })
+  appendPresence(inbox, { kind: 'life', at, ...(messageId === undefined ? {} : { messageId }) }, true)
 }
 
 /** A reading that is news: its ts is later than every earlier one of its property. (Others are history and decide nothing.) */
@@ -107,8 +109,11 @@ export function addHello(inbox: Inbox, hello: Hello): void {
   const pending = pendingOf(inbox, hello.at)
   const news = hello.status !== inbox.expected || differs(inbox.wake, hello.firmware, hello.health)
   const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= inbox.inputLimit)
-  if (repeated === undefined) append(pending, hello, news)
-  else pending.inputs[repeated] = { ...wordsOf(pending.inputs[repeated] as Hello), ...hello }
+  if (repeated === undefined) {
+    appendPresence(inbox, hello, news)
+    return
+  }
+  pending.inputs[repeated] = { ...wordsOf(pending.inputs[repeated] as Hello), ...hello }
   if (news) pending.urgent = true
   take(inbox, hello)
 }
@@ -126,9 +131,7 @@ export function addInput(inbox: Inbox, input: TwinInput): boolean {
 /** Silence was found. Nothing happens when the twin is known to think so already. */
 export function addSilence(inbox: Inbox, at: number, lastSeenAt: number): boolean {
   if (inbox.expected !== 'online') return false
-  const silent: TwinInput = { kind: 'silent', at, lastSeenAt }
-  append(pendingOf(inbox, at), silent, true)
-  take(inbox, silent)
+  appendPresence(inbox, { kind: 'silent', at, lastSeenAt }, true)
   return true
 }
 
@@ -202,6 +205,19 @@ function pendingOf(inbox: Inbox, at: number): Pending {
 function append(pending: Pending, input: TwinInput, urgent: boolean): void {
   pending.inputs.push(input)
   if (urgent) pending.urgent = true
+}
+
+function appendPresence(inbox: Inbox, given: PresenceNews, urgent: boolean): void {
+  const pending = pendingOf(inbox, given.at)
+  let news = given
+  while (pending.inputs.length >= inbox.inputLimit) {
+    const shorter = withoutDetour(pending.inputs, news)
+    if (!shorter) break
+    pending.inputs = shorter.inputs
+    news = shorter.news
+  }
+  append(pending, news, urgent)
+  take(inbox, given)
 }
 
 function inputOf(reading: Reading): TwinInput {

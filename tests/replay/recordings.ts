@@ -1,0 +1,103 @@
+/** Recordings: a run of a workflow as its history, and what was decided in it. Each stands in a file of `histories`. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Decision } from '../../activities/ports.ts'
+import type { Sql } from '../../infra/postgres/connect.ts'
+import { isOutstanding } from '../../twin-models/core/delta.ts'
+import type { TwinEvent } from '../../twin-models/core/types.ts'
+import type { BulkCarried, BulkEnd, TwinStart } from '../../workflows/messages.ts'
+import type { BulkWorker } from '../workflows/bulk-changes.ts'
+import type { Twins } from '../workflows/twins.ts'
+
+export interface Recording {
+  workflowId: string
+  /** In the words of `COVERED`. */
+  covers: string[]
+  history: { events: HistoryEvent[] }
+}
+
+interface HistoryEvent {
+  workflowExecutionContinuedAsNewEventAttributes?: { input: { payloads: Array<{ data: string }> } }
+}
+
+/** What a scene plays on. */
+export interface Stage {
+  sql: Sql
+  twins: Twins
+  bulk: BulkWorker
+}
+
+/** Each leaves a workflow behind and says which run to keep. */
+export type Scenes = Record<string, (stage: Stage) => Promise<{ workflowId: string; runId?: string }>>
+
+export const FOLDER = join(import.meta.dirname, 'histories')
+
+export function fileOf(scene: string): string {
+  return `${scene.toLowerCase().replaceAll(' ', '-')}.json`
+}
+
+export function recordings(): string[] {
+  return readdirSync(FOLDER)
+}
+
+export function read(file: string): Recording {
+  return JSON.parse(readFileSync(join(FOLDER, file), 'utf8'))
+}
+
+/** What twins decide, with how where that makes other commands or carries another state. */
+const DECIDED: { [kind in TwinEvent['kind']]: string[] } = {
+  configured: [],
+  'presence-changed': ['online', 'offline'],
+  'range-changed': [],
+  'firmware-changed': [],
+  'health-changed': [],
+  'device-event': [],
+  'desired-changed': [],
+  'desired-acknowledged': [],
+  'desired-converged': [],
+  'desired-diverged': ['refused', 'deadline', 'other-writer', 'device'],
+  'desired-conflict': ['desired', 'device'],
+  'reported-changed': [],
+  'command-requested': [],
+  'command-released': [],
+  'command-ended': ['succeeded', 'failed', 'failed unknown', 'expired', 'cancelled'],
+  'command-late': [],
+}
+const BULK: Array<BulkCarried['status'] | BulkEnd['status']> = ['running', 'paused', 'halted', 'cancelled', 'completed']
+export const CONTINUED = 'continued with wishes and commands under way'
+
+/** All of it stands in a recording. */
+export const COVERED = [
+  ...Object.entries(DECIDED).flatMap(([kind, hows]) => (hows.length === 0 ? [kind] : hows.map((how) => `${kind} ${how}`))),
+  'refused precondition-failed',
+  CONTINUED,
+  ...BULK.map((status) => `bulk ${status}`),
+]
+
+export function coveredBy({ events, answers }: Decision): string[] {
+  const refusals = answers.flatMap(({ answer }) => (answer as { refused?: string }).refused ?? [])
+  return [...events.map(wordsOf), ...refusals.map((refused) => `refused ${refused}`)]
+}
+
+function wordsOf(event: TwinEvent): string {
+  switch (event.kind) {
+    case 'presence-changed':
+      return `${event.kind} ${event.after}`
+    case 'desired-diverged':
+      return `${event.kind} ${event.reason}`
+    case 'desired-conflict':
+      return `${event.kind} ${event.winner}`
+    case 'command-ended':
+      return [event.kind, event.status, ...(event.code === 'unknown' ? ['unknown'] : [])].join(' ')
+    default:
+      return event.kind
+  }
+}
+
+/** The run ended by continue-as-new, and its twin carried both on. */
+export function isContinuedAsked({ events }: Recording['history']): boolean {
+  const data = events.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.input.payloads[0]?.data
+  if (data === undefined) return false
+  const { carried } = JSON.parse(Buffer.from(data, 'base64').toString()) as TwinStart
+  return carried !== undefined && carried.commands.length > 0 && Object.values(carried.desired.leaves).some(isOutstanding)
+}
