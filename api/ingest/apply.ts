@@ -145,6 +145,7 @@ function storeReading(device: Device, reading: Reading, problems: Problem[], { w
   return isNews
 }
 
+/** What finds no room is refused as a whole: that comes first, whatever else is wrong with it, or the device would not hear of it. */
 function addToInbox(
   { inbox }: Device,
   { id, hello, event, report }: Part,
@@ -154,10 +155,10 @@ function addToInbox(
   const messageId = id === undefined ? {} : { messageId: id }
   if (hello) addHello(inbox, { kind: 'hello', at, ...hello, ...(kind === 'will' ? { will: true } : {}), ...messageId })
   if (event && !addInput(inbox, { kind: 'event', at, ...event, ...messageId })) {
-    problems.push({ reason: 'inbox-full', path: '', detail: 'more device events wait for the twin than it can hold' })
+    problems.unshift({ reason: 'inbox-full', path: '', detail: 'more device events wait for the twin than it can hold' })
   }
   if (report && !addReported(inbox, { kind: 'reported', at, ...report, ...messageId })) {
-    problems.push({ reason: 'inbox-full', path: '', detail: 'more reports wait for the twin than it can hold' })
+    problems.unshift({ reason: 'inbox-full', path: '', detail: 'more reports wait for the twin than it can hold' })
   }
 }
 

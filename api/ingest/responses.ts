@@ -41,11 +41,13 @@ export class Responses {
       this.#takeLate(command, known, word, message.receivedAt, problems)
       return
     }
-    this.#noteNews(command, isLast(word) ? ANSWERED : word, message.receivedAt)
-    if (!isLast(word)) return
+    if (!isLast(word)) {
+      this.#noteNews(command, word, message.receivedAt)
+      return
+    }
     const answer = outputChecked(device, known.name, word, problems)
-    if (takeAnswer(device, command, answer, message.receivedAt, messageId)) return
-    problems.push({ reason: 'inbox-full', path: '', detail: 'more answers wait for the twin than it can hold' })
+    if (takeAnswer(device, command, answer, message.receivedAt, messageId)) this.#noteNews(command, ANSWERED, message.receivedAt)
+    else problems.unshift({ reason: 'inbox-full', path: '', detail: 'more answers wait for the twin than it can hold' })
   }
 
   #takeLate(id: string, known: CommandState, word: Response['word'], at: number, problems: Problem[]): void {

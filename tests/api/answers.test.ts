@@ -146,6 +146,25 @@ describe('a report', () => {
     expect(inputs()).toHaveLength(5_000 - letters().length)
     expect(new Set(letters())).toEqual(new Set(['inbox-full reported']))
   })
+
+  test('that finds no room says that first, whatever else is wrong with it: its device has to say it again', async () => {
+    for (let n = 0; n < 5_000; n++) on.accept(device.incarnation, 'reported', { state: { n } })
+    while ((await on.processor.tick())?.more);
+    on.accept(device.incarnation, 'reported', { state: { mode: 'eco', targetTemperature: 99 } })
+    await on.processor.tick()
+    expect(letters().at(-1)).toBe('inbox-full reported')
+    expect(db.deadLetters.at(-1)!.detail).toContain('targetTemperature')
+  })
+})
+
+test('a last word that finds no room leaves its command as it was: it is sent again', async () => {
+  const one = command(1, { status: 'sent' })
+  for (let n = 0; n < 5_000; n++) on.accept(device.incarnation, 'reported', { state: { n } })
+  while ((await on.processor.tick())?.more);
+  respond(1, { status: 'succeeded', output: HEALTHY })
+  await on.processor.tick()
+  expect(letters().at(-1)).toBe(`inbox-full commands/${idOf(1)}/response`)
+  expect(one).toMatchObject({ status: 'sent', acknowledgedAt: null })
 })
 
 test('a get is a sign of life and nothing else', async () => {
