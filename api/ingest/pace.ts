@@ -12,16 +12,23 @@ export const WINDOW_MS = 60_000
 export const LONGEST_WINDOW_MS = 600_000
 /** Routine seals a second that a processor aims at. A decision costs some 12 ms of CPU: this is a fifth of a core. */
 export const ROUTINE_PER_SECOND = 18
+/** While answers take longer than this the machine has other things to do, or is a slow one: routine makes room, in proportion. */
+export const CALM_ANSWER_MS = 400
+/** Of the newest answer in the mean. */
+const WEIGHT = 0.1
 
 export class Pace {
   #limit: number = PACE_LIMITS.start
   #notBefore = 0
+  /** Mean of the latest, in ms. */
+  #answerMs = 0
 
   get limit(): number {
     return Math.floor(this.#limit)
   }
 
   answered(latencyMs: number, now: number): void {
+    this.#answerMs += (latencyMs - this.#answerMs) * WEIGHT
     if (latencyMs > SLOW_ANSWER_MS) this.slower(now)
     else this.#limit = Math.min(PACE_LIMITS.most, this.#limit + 4 / this.#limit)
   }
@@ -32,11 +39,12 @@ export class Pace {
     this.#notBefore = now + 1_000
     this.#limit = Math.max(PACE_LIMITS.least, this.#limit / 2)
   }
-}
 
-/** Routine seals a second with so many devices waiting: the aim, or what tells all of them within the longest window. */
-export function routineRate(devicesWithNews: number): number {
-  return Math.max(ROUTINE_PER_SECOND, devicesWithNews / (LONGEST_WINDOW_MS / 1000))
+  /** Routine seals a second with so many devices waiting: the aim, less while answers are slow, but never less than tells all within the longest window. */
+  routineRate(devicesWithNews: number): number {
+    const calm = Math.min(1, CALM_ANSWER_MS / Math.max(1, this.#answerMs))
+    return Math.max(ROUTINE_PER_SECOND * calm, devicesWithNews / (LONGEST_WINDOW_MS / 1000))
+  }
 }
 
 /** How long routine news waits, with so many devices having some. */

@@ -7,7 +7,7 @@
 import { Deadlines } from './deadlines.ts'
 import type { Device } from './device.ts'
 import type { LaneDevice } from './lane-store.ts'
-import { Pace, ROUTINE_SHARE, routineRate, routineWindow } from './pace.ts'
+import { Pace, ROUTINE_SHARE, routineWindow } from './pace.ts'
 
 /**
  * After a signal that Temporal took, nothing is lost unless somebody reset or ended the run: there is no hurry. One that it did not take is
@@ -89,7 +89,7 @@ export class Seals {
 
   /** Routine goes evenly: a fleet that woke at one moment has its windows end at one moment too, and would take all of the machine. */
   #routineRoom(now: number): number {
-    const perSecond = routineRate(this.#routine.size)
+    const perSecond = this.pace.routineRate(this.#routine.size)
     const gained = (perSecond * Math.max(0, now - this.#lastChoice)) / 1000
     this.#routineTokens = Math.min(perSecond, this.#routineTokens + gained)
     this.#lastChoice = now

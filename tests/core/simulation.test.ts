@@ -8,7 +8,7 @@ const STEPS = 20_000
 const drawn = String(Math.floor(Math.random() * 1_000_000_000))
 
 test.each(['1', '2', '3', '4', drawn])(
-  'whatever happens on the way, every message counts once and is decided on (seed %s)',
+  'whatever happens on the way, every message and every request counts once and is decided on (seed %s)',
   async (seed) => {
     console.log(`simulation: seed ${seed}, ${STEPS} steps`)
     const { failure } = await simulate({ seed, steps: STEPS })
@@ -16,10 +16,12 @@ test.each(['1', '2', '3', '4', drawn])(
   },
 )
 
-test('inboxes are full now and then, and what they refuse is a dead letter', async () => {
+test('inboxes are full now and then, and what they refuse is a dead letter; and wishes and commands go every way that there is', async () => {
   const { rounds, failure } = await simulate({ seed: '6', steps: STEPS })
   expect(failure && failureText(failure)).toBeUndefined()
-  expect(rounds[0]?.counts.refusedEvents).toBeGreaterThan(0)
+  const counts = rounds[0]!.counts
+  const ways = ['converged', 'diverged', 'conflicts', 'commandsSent', 'cancelsSent', 'lateWords', 'deadlines', 'askedAgain', 'refusals']
+  for (const way of ['refusedEvents', ...ways]) expect(counts[way], way).toBeGreaterThan(0)
 })
 
 test('the same seed is the same run, to the last step', async () => {

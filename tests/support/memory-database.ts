@@ -168,6 +168,9 @@ export class MemoryDatabase {
   readonly requests = new Map<string, RequestRecord>()
   /** In the order of their numbers. */
   readonly commands = new Map<string, CommandRecord>()
+  readonly #commandsOf = new Map<number, CommandRecord[]>()
+  /** What was answered under an Idempotency-Key, by it. */
+  readonly idempotencyKeys = new Map<string, string>()
   readonly wishes = new Map<number, WishRecord>()
   readonly history = new Map<number, HistoryRecord[]>()
   readonly properties = new Map<string, number>()
@@ -218,7 +221,13 @@ export class MemoryDatabase {
     const open = { endedAt: null, output: null, code: null, message: null, cancelAt: null, cancelSentAt: null, late: null }
     const record = { ...command, number: this.commands.size + 1, createdAt: this.clock(), ...unsent, ...open }
     this.commands.set(command.id, record)
+    this.#commandsOf.set(command.incarnation, [...this.commandsOf(command.incarnation), record])
     return record
+  }
+
+  /** Of one registration, in the order of their numbers. */
+  commandsOf(incarnation: number): readonly CommandRecord[] {
+    return this.#commandsOf.get(incarnation) ?? []
   }
 
   answer(incarnation: number, seq: number, wake: string): void {

@@ -1,6 +1,6 @@
 /** The decision write in memory, for the simulation: infra/postgres/decision-store.ts, held to the same suite (tests/conformance/decision-store.ts). */
 import type { Decision, DecisionOutcome, DecisionStore } from '../../activities/ports.ts'
-import { commandChanges } from '../../infra/postgres/decision-effects.ts'
+import { commandChanges, LATE_ANSWERS } from '../../infra/postgres/decision-effects.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
 import type { DecisionEffects } from '../../twin-models/core/effects.ts'
 import type { TwinState } from '../../twin-models/core/types.ts'
@@ -23,7 +23,7 @@ export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
     },
     sentCommands: async (key) => {
       if (find(db, key) === undefined) return null
-      const open = [...db.commands.values()].filter((command) => command.incarnation === key.incarnation && command.endedAt === null)
+      const open = db.commandsOf(key.incarnation).filter(({ endedAt }) => endedAt === null)
       return open.filter(({ sentAt }) => sentAt !== null).map(({ id }) => id)
     },
   }
@@ -71,7 +71,8 @@ function applyEffects(db: MemoryDatabase, incarnation: number, { wish, ...effect
       Object.assign(command, { status, output: output ?? null, code: code ?? null, message: message ?? null, endedAt: now })
       if (tell && command.sentAt !== null) command.cancelAt = now
     }
-    if (late) command.late = JSON.stringify([...JSON.parse(command.late ?? '[]'), ...late.map((answer) => JSON.parse(answer))])
+    const kept = JSON.parse(command.late ?? '[]') as unknown[]
+    if (late && kept.length < LATE_ANSWERS) command.late = JSON.stringify([...kept, ...late.map((answer) => JSON.parse(answer))])
   }
 }
 

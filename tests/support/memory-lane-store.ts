@@ -179,9 +179,8 @@ function writeReading(db: MemoryDatabase, { incarnation, property, ts, receivedA
 function forget(db: MemoryDatabase, incarnation: number): void {
   db.inbox.delete(incarnation)
   db.wishes.delete(incarnation)
-  for (const command of db.commands.values()) {
-    if (command.incarnation === incarnation && command.endedAt === null)
-      Object.assign(command, { status: 'cancelled', code: 'device-removed', endedAt: db.clock() })
+  for (const command of db.commandsOf(incarnation)) {
+    if (command.endedAt === null) Object.assign(command, { status: 'cancelled', code: 'device-removed', endedAt: db.clock() })
   }
   for (const [id, answer] of db.answers) if (answer.incarnation === incarnation) db.answers.delete(id)
   for (const request of db.requests.values()) {

@@ -8,6 +8,7 @@ import type { Message, MessageKind } from '../../../api/ingest/log.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
 import { closeStream, writeCommit } from './log-writes.ts'
 import type { Trouble } from './trouble.ts'
+import { type DownParts, WayDown } from './way-down.ts'
 import type { Life, World } from './world.ts'
 
 export interface Session {
@@ -16,12 +17,20 @@ export interface Session {
   bridge: Bridge
   open: boolean
   will: string | undefined
+  /** What goes down comes to the device by this, once it has subscribed. */
+  hear: (subtopic: string, payload: string) => void
+  subscribed: boolean
+  /** Subtopics of what went down and has no PUBACK. */
+  unacknowledged: Set<string>
+  /** When the packet sent last arrives: later ones do not overtake it. */
+  takesAt: number
 }
 
 export class Bridge {
   readonly name: string
   readonly life: Life = { alive: true }
   readonly sessions = new Set<Session>()
+  readonly down: WayDown
   readonly #world: World
   readonly #db: MemoryDatabase
   readonly #trouble: Trouble
@@ -34,11 +43,13 @@ export class Bridge {
   /** While it is suspended nothing of it happens: a long pause of its machine. */
   suspendedUntil = 0
 
-  constructor(name: string, world: World, db: MemoryDatabase, trouble: Trouble) {
+  constructor(name: string, parts: DownParts) {
+    const { world, db, trouble } = parts
     this.name = name
     this.#world = world
     this.#db = db
     this.#trouble = trouble
+    this.down = new WayDown(this, parts)
     world.start(() => this.#run())
   }
 
@@ -51,15 +62,25 @@ export class Bridge {
     const bytes = Buffer.from(payload)
     this.#latest = Math.max(this.#latest, this.#world.now)
     const message: Message = { incarnation, kind, receivedAt: this.#latest, payload: bytes, size: bytes.length, ...more }
-    return new Promise((done) => this.#queue.push({ message, done }))
+    const done = (): void => {
+      if (kind === 'get') this.down.asked(incarnation)
+    }
+    return new Promise((resolve) => this.#queue.push({ message, done: () => resolve(done()) }))
   }
 
   /** Resolves when CONNACK would leave. */
-  async connect(incarnation: number, connection: number, will: string | undefined): Promise<Session> {
-    const session: Session = { incarnation, connection, bridge: this, open: true, will }
+  async connect(incarnation: number, connection: number, will: string | undefined, hear: Session['hear']): Promise<Session> {
+    const down = { hear, subscribed: false, unacknowledged: new Set<string>(), takesAt: 0 }
+    const session: Session = { incarnation, connection, bridge: this, open: true, will, ...down }
     this.sessions.add(session)
     await this.push(incarnation, 'connect', '{"keepalive":60}', { connection })
     return session
+  }
+
+  subscribe(session: Session): void {
+    if (!session.open) return
+    session.subscribed = true
+    this.down.asked(session.incarnation)
   }
 
   /** `lost`: without DISCONNECT, so the will counts. */
@@ -84,6 +105,7 @@ export class Bridge {
   async stop(): Promise<void> {
     this.#world.note(`${this.name} stops in order`)
     this.#stopping = true
+    this.down.stop()
     for (const session of [...this.sessions]) this.end(session, false)
   }
 

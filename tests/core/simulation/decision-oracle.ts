@@ -5,6 +5,8 @@ import type { Pending } from '../../../twin-models/core/inbox.ts'
 import { unpack } from '../../../twin-models/core/merged.ts'
 import type { Batch, TwinEvent } from '../../../twin-models/core/types.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
+import type { AskedOracle } from './asked-oracle.ts'
+import { isAsked } from './asked-reference.ts'
 import { isOfSingles, partOf, type ReferenceTwin } from './reference-twin.ts'
 import type { World } from './world.ts'
 
@@ -16,6 +18,7 @@ export class DecisionOracle {
   readonly #seals: ReadonlyMap<string, string>
   /** Devices of which more waited than fits: what was merged then is decided on in fewer steps. */
   readonly #full: ReadonlySet<number>
+  readonly #asked: AskedOracle
   /** Per device and part: how many events the real twin has decided. */
   readonly #decided = new Map<string, number>()
 
@@ -25,7 +28,9 @@ export class DecisionOracle {
     twins: ReadonlyMap<number, ReferenceTwin>,
     seals: ReadonlyMap<string, string>,
     full: ReadonlySet<number>,
+    asked: AskedOracle,
   ) {
+    this.#asked = asked
     this.#full = full
     this.#world = world
     this.#db = db
@@ -54,7 +59,10 @@ export class DecisionOracle {
     if (seq !== before.decidedSeq && seq !== before.decidedSeq + 1)
       this.#world.fail('each seal is consumed by exactly one decision', `${name}: ${seq} after ${before.decidedSeq}`)
     if (seq > 0 && !this.#seals.has(`${incarnation} ${seq}`)) this.#world.fail('only what is sealed is decided on', `${name}: ${seq}`)
-    for (const event of events) this.#compare(incarnation, event)
+    for (const event of events) if (!isAsked(event)) this.#compare(incarnation, event)
+    const reference = this.#twins.get(incarnation)?.asked
+    const sealed = seq > before.decidedSeq ? this.#seals.get(`${incarnation} ${seq}`) : undefined
+    if (reference) this.#asked.decided(decision, reference, sealed)
   }
 
   /** A seal is on its way to its twin. */

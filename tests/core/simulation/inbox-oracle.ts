@@ -1,6 +1,6 @@
 /**
  * Watches that inboxes lose nothing: every reading that is news and every device event is given to the twin once, singly or merged,
- * and no more waits singly than the limit allows. A device event beyond it is a dead letter instead.
+ * and no more waits singly than the limit allows. A device event, a report or a last word beyond it is a dead letter instead.
  */
 import type { InboxChange, TickChanges } from '../../../api/ingest/lane-store.ts'
 import type { Pending } from '../../../twin-models/core/inbox.ts'
@@ -21,7 +21,7 @@ export class InboxOracle {
   readonly #world: World
   readonly #limit: number
   readonly #before = new Map<number, typeof NOTHING>()
-  /** Events that this tick refuses: how many by device, time and payload. */
+  /** Messages of which this tick refuses something: how many by device, time and payload. */
   readonly #letters = new Map<string, number>()
   readonly #refusing = new Set<number>()
 
@@ -40,7 +40,7 @@ export class InboxOracle {
     }
   }
 
-  /** The inbox had no room for the event of this message. */
+  /** The inbox had no room for the event, the report or the last word of this message. */
   refuses(message: Received): boolean {
     const key = keyOf(message)
     const letters = this.#letters.get(key)

@@ -1,13 +1,16 @@
 /**
  * Watches every commit as it becomes true, and holds it to what must always be so (docs/architecture.md §3). It goes by the ingest log
- * alone: a cursor that moves says which messages were processed, and in which order. decision-oracle.ts watches the twins.
+ * alone: a cursor that moves says which messages were processed, and in which order. decision-oracle.ts watches the twins, asked-oracle.ts
+ * what is asked of them.
  */
 import { FINISHED, type TickChanges } from '../../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE, type Head } from '../../../api/ingest/log.ts'
 import type { Batch, TwinInput, TwinState } from '../../../twin-models/core/types.ts'
 import { modelOf } from '../../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../../twin-models/model.ts'
-import type { EntryRecord, MemoryDatabase } from '../../support/memory-database.ts'
+import type { EntryRecord, MemoryDatabase, RequestRecord } from '../../support/memory-database.ts'
+import { AskedOracle } from './asked-oracle.ts'
+import { AskedReference } from './asked-reference.ts'
 import { DecisionOracle } from './decision-oracle.ts'
 import { InboxOracle } from './inbox-oracle.ts'
 import { type ProcessedMessage, ReferenceTwin } from './reference-twin.ts'
@@ -21,6 +24,9 @@ export class Oracle implements CommitWatcher {
   readonly counts = { messages: 0, dropped: 0, silences: 0, seals: 0 }
   readonly decisions: DecisionOracle
   readonly inboxes: InboxOracle
+  readonly asked: AskedOracle
+  /** Its device is told that a message found its inbox full. */
+  onRefused: (incarnation: number) => void = () => {}
   readonly #world: World
   readonly #db: MemoryDatabase
   /** By processor and device: the model as it last read it. */
@@ -30,7 +36,8 @@ export class Oracle implements CommitWatcher {
     this.#world = world
     this.#db = db
     this.inboxes = new InboxOracle(world, inputLimit)
-    this.decisions = new DecisionOracle(world, db, this.twins, this.seals, this.inboxes.full)
+    this.asked = new AskedOracle(world, db)
+    this.decisions = new DecisionOracle(world, db, this.twins, this.seals, this.inboxes.full, this.asked)
   }
 
   devicesRead(processor: string, incarnations: number[]): void {
@@ -43,7 +50,7 @@ export class Oracle implements CommitWatcher {
   /** Before the commit is true: the database still says what was before. */
   committing(processor: string, changes: TickChanges): void {
     this.inboxes.begin(changes)
-    this.#takeRequests(processor, changes)
+    this.#takeRequests(processor, changes, ({ kind }) => kind === 'configured')
     for (const { lane, cursors, watermark } of changes.lanes) {
       const before = this.#db.lanes.get(lane)!
       const old = JSON.parse(before.cursors) as { [stream: string]: number }
@@ -57,10 +64,13 @@ export class Oracle implements CommitWatcher {
         for (const twin of this.twins.values()) if (twin.incarnation % 16 === lane) twin.loseStream(Number(stream), watermark)
       }
     }
+    this.#takeRequests(processor, changes, ({ kind }) => kind !== 'configured')
     this.#takeInboxes(changes)
   }
 
   committed(_processor: string, changes: TickChanges): void {
+    for (const incarnation of changes.removed) this.asked.commands.check(incarnation)
+    for (const { incarnation, body } of changes.errors) if (JSON.parse(body).code === 'inbox-full') this.onRefused(incarnation)
     for (const { incarnation } of changes.inboxes) this.decisions.expectUrgent(incarnation)
     for (const { lane, cursors, watermark } of changes.lanes) {
       const late = this.#unprocessed(lane, cursors).find(({ stream, at }) => at < watermark && at >= this.#openedAt(stream))
@@ -72,15 +82,21 @@ export class Oracle implements CommitWatcher {
     }
   }
 
-  #takeRequests(processor: string, changes: TickChanges): void {
+  /** New settings are taken before the messages of the tick, everything else after them. */
+  #takeRequests(processor: string, changes: TickChanges, areNow: (request: RequestRecord) => boolean): void {
     for (const incarnation of changes.removed) this.twins.delete(incarnation)
     for (const { id } of changes.requests) {
       const request = this.#db.requests.get(id)!
+      if (!areNow(request)) continue
       if (request.seq !== null) this.#world.fail('a request is sealed once', id)
       const twin = this.#twin(request.incarnation)
-      if (request.kind === 'configured')
-        twin.feed([{ kind: 'configured', at: 0, settings: this.#model(processor, request.incarnation).settings }])
+      const { settings } = this.#model(processor, request.incarnation)
+      this.asked.counts.asked++
+      twin.asked.request(request, settings)
+      if (request.kind === 'configured') twin.feed([{ kind: 'configured', at: 0, settings }])
+      else twin.given.inputs++
     }
+    if (changes.refusedRequests.length > 0) this.#world.fail('every request is understood', changes.refusedRequests.join())
   }
 
   #takeStream(processor: string, changes: TickChanges, lane: number, stream: number, from: number, to: number): void {
@@ -102,7 +118,8 @@ export class Oracle implements CommitWatcher {
         this.#world.noteOf(incarnation, () => `${processor} ${JSON.stringify(message)}`)
         const refused = this.inboxes.refuses(message)
         const hasEvent = this.#twin(incarnation).take(message, this.#model(processor, incarnation), refused)
-        if (refused && !hasEvent) this.#world.fail('only a device event finds an inbox full', `device ${incarnation}: ${message.payload}`)
+        if (refused && !hasEvent)
+          this.#world.fail('only what is not merged finds an inbox full', `device ${incarnation}: ${message.payload}`)
         continue
       }
       this.counts.dropped++
@@ -125,6 +142,7 @@ export class Oracle implements CommitWatcher {
       const silences = silencesAt(watermark, isNew ? sealed : null) + silencesAt(watermark, pending)
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
       this.inboxes.take(twin, change, isNew)
+      this.asked.checkWords(twin.asked, isNew ? change : { ...change, sealed: null })
       // Nothing waits for it: what it knows now is right, whatever was merged on the way.
       if (pending === null && (change.full ? sealed : before?.sealed) === null) this.#recover(twin)
     }
@@ -193,7 +211,9 @@ export class Oracle implements CommitWatcher {
   #twin(incarnation: number): ReferenceTwin {
     let twin = this.twins.get(incarnation)
     if (twin === undefined) {
-      twin = new ReferenceTwin(incarnation)
+      const fail = (detail: string): never =>
+        this.#world.fail('a twin is given all that was said and asked, in order', `device ${incarnation}: ${detail}`)
+      twin = new ReferenceTwin(incarnation, new AskedReference(fail))
       this.twins.set(incarnation, twin)
     }
     return twin

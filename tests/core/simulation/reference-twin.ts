@@ -1,11 +1,12 @@
 /**
  * What one device's twin should know and decide: fed with every message singly, in processing order, by the simplest means. It knows
- * nothing of inboxes, seals or wake conditions.
+ * nothing of inboxes, seals or wake conditions. What is asked of it has a reference of its own (asked-reference.ts).
  */
 import { consume } from '../../../twin-models/core/consume.ts'
 import { initialState } from '../../../twin-models/core/initial.ts'
 import type { TwinEvent, TwinInput, TwinSettings, TwinState } from '../../../twin-models/core/types.ts'
 import type { DeviceModel } from '../../../twin-models/model.ts'
+import type { AskedReference } from './asked-reference.ts'
 import { type ExpectedReading, expectedParts } from './expected-decode.ts'
 
 export interface ProcessedMessage {
@@ -19,6 +20,7 @@ export interface ProcessedMessage {
 
 export class ReferenceTwin {
   readonly incarnation: number
+  readonly asked: AskedReference
   /** Decided, by part of the twin: presence, each range, events, … The order within a part is what counts. */
   readonly decided = new Map<string, TwinEvent[]>()
   readonly telemetry = new Map<string, ExpectedReading>()
@@ -35,8 +37,9 @@ export class ReferenceTwin {
   /** Until its settings are known. */
   #early: TwinInput[][] | null = []
 
-  constructor(incarnation: number) {
+  constructor(incarnation: number, asked: AskedReference) {
     this.incarnation = incarnation
+    this.asked = asked
   }
 
   get presenceTimeoutMs(): number {
@@ -75,7 +78,7 @@ export class ReferenceTwin {
     }
   }
 
-  /** `refused`: its inbox had no room for the device event. False when there was none. */
+  /** `refused`: its inbox had no room for the device event, the report or the last word. False when there was none. */
   take(message: ProcessedMessage, model: DeviceModel, refused: boolean): boolean {
     this.processed++
     const { kind, receivedAt: at, connection } = message
@@ -99,14 +102,16 @@ export class ReferenceTwin {
     const inputs: TwinInput[] = []
     if (!isWill && !parts.some(({ hello }) => hello)) inputs.push({ kind: 'life', at, ...idOf(parts[0]?.id) })
     for (const { name, value, ts, messageId } of news) inputs.push({ kind: 'reading', at, name, value, ts, ...idOf(messageId) })
-    for (const { id, hello, event } of parts) {
+    for (const part of parts) {
+      const { id, hello, event } = part
+      if (!refused) this.given.inputs += this.asked.say(part, at)
       if (hello) inputs.push({ kind: 'hello', at, ...hello, ...(isWill ? { will: true } : {}), ...idOf(id) })
       if (!event || refused) continue
       this.given.events++
       inputs.push({ kind: 'event', at, ...event, ...idOf(id) })
     }
     if (inputs.length > 0) this.feed(inputs)
-    return parts.some(({ event }) => event)
+    return parts.some(({ event, report, response }) => event ?? report ?? response)
   }
 
   /** It knows what the real one knows now, and has decided as much. What it decided on every message it keeps. */

@@ -17,7 +17,7 @@ export class Registry {
 
   register(name: string): void {
     const { random } = this.#around.world
-    const model = modelOf(random.pick(['thermostat', 'thermostat', 'pump']))!
+    const model = modelOf(random.pick(['thermostat', 'thermostat', 'lock', 'pump']))!
     this.devices.push(new SimDevice(this.#db.register('demo', name, model.name, model.version), this.#around))
   }
 
@@ -43,7 +43,7 @@ export class Registry {
     const { world } = this.#around
     const device = world.random.pick(this.devices)
     const { incarnation } = device.record
-    const model = modelOf(device.record.model === 'pump' ? 'thermostat' : 'pump')!
+    const model = modelOf(world.random.pick(['thermostat', 'lock', 'pump'].filter((name) => name !== device.record.model)))!
     world.note(`device ${incarnation} becomes a ${model.name}`)
     this.counts.models++
     Object.assign(device.record, { model: model.name, modelVersion: model.version })

@@ -4,6 +4,7 @@
  */
 import { INPUT_LIMIT } from '../../../twin-models/core/inbox.ts'
 import { MemoryDatabase } from '../../support/memory-database.ts'
+import { Asking } from './asking.ts'
 import { Bridge } from './bridge.ts'
 import { Oracle } from './oracle.ts'
 import { Registry } from './registry.ts'
@@ -42,6 +43,7 @@ export class Round {
   readonly oracle: Oracle
   readonly temporal: MiniTemporal
   readonly registry: Registry
+  readonly asking: Asking
   readonly #trouble: Trouble
   readonly #processors: SimProcessor[] = []
   readonly #bridges: Bridge[] = []
@@ -56,13 +58,18 @@ export class Round {
     this.#trouble = new Trouble(this.world)
     this.#inputLimit = this.world.random.chance(0.5) ? this.world.between(2, 12) : INPUT_LIMIT
     this.oracle = new Oracle(this.world, this.db, this.#inputLimit)
-    this.temporal = new MiniTemporal(this.world, this.#trouble, miniActivities(this.world, this.#trouble, this.db, this.oracle))
+    const announce = (incarnation: number): void => this.#announce(incarnation)
+    this.temporal = new MiniTemporal(this.world, this.#trouble, miniActivities(this.world, this.#trouble, this.db, this.oracle, announce))
     this.registry = new Registry(this.db, {
       world: this.world,
       bridges: () => this.#bridges.filter(({ accepts }) => accepts),
       nextConnection: () => this.db.nextConnection(),
+      ledger: this.oracle.asked.commands,
       isQuiet: () => this.#draining,
     })
+    const asked = { world: this.world, db: this.db, trouble: this.#trouble, oracle: this.oracle.asked }
+    this.oracle.onRefused = (incarnation) => this.#tellRefusal(incarnation)
+    this.asking = new Asking({ ...asked, devices: () => this.registry.devices })
   }
 
   async run(steps: number): Promise<RoundReport> {
@@ -71,6 +78,7 @@ export class Round {
     for (let i = 2; i > 0; i--) this.#startBridge()
     for (let i = world.between(4, 40); i > 0; i--) this.registry.register(`d-${i}`)
     world.start(() => this.#mischief())
+    world.start(() => this.#ask())
     await world.run(() => world.steps >= steps)
     await this.#drain()
     verify(this)
@@ -78,6 +86,9 @@ export class Round {
       ...this.oracle.counts,
       ...this.oracle.decisions.counts,
       ...this.oracle.inboxes.counts,
+      ...this.oracle.asked.counts,
+      ...this.oracle.asked.commands.counts,
+      ...this.asking.counts,
       ...this.temporal.counts,
       ...this.registry.counts,
       ...this.#counts,
@@ -94,6 +105,7 @@ export class Round {
     this.#trouble.outageUntil = temporal.outageUntil = 0
     for (const each of [...this.#processors, ...this.#bridges]) each.suspendedUntil = 0
     while (this.#processors.length > 1) this.#processors.pop()!.kill()
+    world.start(() => this.asking.settle())
     const from = world.now
     const last = world.steps + DRAIN_STEPS
     let next = from + 200_000
@@ -115,7 +127,36 @@ export class Round {
   }
 
   #startBridge(): void {
-    this.#bridges.push(new Bridge(`bridge-${++this.#counts.bridges}`, this.world, this.db, this.#trouble))
+    const parts = { world: this.world, db: this.db, trouble: this.#trouble, ledger: this.oracle.asked.commands }
+    this.#bridges.push(new Bridge(`bridge-${++this.#counts.bridges}`, parts))
+  }
+
+  /** By NOTIFY, which may get lost. */
+  #announce(incarnation: number): void {
+    const { world } = this
+    if (this.#trouble.chance(0.2)) return
+    world.later(world.between(1, 50), 'news for bridges', () => {
+      for (const { down } of this.#bridges) down.hear(incarnation)
+    })
+  }
+
+  /** By `errors`, with QoS 0. It says how it is again, once there may be room. */
+  #tellRefusal(incarnation: number): void {
+    const { world, registry } = this
+    if (this.#trouble.chance(0.5)) return
+    world.later(world.between(5_000, 20_000), 'a device was refused', () => {
+      const device = registry.devices.find(({ record }) => record.incarnation === incarnation)
+      if (device?.hears) device.obedience.sayState()
+    })
+  }
+
+  async #ask(): Promise<void> {
+    const { world, asking } = this
+    for (;;) {
+      await world.sleep(world.random.between(100, 2_000), 'somebody asks')
+      if (this.#draining) return
+      asking.act()
+    }
   }
 
   /** What a bad week brings, in an hour. */

@@ -6,6 +6,8 @@ import type { Message, MessageKind } from '../../../api/ingest/log.ts'
 import type { Random } from '../../../infra/simulator/random.ts'
 import type { DeviceRecord } from '../../support/memory-database.ts'
 import type { Bridge, Session } from './bridge.ts'
+import type { CommandLedger } from './command-ledger.ts'
+import { Obedience } from './obedience.ts'
 import { POISON } from './troubled-store.ts'
 import type { Life, World } from './world.ts'
 
@@ -19,18 +21,27 @@ export interface DeviceSurroundings {
   world: World
   bridges: () => Bridge[]
   nextConnection: () => number
+  ledger: CommandLedger
   /** Set when the run is to drain: it says no more, but still delivers what it said. */
   isQuiet: () => boolean
 }
 
+/** While a run drains, between two times that a device says how it is and asks for what is pending; and how often it does. */
+const CHECK_IN = { everyMs: 60_000, times: 3 }
+
 export class SimDevice {
   readonly record: DeviceRecord
   readonly life: Life = { alive: true }
+  /** It hears what comes down. Others only speak, and nobody asks anything of them. */
+  readonly hears: boolean
+  /** It is there when a run drains: others are asleep then, and what is asked of them finds no end but by its time. */
+  readonly comesBack: boolean
+  readonly obedience: Obedience
   readonly #around: DeviceSurroundings
   readonly #random: Random
   #session: Session | null = null
   #outbox: Outgoing[] = []
-  #held: Outgoing[] = []
+  readonly #held: Outgoing[] = []
   readonly #sent: Outgoing[] = []
   #ids = 0
   #lastTs = 0
@@ -40,6 +51,11 @@ export class SimDevice {
     this.record = record
     this.#around = around
     this.#random = around.world.random
+    this.hears = this.#random.chance(0.7)
+    this.comesBack = this.hears && this.#random.chance(0.85)
+    const say = (kind: MessageKind, payload: string, name?: string): void => this.#say(kind, payload, name)
+    const { world, ledger, isQuiet } = around
+    this.obedience = new Obedience({ world, ledger, isQuiet, life: this.life, say })
     around.world.start(() => this.#live())
     around.world.start(() => this.#send())
   }
@@ -59,8 +75,8 @@ export class SimDevice {
     for (;;) {
       await this.#pause(this.#random.chance(0.9) ? this.#random.between(100, 3_000) : this.#random.between(3_000, 120_000))
       if (isQuiet()) {
-        this.#outbox.push(...this.#held)
-        this.#held = []
+        this.#outbox.push(...this.#held.splice(0))
+        if (this.comesBack) await this.#checkIn()
         await world.sleep(600_000, `${this.record.device} rests`, this.life)
         continue
       }
@@ -68,12 +84,26 @@ export class SimDevice {
     }
   }
 
+  /** It is there for whatever is to be told, and does it. */
+  async #checkIn(): Promise<void> {
+    for (let n = 0; n < CHECK_IN.times; n++) {
+      while (this.#session?.open !== true) {
+        await this.#connect()
+        await this.#pause(100)
+      }
+      this.obedience.sayState()
+      this.#say('get', '')
+      await this.#pause(CHECK_IN.everyMs)
+    }
+  }
+
   async #act(): Promise<void> {
     const { random } = { random: this.#random }
     const connected = this.#session?.open === true
     const dice = random.next()
-    if (!connected && dice < 0.25) return this.#connect()
+    if (!connected && dice < (this.hears ? 0.5 : 0.25)) return this.#connect()
     if (connected && dice < 0.04) return this.#disconnect(random.chance(0.6))
+    if (this.hears && random.chance(0.06)) return this.#ask(connected)
     if (dice < 0.68) this.#say('telemetry', this.#telemetry())
     else if (dice < 0.76) this.#say('event', this.#event(), random.pick(['leak', 'button', 'door']))
     else if (dice < 0.84) this.#say('presence', this.#hello(random.chance(0.75) ? 'online' : 'offline'))
@@ -85,14 +115,41 @@ export class SimDevice {
     else this.#outbox.push(...this.#held.splice(0))
   }
 
+  /** For what is pending, or it says something of its own that has to do with it. */
+  async #ask(connected: boolean): Promise<void> {
+    const dice = this.#random.next()
+    if (dice < 0.3) this.obedience.turnKnob()
+    else if (dice < 0.45) this.obedience.sayState()
+    else if (connected) this.#say('get', '')
+    else await this.#poll()
+  }
+
+  /** Over HTTP; the answer may be lost. */
+  async #poll(): Promise<void> {
+    const bridge = this.#bridge()
+    if (bridge === undefined) return
+    const { incarnation } = this.record
+    void bridge.push(incarnation, 'get', '')
+    const pending = await Promise.race([bridge.down.poll(incarnation), this.#pause(8_000).then(() => undefined)])
+    if (pending === undefined || !bridge.life.alive || this.#random.chance(0.1)) return
+    if (pending.desired) this.obedience.hear('desired', pending.desired.body)
+    for (const { id } of pending.commands) this.obedience.hear(`commands/${id}/request`, '{}')
+    for (const id of pending.cancels) this.obedience.hear(`commands/${id}/cancel`, '{}')
+  }
+
   async #connect(): Promise<void> {
     const bridge = this.#bridge()
     if (bridge === undefined) return
     const number = this.#around.nextConnection()
     const will = this.#random.chance(0.5) ? JSON.stringify({ status: 'offline' }) : undefined
     // It waits for CONNACK, but not for ever.
-    const connected = bridge.connect(this.record.incarnation, number, will)
+    const hear = (subtopic: string, payload: string): void => {
+      if (this.life.alive) this.obedience.hear(subtopic, payload)
+    }
+    const connected = bridge.connect(this.record.incarnation, number, will, hear)
     this.#session = await Promise.race([connected, this.#pause(8_000).then(() => null)])
+    if (this.#session && this.hears) bridge.subscribe(this.#session)
+    if (this.#session && this.hears && this.#random.chance(0.7)) this.obedience.sayState()
     if (this.#session && this.#random.chance(0.7)) this.#say('presence', this.#hello('online'))
   }
 
@@ -106,7 +163,7 @@ export class SimDevice {
 
   #say(kind: MessageKind, payload: string, name?: string): void {
     const message = { kind, payload, ...(name === undefined ? {} : { name }) }
-    if (this.#random.chance(0.05)) this.#held.push(message)
+    if (!this.#around.isQuiet() && this.#random.chance(0.05)) this.#held.push(message)
     else this.#outbox.push(message)
     if (this.#sent.length > 20) this.#sent.shift()
     this.#sent.push(message)
@@ -118,7 +175,7 @@ export class SimDevice {
       const message = this.#outbox[0]
       const bridge = this.#session?.open ? this.#session.bridge : this.#bridge()
       if (message === undefined || bridge === undefined) {
-        await this.#pause(300)
+        await this.#pause(this.#around.isQuiet() ? 2_000 : 300)
         continue
       }
       const { kind, payload, name } = message

@@ -51,6 +51,14 @@ export class Trouble {
     return result
   }
 
+  /** A write of which the caller never learns what became of it. */
+  async doubtful(what: string, run: () => unknown): Promise<'unknown'> {
+    await this.#world.sleep(this.latency(), what)
+    const isDone = this.#world.random.chance(0.5)
+    if (isDone) run()
+    return this.#lost(what, isDone ? 'done' : 'not done')
+  }
+
   #lost(what: string, how: string): 'unknown' {
     this.#world.note(`${what}: outcome unknown (${how})`)
     return 'unknown'

@@ -43,7 +43,14 @@ export function miniSignaller(world: World, trouble: Trouble, temporal: MiniTemp
   }
 }
 
-export function miniActivities(world: World, trouble: Trouble, db: MemoryDatabase, oracle: Oracle): Activities {
+/** `announce`: a decision left something for this device. */
+export function miniActivities(
+  world: World,
+  trouble: Trouble,
+  db: MemoryDatabase,
+  oracle: Oracle,
+  announce: (incarnation: number) => void,
+): Activities {
   const store = memoryDecisionStore(db)
 
   async function write(decision: Decision): Promise<DecisionOutcome> {
@@ -68,7 +75,11 @@ export function miniActivities(world: World, trouble: Trouble, db: MemoryDatabas
   }
 
   return {
-    writeDecision: (decision: Decision) => attempt(`decision of device ${decision.incarnation}`, () => write(decision)),
+    writeDecision: async (decision: Decision) => {
+      const result = await attempt(`decision of device ${decision.incarnation}`, () => write(decision))
+      if (result.outcome === 'written' && decision.effects) announce(decision.incarnation)
+      return result
+    },
     confirmDecision: (key: TwinKey, revision: number) =>
       attempt(`confirmation for device ${key.incarnation}`, () => store.confirm(key, revision)),
     sentCommands: (key: TwinKey) => attempt(`deadline of device ${key.incarnation}`, () => store.sentCommands(key)),

@@ -5,7 +5,9 @@ import { twinWorkflowId } from '../../../twin-models/ids.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
 import type { Oracle } from './oracle.ts'
 import type { ReferenceTwin } from './reference-twin.ts'
+import type { Registry } from './registry.ts'
 import type { MiniTemporal } from './temporal/mini-temporal.ts'
+import { askedUnderWay, verifyAsked } from './verify-asked.ts'
 import type { World } from './world.ts'
 
 interface Simulated {
@@ -13,11 +15,13 @@ interface Simulated {
   db: MemoryDatabase
   oracle: Oracle
   temporal: MiniTemporal
+  registry: Registry
 }
 
 /** What is still under way, in words; empty when all is drained. */
-export function underWay({ db, temporal }: Simulated): string[] {
-  const found: string[] = []
+export function underWay(simulated: Simulated): string[] {
+  const { db, temporal } = simulated
+  const found = askedUnderWay(simulated)
   for (const { lane, cursors, owner } of db.lanes.values()) {
     const read = JSON.parse(cursors) as { [stream: string]: number }
     if (owner === null) found.push(`lane ${lane} has no owner`)
@@ -57,6 +61,7 @@ export function verify(simulated: Simulated): void {
     if (!db.devices.has(incarnation)) world.fail('a removed device leaves nothing', `device ${incarnation}`)
   for (const twin of oracle.twins.values()) verifyTwin(simulated, twin)
   verifyAccepted(simulated)
+  verifyAsked(simulated)
 }
 
 /** Each accepted message was processed, or belonged to a registration that ended. */
