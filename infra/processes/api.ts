@@ -19,7 +19,6 @@ import { readDecisions } from '../postgres/history.ts'
 import { forgetOldAnswers } from '../postgres/idempotency.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
-import { startSequencer } from '../postgres/outbox.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
 import { createRegistry } from '../postgres/registry.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
@@ -32,8 +31,7 @@ import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 8
 const SEARCH_CONNECTIONS = 4
-/** One of them holds the lock of the outbox's sequencer. */
-const LIVE_CONNECTIONS = 5
+const LIVE_CONNECTIONS = 4
 const STATEMENT_MS = 8_000
 const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
@@ -68,7 +66,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const workflows = createTwinWorkflows({ address, namespace: config.temporalNamespace })
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
-  const outbound = createOutbound({ allowPrivate: config.webhookAllowPrivate, allowNetworks: [] })
+  const outbound = createOutbound({ allowPrivate: config.webhookAllowPrivate, allowNetworks: config.webhookAllowNetworks })
   const app = createApp({
     registry: createRegistry(sql),
     twins: createTwins(sql, searches),
@@ -102,8 +100,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     await Promise.all([live.stop(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
     throw error
   }
-  const sequencer = startSequencer({ sql: liveSql, log })
-  measureLive(live, sequencer)
+  measureLive(live)
   const database = watchDatabase(sql)
   const housekeeping = setInterval(() => void keepHouse(sql, log), HOUSEKEEPING_MS)
 
@@ -112,7 +109,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     stop: async () => {
       clearInterval(housekeeping)
       database.stop()
-      await Promise.all([close(server), live.stop(), sequencer.stop()])
+      await Promise.all([close(server), live.stop()])
       outbound.close()
       await Promise.all([workflows.close(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
     },
@@ -163,7 +160,9 @@ function watchDatabase(sql: Sql): { ready: () => true | string; stop(): void } {
 }
 
 async function keepHouse(sql: Sql, log: Logger): Promise<void> {
-  await ensurePartitions(sql, new Date()).catch((error: unknown) => log.warn({ err: error }, 'No partitions could be made; tried again later'))
+  await ensurePartitions(sql, new Date()).catch((error: unknown) =>
+    log.warn({ err: error }, 'No partitions could be made; tried again later'),
+  )
   for (const [what, forget] of [
     ['idempotency keys', forgetOldAnswers],
     ['commands', forgetEndedCommands],

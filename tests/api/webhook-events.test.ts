@@ -57,7 +57,7 @@ function decidedEvents(): TwinEvent[] {
 
 const PLATFORM: PlatformEvent[] = [
   { kind: 'registered', at: AT, model: 'thermostat', modelVersion: '1.0.0', attributes: {} },
-  { kind: 'removed', at: AT, model: 'thermostat', modelVersion: '1.0.0' },
+  { kind: 'removed', attributes: {}, at: AT, model: 'thermostat', modelVersion: '1.0.0' },
   { kind: 'dead-letter', at: AT, reason: 'wrong-type', detail: 'must be a number', topic: 'castor/v1/demo/t-1/telemetry', count: 3 },
   { kind: 'webhook-disabled', at: AT, webhook: 'wh_1', host: 'erp.example.com', reason: 'gone', detail: 'It answered 410' },
 ]

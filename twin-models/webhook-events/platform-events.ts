@@ -7,14 +7,14 @@ import { about, anyObject, dataSchema, type EventType, type Fields, OF_DEVICE, t
 
 export type PlatformEvent =
   | { kind: 'registered'; at: number; model: string; modelVersion: string; attributes: JsonObject }
-  | { kind: 'removed'; at: number; model: string; modelVersion: string }
+  | { kind: 'removed'; at: number; model: string; modelVersion: string; attributes: JsonObject }
   /** Of one device, for one reason, in one tick of the processor: the first of `count`. `at` is when it was received. */
   | { kind: 'dead-letter'; at: number; reason: string; detail: string; topic: string; path?: string; messageId?: string; count: number }
   /** Its row names no device (''). `host`: of its URL, whose path and query may be secret. */
   | { kind: 'webhook-disabled'; at: number; webhook: string; host: string; reason: DisabledReason; detail: string }
 
-/** It answered 410; nothing but failures for five days; more waits for it than may. */
-export type DisabledReason = 'gone' | 'failing' | 'backlog'
+/** It answered 410; nothing but failures for five days; an operator stopped it. */
+export type DisabledReason = 'gone' | 'failing' | 'stopped'
 
 const model: Fields = { model: about(text, 'Name of its twin model.'), modelVersion: text }
 
@@ -27,8 +27,8 @@ export const deviceCreated = platformEvent('device.created', 'registered', {
 
 export const deviceRemoved = platformEvent('device.removed', 'removed', {
   description: 'A device was removed, with its twin.',
-  fields: { ...OF_DEVICE, ...model },
-  example: { device: 't-1', model: 'thermostat', modelVersion: '1.0.0' },
+  fields: { ...OF_DEVICE, ...model, attributes: anyObject },
+  example: { device: 't-1', model: 'thermostat', modelVersion: '1.0.0', attributes: { site: 'north' } },
   cause: { by: 'request', who: 'admin' },
 })
 
@@ -59,7 +59,7 @@ export const webhookDisabled = platformEvent('webhook.disabled', 'webhook-disabl
   fields: {
     webhook: about(text, 'Its id.'),
     host: about(text, 'Of its URL.'),
-    reason: word('gone', 'failing', 'backlog'),
+    reason: word('gone', 'failing', 'stopped'),
     detail: about(text, 'In words.'),
   },
   example: {
