@@ -1,7 +1,7 @@
 /** What the workflow of an endpoint works on (api/webhooks/work-off.ts): deliveries that failed, and what waits behind them. */
 import type { Endpoint } from '../../api/webhooks/ports.ts'
 import type { DueDelivery, WorkStore } from '../../api/webhooks/work-off.ts'
-import { allowedBy } from '../../twin-models/core/delivery.ts'
+import { withoutProbes } from '../../twin-models/core/delivery.ts'
 import type { WebhookReport } from '../../workflows/messages.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
@@ -96,11 +96,13 @@ async function report(sql: Sql, { number, url }: Endpoint, now: number): Promise
         (select count(*)::int from webhook_deliveries where webhook = ${number} and status = 'failed') as failed,
         ${tx.unsafe(epochMs('min(next_at)'))} as "nextAt"
       from webhook_deliveries where webhook = ${number} and status in ('retrying', 'behind')`
-    const { failures, failingSince, probeAt } = JSON.parse(row.health) as Endpoint['health']
+    const known = JSON.parse(row.health) as Endpoint['health']
     const isDone = row.status !== 'active' || counts.retrying + counts.behind === 0
-    const nextAt = isDone ? undefined : allowedBy({ ...JSON.parse(row.health) }, 0) === 'everything' ? (counts.nextAt ?? now) : probeAt!
+    const health = isDone ? withoutProbes(known) : known
+    const { failures, failingSince, probeAt } = health
+    const nextAt = isDone ? undefined : (probeAt ?? counts.nextAt ?? now)
     await tx`
-      update webhooks set nudged_at = case when ${isDone} then null else nudged_at end,
+      update webhooks set health = ${JSON.stringify(health)}, nudged_at = case when ${isDone} then null else nudged_at end,
         troubled_at = case when ${isDone} then null else troubled_at end, looks_at = to_timestamp(${nextAt ?? null}::float8 / 1000)
       where number = ${number}`
     return {

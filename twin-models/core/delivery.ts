@@ -114,6 +114,11 @@ export function breakerAfter(
   return { breaker: after, disabled: { reason: 'failing', detail } }
 }
 
+/** Nothing failed is left that a probe could carry: the next first attempt is one. Its failure opens the breaker again. */
+export function withoutProbes(breaker: Breaker): Breaker {
+  return { ...breaker, failures: Math.min(breaker.failures, OPENS_AFTER - 1), openedAt: null, probeAt: null, probes: 0 }
+}
+
 function afterFailure(breaker: Breaker, outcome: Outcome, now: number, random: number): Breaker {
   const isOpen = breaker.openedAt !== null
   if (!isOpen && outcome.kind !== 'throttled' && breaker.failures < OPENS_AFTER) return breaker
