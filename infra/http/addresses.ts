@@ -1,7 +1,7 @@
 /**
  * Which addresses webhooks may go to. Castor stands inside a network that its tenants do not: a URL of theirs must not reach what only
  * Castor can reach. Special addresses are those of the registries of IANA (RFC 6890), and of cloud providers' metadata services.
- * docs/decisions/0012 says why this is not a package.
+ * docs/decisions/0013 says why this is not a package.
  */
 import { BlockList, isIP } from 'node:net'
 
