@@ -113,6 +113,8 @@ export interface WebhookAsk {
   tenant: string
   id: string
   wanted?: 'retryNow' | 'skip' | 'stop'
+  /** Nothing is sent before then, so that its rate holds from one piece of work to the next. Epoch milliseconds. */
+  notBefore?: number
 }
 
 /** How an endpoint stands. Times are epoch milliseconds. */
@@ -132,6 +134,8 @@ export interface WebhookReport {
   /** While the breaker is open. */
   probeAt?: number | null
   nextAt?: number
+  /** For the next piece of work. */
+  notBefore?: number
   last?: { at: number; ms: number; status?: number; answer?: string; error?: string }
   /** Of those that wait: what their last attempt said. */
   reasons?: Array<{ reason: string; count: number }>

@@ -45,15 +45,16 @@ export async function webhookDelivery(start: WebhookStart): Promise<WebhookEnd> 
       look = true
     },
   )
-  const { tenant, id } = start
-  upsertSearchAttributes([{ key: SEARCH_ATTRIBUTES.tenant, value: tenant }])
+  const { tenant, id } = start ?? {}
   const alarm = new Alarm()
+  let notBefore: number | undefined
   for (;;) {
     look = false
     const wanted = asked.shift()
-    const report = await workOffWebhook({ tenant, id, ...(wanted && { wanted }) })
+    const report = await workOffWebhook({ tenant, id, ...(wanted && { wanted }), ...(notBefore && { notBefore }) })
+    notBefore = report.notBefore
     setCurrentDetails(webhookReport(start, report))
-    showStatus(report)
+    showStatus(tenant, report)
     const isNews = () => look || asked.length > 0
     if (report.done && !isNews()) return { status: report.status }
     if (workflowInfo().historyLength >= LONGEST_HISTORY && asked.length === 0) await continueAsNew<typeof webhookDelivery>({ tenant, id })
@@ -84,8 +85,11 @@ function setHandlers(ask: (wanted: Wanted) => void, look: () => void): void {
   setHandler(defineSignal<[WebhookLook]>(WEBHOOK_LOOK_SIGNAL), look, { description: 'Something is due now: look.' })
 }
 
-function showStatus({ status, probeAt }: WebhookReport): void {
+function showStatus(tenant: string, { status, probeAt }: WebhookReport): void {
   const value = status === 'active' ? (probeAt ? 'failing' : 'retrying') : status
   if (workflowInfo().typedSearchAttributes.get(SEARCH_ATTRIBUTES.status) === value) return
-  upsertSearchAttributes([{ key: SEARCH_ATTRIBUTES.status, value }])
+  upsertSearchAttributes([
+    { key: SEARCH_ATTRIBUTES.tenant, value: tenant },
+    { key: SEARCH_ATTRIBUTES.status, value },
+  ])
 }

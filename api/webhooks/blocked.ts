@@ -1,6 +1,7 @@
 /**
- * Devices of an ordered endpoint of which a delivery has not ended: what comes of them later waits behind it. Postgres knows them; here stands
- * beside it what was decided and is not committed yet, or was committed after Postgres was asked: else a later event could overtake.
+ * Devices of which an endpoint has a delivery that has not ended: where order was asked for, what comes of them later waits behind it. Postgres
+ * knows them; here stands beside it what was decided and is not committed yet, or was committed after Postgres was asked: else a later event
+ * could overtake.
  */
 export class Blocked {
   /** performance.now() of the commit; Infinity: not committed yet. */

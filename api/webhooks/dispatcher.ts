@@ -4,7 +4,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { EndpointRun, type RunOptions } from './endpoint-run.ts'
-import type { Endpoint, EventRow, FannedOut, Match } from './ports.ts'
+import type { EventRow, FannedOut, Match } from './ports.ts'
 
 export interface DispatcherOptions extends RunOptions {
   match: Match
@@ -49,7 +49,18 @@ export class Dispatcher {
   }
 
   async #reload(): Promise<void> {
-    await this.#update(await this.#options.store.endpoints())
+    const endpoints = await this.#options.store.endpoints()
+    const numbers = new Set(endpoints.map(({ number }) => number))
+    for (const [number, run] of this.#runs) {
+      if (numbers.has(number)) continue
+      this.#runs.delete(number)
+      void run.stop()
+    }
+    for (const endpoint of endpoints) {
+      const run = this.#runs.get(endpoint.number) ?? new EndpointRun(endpoint, this.#options)
+      this.#runs.set(endpoint.number, run)
+      run.update(endpoint)
+    }
   }
 
   async #handOut({ from, position, events }: FannedOut): Promise<void> {
@@ -64,21 +75,5 @@ export class Dispatcher {
     // One that was made since the last look.
     if ([...byEndpoint.keys()].some((number) => !this.#runs.has(number))) await this.#reload()
     for (const [number, run] of this.#runs) run.offer(byEndpoint.get(number) ?? [], from, position)
-  }
-
-  async #update(endpoints: Endpoint[]): Promise<void> {
-    const numbers = new Set(endpoints.map(({ number }) => number))
-    for (const [number, run] of this.#runs) {
-      if (numbers.has(number)) continue
-      this.#runs.delete(number)
-      void run.stop()
-    }
-    await Promise.all(
-      endpoints.map((endpoint) => {
-        const run = this.#runs.get(endpoint.number) ?? new EndpointRun(endpoint, this.#options)
-        this.#runs.set(endpoint.number, run)
-        return run.update(endpoint)
-      }),
-    )
   }
 }

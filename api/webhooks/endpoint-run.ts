@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { allowedBy } from '../../twin-models/core/delivery.ts'
 import { eventTypeOf } from '../../twin-models/webhook-events/catalogue.ts'
 import { Blocked } from './blocked.ts'
+import { Pace } from './pace.ts'
 import type { DispatchStore, Endpoint, EventRow, Settled, Try } from './ports.ts'
 
 export interface RunOptions {
@@ -17,23 +18,33 @@ export interface RunOptions {
   trouble(error: unknown): void
 }
 
+/** Events that wait here, and results that wait to be written. Bytes are those of the events. */
 const MOST_QUEUED = 500
+const MOST_BYTES = 4_000_000
 /** Positions looked through at a time, wanted or not. */
 const SPAN = 5_000
 const FLUSH_MS = 20
 const AGAIN_MS = 1_000
 /** An endpoint that wants nothing still comes forward. */
 const SAVE_MS = 60_000
-/** Of an ordered endpoint: devices that wait for a failed delivery, and what waits of them. With as many it waits in the outbox. */
+/** Postgres is asked which devices are blocked this often at most, and for no more than this share of the time. */
+const LOOK = { everyMs: 100, share: 0.1 }
+/** Devices with deliveries that have not ended, and these. With as many, further events wait in the outbox. */
 const MOST_BLOCKED = { devices: 10_000, deliveries: 100_000 }
 const STOP_MS = 2_000
 
 export class EndpointRun {
   readonly #options: RunOptions
   #endpoint: Endpoint
+  /** By position. */
   readonly #queue: EventRow[] = []
+  #bytes = 0
   readonly #inFlight = new Map<number, EventRow>()
   readonly #blocked = new Blocked()
+  readonly #pace = new Pace()
+  /** Those up to it waited here already when Postgres was last asked which devices are blocked. */
+  #checkedTo = 0
+  #lookAt = 0
   #isFull = false
   #settled: Settled[] = []
   #missed = 0
@@ -41,10 +52,9 @@ export class EndpointRun {
   #readTo: number
   /** Newest position that was fanned out. */
   #end: number
-  /** Not before then, by its rate. */
-  #nextAt = 0
   #timer: NodeJS.Timeout | undefined
   #reading: Promise<void> | undefined
+  #looking: Promise<void> | undefined
   #flushing: Promise<void> | undefined
   #savedAt = performance.now()
   #stopped = false
@@ -57,19 +67,20 @@ export class EndpointRun {
   }
 
   /** As it stands in Postgres now; also soon after it was made. */
-  async update(endpoint: Endpoint): Promise<void> {
+  update(endpoint: Endpoint): void {
     this.#endpoint = endpoint
-    if (!this.#blocked.known || this.#blocked.size > 0) await this.#lookForBlocked()
+    if (this.#mayTry() !== 'nothing' && (!this.#blocked.known || this.#blocked.size > 0)) this.#lookForBlocked()
     if (performance.now() - this.#savedAt > SAVE_MS && this.#position() > endpoint.position) this.#flushSoon()
     this.#pump()
   }
 
   /** (from, end] was fanned out, and these of it are for this endpoint. */
   offer(rows: EventRow[], from: number, end: number): void {
-    this.#end = end
-    if (this.#readTo >= from && this.#queue.length + rows.length <= MOST_QUEUED) {
-      this.#queue.push(...rows)
-      this.#readTo = end
+    this.#end = Math.max(this.#end, end)
+    const hasRoom = this.#queue.length + rows.length <= MOST_QUEUED && this.#bytes < MOST_BYTES
+    if (!this.#reading && this.#readTo >= from && hasRoom) {
+      for (const row of rows) if (row.position > this.#readTo) this.#enqueue(row)
+      this.#readTo = Math.max(this.#readTo, end)
     }
     this.#pump()
   }
@@ -80,38 +91,69 @@ export class EndpointRun {
     clearTimeout(this.#timer)
     const until = performance.now() + STOP_MS
     while (this.#inFlight.size > 0 && performance.now() < until) await pause(20)
-    if (this.#settled.length > 0) this.#flushSoon()
-    await Promise.race([this.#flushing, pause(STOP_MS)])
+    const end = performance.now() + STOP_MS
+    const flushed = async () => {
+      while ((this.#settled.length > 0 || this.#flushing) && performance.now() < end) {
+        this.#flushSoon()
+        await this.#flushing
+      }
+    }
+    await Promise.race([flushed(), pause(STOP_MS, undefined, { ref: false })])
+  }
+
+  #mayTry(): 'everything' | 'one at a time' | 'nothing' {
+    const { status, health } = this.#endpoint
+    const allowed = status === 'active' ? allowedBy(health, 0) : 'nothing'
+    // Probes are its workflow's.
+    return allowed === 'a probe' ? 'nothing' : allowed
   }
 
   #pump(): void {
-    const { status, health, atOnce, perSecond } = this.#endpoint
-    if (this.#stopped || this.#timer || status !== 'active' || allowedBy(health, 0) !== 'everything') return
-    if (!this.#blocked.known || this.#isFull) return
-    while (this.#inFlight.size < atOnce) {
-      const now = performance.now()
-      if (this.#nextAt > now) {
-        this.#later(this.#nextAt - now)
-        return
-      }
+    const allowed = this.#mayTry()
+    if (this.#stopped || this.#timer || allowed === 'nothing' || !this.#blocked.known || this.#isFull) return
+    while (this.#hasRoom(allowed)) {
+      const waitMs = this.#pace.at - performance.now()
+      if (waitMs > 0) return this.#later(waitMs)
       const row = this.#take()
       if (row === undefined) break
-      this.#nextAt = Math.max(this.#nextAt, now - 1000 / perSecond) + 1000 / perSecond
+      this.#pace.next(this.#endpoint.perSecond)
       void this.#try(row)
     }
-    if (this.#queue.length < MOST_QUEUED / 2 && this.#readTo < this.#end) this.#readOn()
+    const hasRoom = this.#queue.length < MOST_QUEUED / 2 && this.#bytes < MOST_BYTES && this.#settled.length < MOST_QUEUED
+    if (hasRoom && this.#readTo < this.#end) this.#readOn()
   }
 
-  /** The first whose turn it is. Of an ordered endpoint, none of a device with one in flight. */
+  #enqueue(row: EventRow): void {
+    this.#queue.push(row)
+    this.#bytes += row.event.length
+  }
+
+  #dequeue(index: number): EventRow {
+    const [row] = this.#queue.splice(index, 1) as [EventRow]
+    this.#bytes -= row.event.length
+    return row
+  }
+
+  #hasRoom(allowed: 'everything' | 'one at a time'): boolean {
+    if (this.#settled.length >= MOST_QUEUED) return false
+    // What came of the last one is to be known first.
+    if (allowed === 'one at a time') return this.#inFlight.size === 0 && !this.#flushing
+    return this.#inFlight.size < this.#endpoint.atOnce
+  }
+
+  /**
+   * The first whose turn it is. Of an ordered endpoint, none of a device with one in flight. One of a blocked device waits for the workflow, if the
+   * device is blocked still.
+   */
   #take(): EventRow | undefined {
-    if (!this.#endpoint.ordered) return this.#queue.shift()
+    if (!this.#endpoint.ordered) return this.#queue.length > 0 ? this.#dequeue(0) : undefined
     const busy = new Set([...this.#inFlight.values()].map(({ incarnation }) => incarnation))
     for (let i = 0; i < this.#queue.length; i++) {
-      const row = this.#queue[i]!
-      if (busy.has(row.incarnation)) continue
-      this.#queue.splice(i--, 1)
-      if (!this.#blocked.has(row.incarnation)) return row
-      this.#settle(known(row))
+      const { incarnation, position } = this.#queue[i]!
+      if (busy.has(incarnation)) continue
+      if (!this.#blocked.has(incarnation)) return this.#dequeue(i)
+      if (position > this.#checkedTo) this.#lookForBlocked()
+      else this.#settle(known(this.#dequeue(i--)))
     }
     return undefined
   }
@@ -125,7 +167,7 @@ export class EndpointRun {
   }
 
   #settle(settled: Settled): void {
-    if (this.#endpoint.ordered && hasNotEnded(settled)) this.#blocked.add(settled.incarnation)
+    if (hasNotEnded(settled)) this.#blocked.add(settled.incarnation)
     this.#settled.push(settled)
     this.#flushSoon()
   }
@@ -164,13 +206,10 @@ export class EndpointRun {
 
   #readOn(): void {
     this.#reading ??= this.#read()
-      .then(
-        () => {},
-        (error: unknown) => {
-          this.#options.trouble(error)
-          this.#later(AGAIN_MS)
-        },
-      )
+      .catch((error: unknown) => {
+        this.#options.trouble(error)
+        this.#later(AGAIN_MS)
+      })
       .finally(() => {
         this.#reading = undefined
         this.#pump()
@@ -178,32 +217,40 @@ export class EndpointRun {
   }
 
   async #read(): Promise<void> {
-    const { store } = this.#options
-    const oldest = await store.oldest()
-    if (oldest !== undefined && this.#readTo < oldest - 1) {
-      // Dropped as a whole: not more than so many.
-      const upTo = Math.min(this.#end, oldest - 1)
-      this.#missed += upTo - this.#readTo
-      this.#readTo = upTo
-    }
     const upTo = Math.min(this.#end, this.#readTo + SPAN)
-    for (const { row } of await store.events(this.#endpoint.number, this.#readTo, upTo)) {
-      if (row) this.#queue.push(row)
+    const { wanted, readTo } = await this.#options.store.events(this.#endpoint.number, this.#readTo, upTo)
+    for (const { row } of wanted) {
+      if (row) this.#enqueue(row)
       else this.#missed++
     }
-    this.#readTo = upTo
+    this.#readTo = readTo
     if (this.#missed > 0) this.#flushSoon()
   }
 
-  async #lookForBlocked(): Promise<void> {
-    const { store, trouble } = this.#options
-    const ask = async (): Promise<number[]> => {
-      if (!this.#endpoint.ordered) return []
-      const { devices, deliveries } = await store.blocked(this.#endpoint.number, MOST_BLOCKED)
-      this.#isFull = devices.length >= MOST_BLOCKED.devices || deliveries >= MOST_BLOCKED.deliveries
+  /** Nobody waits for it: it may take Postgres a while, and is asked for often where much has failed. */
+  #lookForBlocked(): void {
+    this.#looking ??= this.#look()
+      .catch(this.#options.trouble)
+      .finally(() => {
+        this.#looking = undefined
+        this.#pump()
+      })
+  }
+
+  async #look(): Promise<void> {
+    const waitMs = this.#lookAt - performance.now()
+    if (waitMs > 0) await pause(waitMs, undefined, { ref: false })
+    const [beganAt, last] = [performance.now(), this.#queue.at(-1)?.position ?? 0]
+    let isFull = false
+    await this.#blocked.refresh(async () => {
+      const { devices, deliveries } = await this.#options.store.blocked(this.#endpoint.number, MOST_BLOCKED)
+      isFull = devices.length >= MOST_BLOCKED.devices || deliveries >= MOST_BLOCKED.deliveries
       return devices
-    }
-    await this.#blocked.refresh(ask).catch(trouble)
+    })
+    this.#isFull = isFull
+    this.#checkedTo = last
+    const now = performance.now()
+    this.#lookAt = now + Math.max(LOOK.everyMs, (now - beganAt) / LOOK.share)
   }
 
   #later(ms: number): void {

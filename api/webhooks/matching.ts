@@ -13,6 +13,8 @@ import type { Models } from '../ports.ts'
 import type { Endpoint, EventRow, Match } from './ports.ts'
 
 const TWINS = 10_000
+/** Kept as parsed. */
+const FILTERS = 10_000
 const SCOPE = 0
 
 export function createMatching(store: Pick<LiveStore, 'twins'>, models: Models): Match {
@@ -36,6 +38,7 @@ export function createMatching(store: Pick<LiveStore, 'twins'>, models: Models):
       if (numbers.length > 0) wanted.set(row.position, numbers)
     }
     documents.trim()
+    if (filters.size > FILTERS) filters.clear()
     return wanted
   }
 

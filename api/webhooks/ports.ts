@@ -32,11 +32,12 @@ export interface Endpoint {
   health: Breaker
 }
 
-/** One attempt, and what it means. `startedAt` is epoch ms. */
+/** One attempt, and what it means. `startedAt` is epoch ms. `isProbe`: it was allowed as a probe only. */
 export interface Tried {
   startedAt: number
   attempt: Attempt
   outcome: Outcome
+  isProbe?: boolean
 }
 
 /** What became of one delivery now. */
@@ -65,10 +66,8 @@ export interface DispatchStore {
   endpoints(): Promise<Endpoint[]>
   /** In one transaction, by who leads: for whom each of the next events is. Gives those that were read, with their endpoints. */
   fanOut(match: Match): Promise<FannedOut>
-  /** What the endpoint wants of (after, upTo], in order; `row` is null where it is no longer kept. */
-  events(number: number, after: number, upTo: number): Promise<WantedEvent[]>
-  /** Oldest event that is kept; undefined: none. */
-  oldest(): Promise<number | undefined>
+  /** What the endpoint wants of (after, upTo], in order, as much as is read at once; all of it up to `readTo`. */
+  events(number: number, after: number, upTo: number): Promise<{ wanted: WantedEvent[]; readTo: number }>
   /** Devices with deliveries that have not ended, and how many these are; both counted up to their limits. */
   blocked(number: number, most: { devices: number; deliveries: number }): Promise<{ devices: number[]; deliveries: number }>
   settle(settlement: Settlement, now: number): Promise<Pick<Endpoint, 'status' | 'health'> | undefined>
@@ -85,6 +84,7 @@ export interface FannedOut {
   events: Array<{ row: EventRow; endpoints: number[] }>
 }
 
+/** `row` is null where it is no longer kept. */
 export interface WantedEvent {
   position: number
   row: EventRow | null

@@ -3,9 +3,10 @@
  * For a bounded time; then it says how things stand and when to look again.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import { allowedBy, type Breaker } from '../../twin-models/core/delivery.ts'
+import { allowedBy, type Breaker, halfOpensNext } from '../../twin-models/core/delivery.ts'
 import { eventTypeOf } from '../../twin-models/webhook-events/catalogue.ts'
 import type { WebhookAsk, WebhookReport } from '../../workflows/messages.ts'
+import { Pace } from './pace.ts'
 import type { Endpoint, EventRow, Settled, Settlement, Try } from './ports.ts'
 
 /** A delivery whose turn it is. `row` is null where the event is no longer kept. */
@@ -15,16 +16,17 @@ export interface DueDelivery extends Omit<Settled, 'tried'> {
 
 export interface WorkStore {
   find(tenant: string, id: string): Promise<Endpoint | undefined>
-  /** The oldest of each device of an ordered endpoint; of others those whose time has come. `probe`: the oldest of all, whatever its time. */
+  /** Those whose time has come; of an ordered endpoint with what waits behind them, each device in order. `probe`: one, whatever its time. */
   due(endpoint: Endpoint, now: number, probe: boolean): Promise<DueDelivery[]>
   settle(settlement: Settlement, now: number): Promise<Pick<Endpoint, 'status' | 'health'> | undefined>
   /** Their events are no longer kept. */
   giveUp(number: number, positions: number[]): Promise<void>
   retryNow(number: number): Promise<void>
   skip(number: number): Promise<void>
+  halfOpen(number: number): Promise<void>
   disable(endpoint: Endpoint, reason: string): Promise<void>
-  /** Notes when the workflow looks next; `done`: nothing is left, and it ends. */
-  report(endpoint: Endpoint, now: number): Promise<WebhookReport>
+  /** Notes when the workflow looks next, not before then; `done`: nothing is left, and it ends. */
+  report(endpoint: Endpoint, now: number, notBefore: number): Promise<WebhookReport>
 }
 
 export interface WorkOptions {
@@ -37,52 +39,88 @@ export interface WorkOptions {
 
 const MOST_MS = 20_000
 
-export async function workOff({ tenant, id, wanted }: WebhookAsk, options: WorkOptions, alive: () => void): Promise<WebhookReport> {
+/** Begins no attempt when `stopping`. */
+export async function workOff(ask: WebhookAsk, options: WorkOptions, stopping?: AbortSignal): Promise<WebhookReport> {
+  const { tenant, id, wanted, notBefore = 0 } = ask
   const { store, attempt, now = Date.now, mostMs = MOST_MS } = options
-  let endpoint = await store.find(tenant, id)
-  if (endpoint === undefined) return { status: 'removed', done: true }
-  if (wanted === 'skip') await store.skip(endpoint.number)
-  if (wanted === 'retryNow') await store.retryNow(endpoint.number)
-  if (wanted === 'stop') await store.disable(endpoint, 'An operator stopped it.')
-  const until = now() + mostMs
+  const end = performance.now() + mostMs
+  const known = await store.find(tenant, id)
+  if (known === undefined) return { status: 'removed', done: true }
+  if (wanted === 'skip') await store.skip(known.number)
+  if (wanted === 'retryNow') await store.retryNow(known.number)
+  if (wanted === 'stop') await store.disable(known, 'An operator stopped it.')
+  const pace = new Pace(notBefore === 0 ? 0 : performance.now() + notBefore - now())
   let isForced = wanted === 'retryNow'
-  while (now() < until) {
-    endpoint = await store.find(tenant, id)
-    if (endpoint === undefined) return { status: 'removed', done: true }
+  const isOver = () => performance.now() >= end || stopping?.aborted === true
+  let endpoint = known
+  while (!isOver()) {
+    const found = await store.find(tenant, id)
+    if (found === undefined) return { status: 'removed', done: true }
+    endpoint = found
     if (endpoint.status !== 'active') break
-    const allowed = isForced ? 'a probe' : allowedBy(endpoint.health, now())
+    const allowed = allowedBy(endpoint.health, now())
+    if (allowed === 'nothing' && !isForced) break
+    const isProbe = allowed === 'a probe' || allowed === 'nothing'
+    const due = isProbe && !isForced && halfOpensNext(endpoint.health) ? [] : await store.due(endpoint, now(), isProbe)
     isForced = false
-    if (allowed === 'nothing') break
-    const due = await store.due(endpoint, now(), allowed === 'a probe')
-    if (due.length === 0) break
-    await tryAll(endpoint, allowed === 'a probe' ? due.slice(0, 1) : due)
-    alive()
+    if (due.length > 0) await tryAll(endpoint, due, isProbe)
+    else if (isProbe) await store.halfOpen(endpoint.number)
+    else break
   }
-  return store.report(endpoint, now())
+  return store.report(endpoint, now(), Math.round(now() + Math.max(0, pace.at - performance.now())))
 
   /** As many at once, and a second, as the endpoint takes. Those that it no longer takes meanwhile stay for another time. */
-  async function tryAll(target: Endpoint, due: DueDelivery[]): Promise<void> {
-    const { number, atOnce, perSecond } = target
+  async function tryAll(target: Endpoint, due: DueDelivery[], isProbe: boolean): Promise<void> {
+    const { number, perSecond } = target
     const gone = due.filter(({ row }) => row === null).map(({ position }) => position)
     if (gone.length > 0) await store.giveUp(number, gone)
-    const next = due.values()
+    const lines = linesOf(target, due).values()
+    const atOnce = allowedBy(target.health, now()) === 'everything' ? target.atOnce : 1
     let health: Breaker = target.health
-    const wasOpen = allowedBy(health, 0) !== 'everything'
+    let isRefused = false
+    const mayGoOn = () => !isRefused && !isOver() && (isProbe || health.probeAt === null)
+    const settle = inTurn<Settled>(async (settled) => {
+      const after = await store.settle({ number, settled }, now())
+      if (after?.status === 'active') health = after.health
+      else isRefused = true
+    })
     await Promise.all(
       Array.from({ length: Math.min(atOnce, due.length) }, async () => {
-        for (const { row, ...delivery } of next) {
-          if (row === null) continue
-          if (!wasOpen && allowedBy(health, 0) !== 'everything') return
-          const from = performance.now()
-          const tried = await attempt(target, row)
-          const after = await store.settle({ number, settled: [{ ...delivery, type: eventTypeOf(row), tried }] }, now())
-          if (after === undefined || after.status !== 'active') return
-          health = after.health
-          alive()
-          // So many at once, each with its share of the rate.
-          await pause(Math.max(0, (1000 * atOnce) / perSecond - (performance.now() - from)))
+        for (const line of lines) {
+          for (const { row, ...delivery } of line) {
+            if (!mayGoOn() || pace.at >= end) return
+            await pause(pace.next(perSecond))
+            if (!mayGoOn()) return
+            const tried = { ...(await attempt(target, row)), isProbe }
+            await settle({ ...delivery, type: eventTypeOf(row), tried })
+            // The rest of the line waits behind it.
+            if (tried.outcome.kind !== 'delivered') break
+          }
         }
       }),
     )
+  }
+}
+
+type Kept = DueDelivery & { row: EventRow }
+
+/** What must go one after the other: the deliveries of one device, where order was asked for. */
+function linesOf({ ordered }: Endpoint, due: DueDelivery[]): Kept[][] {
+  const kept = due.filter((delivery): delivery is Kept => delivery.row !== null)
+  return ordered ? [...Map.groupBy(kept, ({ incarnation }) => incarnation).values()] : kept.map((delivery) => [delivery])
+}
+
+/** One call at a time, with all that came meanwhile: so an endpoint holds one connection. Resolves when what was given is done. */
+function inTurn<T>(work: (items: T[]) => Promise<void>): (item: T) => Promise<void> {
+  let waiting: T[] = []
+  let turn = Promise.resolve()
+  return (item) => {
+    waiting.push(item)
+    turn = turn.then(async () => {
+      const items = waiting
+      waiting = []
+      if (items.length > 0) await work(items)
+    })
+    return turn
   }
 }

@@ -8,6 +8,8 @@ import type { Queries, Sql } from './connect.ts'
 import { settle } from './webhook-settle.ts'
 
 const ROWS = 1_000
+/** Read at once for one endpoint; the bytes are those of the events, and at least one is read. */
+const READ = { rows: 250, bytes: 4_000_000 }
 const ROW = (table: string) => `${table}.position, ${epochMs(`${table}.at`)} as at, ${table}.tenant, ${table}.incarnation, ${table}.device,
   ${table}.revision, ${table}.kind, ${table}.event, ${table}.cause`
 
@@ -16,7 +18,6 @@ export function createDispatchStore(sql: Sql): DispatchStore {
     endpoints: () => endpoints(sql),
     fanOut: (match) => fanOut(sql, match),
     events: (number, after, upTo) => wantedEvents(sql, number, after, upTo),
-    oldest: () => oldestEvent(sql),
     blocked: (number, most) => blockedDevices(sql, number, most),
     settle: (settlement, now) => settle(sql, settlement, now),
   }
@@ -33,7 +34,10 @@ export async function fanOut(sql: Sql, match: Match): Promise<FannedOut> {
       select ${tx.unsafe(ROW('o'))} from outbox o where position > ${after} order by position limit ${ROWS}`
     if (rows.length === 0) return { from: after, position: after, more: false, events: [] }
     const position = rows.at(-1)!.position
-    const wanted = await match(rows, await endpoints(tx))
+    // Numbers have no holes: what is not there was dropped before it was its turn, and nobody knows any more for whom it was.
+    const dropped = position - after - rows.length
+    if (dropped > 0) await tx`update webhooks set missed = missed + ${dropped}::bigint where position < ${position}`
+    const wanted = await match(rows, await endpoints(tx, { tenants: [...new Set(rows.map(({ tenant }) => tenant))] }))
     const events = rows.flatMap((row) => (wanted.has(row.position) ? [{ row, endpoints: wanted.get(row.position)! }] : []))
     const written = events.map(({ row, endpoints: numbers }) => ({ position: row.position, endpoints: `{${numbers.join(',')}}` }))
     await tx`
@@ -51,23 +55,38 @@ async function standsAt(sql: Queries): Promise<number> {
 }
 
 /** JSON columns are parsed here; all else is as it stands. */
-export async function endpoints(sql: Queries, number?: number): Promise<Endpoint[]> {
+export async function endpoints(sql: Queries, which: { number?: number; tenants?: string[] } = {}): Promise<Endpoint[]> {
+  const { number, tenants } = which
   const rows = await sql<Array<{ endpoint: string }>>`
     select json_build_object('number', number, 'id', id, 'tenant', tenant, 'url', url, 'types', types::json, 'filter', filter, 'form', form,
       'headers', headers::json, 'auth', auth::json, 'ordered', ordered, 'perSecond', per_second, 'atOnce', at_once, 'status', status,
       'position', position, 'health', health::json, 'secrets', secrets::json)::text as endpoint
-    from webhooks ${number === undefined ? sql`` : sql`where number = ${number}`}`
+    from webhooks where true ${number === undefined ? sql`` : sql`and number = ${number}`}
+      ${tenants === undefined ? sql`` : sql`and tenant in (select value from json_array_elements_text(${JSON.stringify(tenants)}::text::json))`}`
   return rows.map(({ endpoint }) => {
     const { secrets, ...rest } = JSON.parse(endpoint) as Omit<Endpoint, 'secrets'> & { secrets: Array<{ secret: string; until?: number }> }
     return { ...rest, secrets: secrets.filter(({ until }) => until === undefined || until > Date.now()).map(({ secret }) => secret) }
   })
 }
 
-export async function wantedEvents(sql: Sql, number: number, after: number, upTo: number): Promise<WantedEvent[]> {
-  const rows = await sql<Array<{ wanted: number } & EventRow>>`
-    select e.position as wanted, ${sql.unsafe(ROW('o'))} from webhook_events e left join outbox o on o.position = e.position
-    where e.position > ${after} and e.position <= ${upTo} and ${number}::int = any (e.endpoints) order by e.position`
-  return rows.map(({ wanted, ...row }) => ({ position: wanted, row: row.position === null ? null : row }))
+async function wantedEvents(sql: Sql, number: number, after: number, upTo: number): Promise<{ wanted: WantedEvent[]; readTo: number }> {
+  const rows = await sql<Array<{ wanted: number; found: number; before: number | null } & EventRow>>`
+    select * from (
+      select e.position as wanted, ${sql.unsafe(ROW('o'))}, (count(*) over ())::int as found,
+        (sum(octet_length(o.event)) over (order by e.position) - octet_length(o.event))::float8 as before
+      from (
+        select position from webhook_events
+        where position > ${after} and position <= ${upTo} and ${number}::int = any (endpoints) order by position limit ${READ.rows}
+      ) as e left join outbox o on o.position = e.position
+    ) as read
+    where before is null or before < ${READ.bytes} order by wanted`
+  const events = rows.map(({ wanted, found: _found, before: _before, ...row }) => ({
+    position: wanted,
+    row: row.position === null ? null : row,
+  }))
+  const last = rows.at(-1)
+  const isAll = last === undefined || (last.found === rows.length && rows.length < READ.rows)
+  return { wanted: events, readTo: isAll ? upTo : last.wanted }
 }
 
 /** The event of a delivery, undefined where it is no longer kept. */
@@ -76,12 +95,7 @@ export async function eventsAt(sql: Queries, positions: number[]): Promise<Event
     select ${sql.unsafe(ROW('o'))} from outbox o where o.position in (select unnest(${`{${positions.join(',')}}`}::text::bigint[]))`
 }
 
-export async function oldestEvent(sql: Sql): Promise<number | undefined> {
-  const [row] = await sql<Array<{ position: number }>>`select position from outbox where position is not null order by position limit 1`
-  return row?.position
-}
-
-export async function blockedDevices(
+async function blockedDevices(
   sql: Sql,
   number: number,
   most: { devices: number; deliveries: number },

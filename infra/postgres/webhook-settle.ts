@@ -3,7 +3,7 @@
  * something to do, whether it is disabled. Dispatcher and workflow both settle; the endpoint's row is locked meanwhile.
  */
 import type { Endpoint, Settled, Settlement } from '../../api/webhooks/ports.ts'
-import { allowedBy, type Breaker, breakerAfter, isProbe, nextTryAt } from '../../twin-models/core/delivery.ts'
+import { allowedBy, type Breaker, breakerAfter, nextTryAt } from '../../twin-models/core/delivery.ts'
 import type { Sql, Transaction } from './connect.ts'
 import { disableWebhook } from './webhook-disabled.ts'
 
@@ -14,12 +14,16 @@ const LATE_MS = 1_000
 
 interface Locked {
   status: Endpoint['status']
+  ordered: boolean
   health: string
   looksAt: number | null
 }
 
+type DeliveryStatus = 'delivered' | 'retrying' | 'behind' | 'failed' | 'skipped'
+
 interface Known {
   position: number
+  status: DeliveryStatus
   attempts: number
   log: string
 }
@@ -30,7 +34,7 @@ interface DeliveryRow {
   incarnation: number
   device: string
   type: string
-  status: 'delivered' | 'retrying' | 'behind' | 'failed'
+  status: DeliveryStatus
   attempts: number
   next: number | null
   log: string
@@ -46,22 +50,21 @@ export async function settle(
   const { number, settled } = settlement
   return sql.begin(async (tx) => {
     const [endpoint] = await tx<Locked[]>`
-      select status, health, floor(extract(epoch from looks_at) * 1000)::float8 as "looksAt"
+      select status, ordered, health, floor(extract(epoch from looks_at) * 1000)::float8 as "looksAt"
       from webhooks where number = ${number} for update`
     if (!endpoint) return undefined
+    const { ordered, looksAt } = endpoint
     const before = JSON.parse(endpoint.health) as Breaker
     const { health, disabled } = healthAfter(before, settled, random)
-    const rows = await rowsOf(tx, number, settled, before, now, random)
+    const known = settled.length > 0 ? await knownRows(tx, number, settled) : new Map()
+    const rows = settled.flatMap((one) => rowOf(one, known.get(one.position), { ordered, now, random: random() }) ?? [])
     if (rows.length > 0) await writeRows(tx, number, rows)
-    const isHealthy = allowedBy(before, now) !== 'everything' && allowedBy(health, now) === 'everything'
+    const isHealthy = allowedBy(health, now) === 'everything' && allowedBy(before, now) !== 'everything'
     // It answers again: what waited for that need not wait for its own time.
     if (isHealthy) await tx`update webhook_deliveries set next_at = now() where webhook = ${number} and status = 'retrying'`
     const isDisabled = disabled !== undefined && endpoint.status !== 'disabled'
-    await writeEndpoint(tx, settlement, {
-      health,
-      looksAt: endpoint.looksAt,
-      due: isHealthy ? now : dueOf(rows, health),
-    })
+    const due = isHealthy ? now : await dueOf(tx, number, rows, { ordered, health, now })
+    await writeEndpoint(tx, settlement, { health, looksAt, due })
     if (isDisabled) await disableWebhook(tx, number, disabled.reason, disabled.detail)
     return { status: isDisabled ? 'disabled' : endpoint.status, health }
   })
@@ -78,39 +81,48 @@ function healthAfter(before: Breaker, settled: Settled[], random: () => number):
   let disabled: HealthAfter['disabled']
   for (const { tried } of settled) {
     if (!tried) continue
-    const { startedAt, attempt, outcome } = tried
-    const after = breakerAfter(health, outcome, { startedAt, now: startedAt + attempt.ms, random: random() })
+    const { startedAt, attempt, outcome, isProbe = false } = tried
+    const after = breakerAfter(health, outcome, { isProbe, now: startedAt + attempt.ms, random: random() })
     health = after.breaker
     disabled ??= after.disabled
   }
   return { health, ...(disabled && { disabled }) }
 }
 
-async function rowsOf(
-  tx: Transaction,
-  number: number,
-  settled: Settled[],
-  before: Breaker,
-  now: number,
-  random: () => number,
-): Promise<DeliveryRow[]> {
+async function knownRows(tx: Transaction, number: number, settled: Settled[]): Promise<Map<number, Known>> {
   const positions = settled.map(({ position }) => position)
-  const known = await tx<Known[]>`
-    select position, attempts, log from webhook_deliveries
+  const rows = await tx<Known[]>`
+    select position, status, attempts, log from webhook_deliveries
     where webhook = ${number} and position in (select unnest(${`{${positions.join(',')}}`}::text::bigint[]))`
-  const byPosition = new Map(known.map((row) => [row.position, row]))
-  return settled.map(({ position, at, incarnation, device, type, tried }) => {
-    const { attempts = 0, log = '[]' } = byPosition.get(position) ?? {}
-    const row = { position, at, incarnation, device, type }
-    if (!tried) return { ...row, status: 'behind', attempts, next: null, log }
-    const { startedAt, attempt, outcome } = tried
-    const remembered = JSON.stringify([...JSON.parse(log), { at: startedAt, ...attempt }].slice(-REMEMBERED))
-    // A probe is no try of the delivery that it carries.
-    const tries = attempts + (attempts > 0 && isProbe(before, startedAt) ? 0 : 1)
-    if (outcome.kind === 'delivered') return { ...row, status: 'delivered', attempts: tries, next: null, log: remembered }
-    const next = nextTryAt(tries, outcome, now, random())
-    return { ...row, status: next === undefined ? 'failed' : 'retrying', attempts: tries, next: next ?? null, log: remembered }
-  })
+  return new Map(rows.map((row) => [row.position, row]))
+}
+
+interface Circumstances {
+  ordered: boolean
+  now: number
+  random: number
+}
+
+/**
+ * Undefined: nothing changes. One may be settled twice, by a dispatcher that no longer leads, say: what has ended stays ended, and what was
+ * attempted never waits behind another again.
+ */
+function rowOf({ tried, ...row }: Settled, known: Known | undefined, { ordered, now, random }: Circumstances): DeliveryRow | undefined {
+  const { attempts = 0, log = '[]' } = known ?? {}
+  if (!tried) {
+    if (known) return undefined
+    // No longer ordered meanwhile: then it waits for nobody.
+    return { ...row, attempts, log, ...(ordered ? { status: 'behind', next: null } : { status: 'retrying', next: now }) }
+  }
+  const { startedAt, attempt, outcome, isProbe } = tried
+  const logged = JSON.stringify([...JSON.parse(log), { at: startedAt, ...attempt }].slice(-REMEMBERED))
+  // A probe is no try of the delivery that it carries.
+  const tries = attempts + (isProbe && attempts > 0 ? 0 : 1)
+  const ended = { ...row, attempts: tries, next: null, log: logged }
+  if (outcome.kind === 'delivered') return { ...ended, status: 'delivered' }
+  if (known && known.status !== 'retrying' && known.status !== 'behind') return { ...ended, status: known.status }
+  const next = nextTryAt(tries, outcome, now, random)
+  return next === undefined ? { ...ended, status: 'failed' } : { ...ended, status: 'retrying', next }
 }
 
 /** Those of an ended delivery that somebody sends again keep what they remember. */
@@ -118,18 +130,30 @@ async function writeRows(tx: Transaction, number: number, rows: DeliveryRow[]): 
   await tx`
     insert into webhook_deliveries (webhook, position, at, incarnation, device, type, status, attempts, next_at, ended_at, log)
     select ${number}, position, to_timestamp(at / 1000), incarnation, device, type, status, attempts, to_timestamp(next / 1000),
-      case when status in ('delivered', 'failed') then now() end, log
+      case when status not in ('retrying', 'behind') then now() end, log
     from json_to_recordset(${JSON.stringify(rows)}::text::json)
       as r (position bigint, at float8, incarnation int, device text, type text, status text, attempts int, next float8, log text)
     on conflict (webhook, position) do update set status = excluded.status, attempts = excluded.attempts, next_at = excluded.next_at,
       ended_at = excluded.ended_at, log = excluded.log`
 }
 
-/** When its workflow has something to do; undefined: nothing. */
-function dueOf(rows: DeliveryRow[], { probeAt }: Breaker): number | undefined {
-  const times = rows.flatMap(({ status, next }) => (status === 'behind' ? [0] : next === null ? [] : [next]))
-  if (times.length === 0) return undefined
-  return probeAt ?? Math.min(...times)
+/** When its workflow has something to do; undefined: nothing that it does not know of. What waits behind another is due when that has ended. */
+async function dueOf(
+  tx: Transaction,
+  number: number,
+  rows: DeliveryRow[],
+  { ordered, health, now }: { ordered: boolean; health: Breaker; now: number },
+): Promise<number | undefined> {
+  const open = rows.filter(({ status }) => status === 'retrying' || status === 'behind')
+  if (open.length === 0) return undefined
+  if (!ordered) return health.probeAt ?? Math.min(...open.map(({ next }) => next ?? now))
+  const [first] = await tx<[{ due: number | null }]>`
+    select min(coalesce(extract(epoch from d.next_at) * 1000, ${now}::float8))::float8 as due from webhook_deliveries d
+    where d.webhook = ${number} and d.position in (select unnest(${`{${open.map(({ position }) => position).join(',')}}`}::text::bigint[]))
+      and not exists (
+        select from webhook_deliveries e where e.webhook = d.webhook and e.incarnation = d.incarnation and e.position < d.position
+          and e.status in ('retrying', 'behind'))`
+  return first.due === null ? undefined : (health.probeAt ?? first.due)
 }
 
 interface After {

@@ -21,10 +21,10 @@ export async function troubledWebhooks(sql: Sql): Promise<TroubledWebhook[]> {
     order by number limit ${AT_ONCE}`
 }
 
-/** What was asked since stays asked. A late one is late again only after as long. */
+/** What was asked since stays asked. A late one is late again only after as long. Where it has found nothing left already, none looks. */
 export async function webhookNudged(sql: Sql, { number, nudgedAt }: TroubledWebhook): Promise<void> {
   await sql`
-    update webhooks set looks_at = greatest(looks_at, now()),
+    update webhooks set looks_at = case when troubled_at is not null then greatest(looks_at, now()) end,
       nudged_at = case when ${epochMsOf(sql)} = ${nudgedAt}::float8 then null else nudged_at end
     where number = ${number}`
 }

@@ -75,7 +75,7 @@ async function listWebhooks(sql: Queries, tenant: string, { after, limit }: Page
   return rows.map(parsedWebhook)
 }
 
-/** Its workflow, if one works on it, looks at once: what was wrong may be right now. */
+/** Its workflow, if one works on it, looks at once: what was wrong may be right now. Without order nothing waits behind another. */
 async function updateWebhook(
   sql: Sql,
   tenant: string,
@@ -89,6 +89,8 @@ async function updateWebhook(
     await tx`
       update webhooks set (${tx.unsafe(SETTINGS_COLUMNS)}) = (select ${values(tx, settings)}), changed_at = now(), ${tx.unsafe(NUDGED)}
       where number = ${row.number}`
+    if (row.ordered && !settings.ordered)
+      await tx`update webhook_deliveries set status = 'retrying', next_at = now() where webhook = ${row.number} and status = 'behind'`
     return findWebhook(tx, tenant, id)
   })
 }
@@ -115,19 +117,21 @@ async function pauseWebhook(sql: Queries, tenant: string, id: string): Promise<W
 }
 
 /** What failed before, and still waits, is tried again at once: by its workflow, which may have ended meanwhile. */
-async function resumeWebhook(sql: Queries, tenant: string, id: string): Promise<Webhook | undefined> {
-  await sql`
-    with resumed as (
+async function resumeWebhook(sql: Sql, tenant: string, id: string): Promise<Webhook | undefined> {
+  return sql.begin(async (tx) => {
+    // Locked first: what ends at this moment is seen below.
+    const row = await lockedWebhook(tx, tenant, id)
+    if (!row || row.status === 'active') return row
+    await tx`update webhook_deliveries set next_at = now() where webhook = ${row.number} and status = 'retrying'`
+    await tx`
       update webhooks w set status = 'active', reason = null, health = ${JSON.stringify(CLOSED)}, changed_at = now(),
         (troubled_at, nudged_at) = (select at, at from (
           select case when exists (
             select from webhook_deliveries d where d.webhook = w.number and d.status in ('retrying', 'behind')) then now() end as at
         ) as trouble)
-      where tenant = ${tenant} and id = ${id} and status <> 'active'
-      returning number
-    )
-    update webhook_deliveries d set next_at = now() from resumed where d.webhook = resumed.number and d.status = 'retrying'`
-  return findWebhook(sql, tenant, id)
+      where number = ${row.number}`
+    return findWebhook(tx, tenant, id)
+  })
 }
 
 async function rotateSecret(sql: Sql, tenant: string, id: string, secret: string, oldUntil: number): Promise<Webhook | undefined> {

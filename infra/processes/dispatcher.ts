@@ -53,8 +53,9 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
         // Waits for whoever migrates, and never writes into a schema that it does not know.
         if (!sequencer) await checkSchema(sql)
         sequencer ??= metrics.numbering(startSequencer({ sql, log }))
+        const isLeader = (await leadership.lead()) !== undefined
         trouble = undefined
-        if (await leadership.lead()) await dispatcher.run(stopping.signal, leads)
+        if (isLeader) await dispatcher.run(stopping.signal, leads)
       } catch (error) {
         trouble = (error as Error).message
         log.warn({ err: error }, 'Events could not be dispatched; tried again')

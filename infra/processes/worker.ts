@@ -30,6 +30,8 @@ import { workflowBundle } from '../temporal/workflow-bundle.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 10
+/** Webhooks have their own: no number of failing receivers delays a decision. */
+const WEBHOOK_CONNECTIONS = 4
 /** Below the 8 s that a process has to stop. */
 const GRACE = '3 seconds'
 const FORCE = '6 seconds'
@@ -48,6 +50,9 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
   Runtime.install({ logger, shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } } } })
 
   const sql = connect(config.databaseUrl, { max: DATABASE_CONNECTIONS, name: 'worker', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 })
+  const webhookSql = connect(config.databaseUrl, {
+    ...{ max: WEBHOOK_CONNECTIONS, name: 'worker webhooks', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 },
+  })
   const stopping = new AbortController()
   const outbound = createOutbound({ allowPrivate: config.webhookAllowPrivate, allowNetworks: config.webhookAllowNetworks })
   let state = 'starting'
@@ -78,13 +83,13 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
     try {
       const twins = { store: createDecisionStore(sql), announcer: createAnnouncer(sql, log), log }
       const bulk = { bulk: createBulkStore(sql), models: (name: string) => modelOf(name), log }
-      const webhooks = { store: createWebhookWork(sql), attempt: createTry(outbound) }
+      const webhooks = { store: createWebhookWork(webhookSql), attempt: createTry(outbound) }
       workers = await Promise.all([
         Worker.create({ ...common, taskQueue: TWINS_QUEUE, activities: createActivities(twins), maxCachedWorkflows: cachedTwins() }),
         Worker.create({
           ...common,
           taskQueue: WEBHOOKS_QUEUE,
-          activities: createWebhookActivities({ workOff: (ask, alive) => workOff(ask, webhooks, alive), log }),
+          activities: createWebhookActivities({ workOff: (ask, stopping) => workOff(ask, webhooks, stopping), log }),
           maxCachedWorkflows: WEBHOOKS_CACHED,
           maxConcurrentActivityTaskExecutions: WEBHOOKS_AT_ONCE,
         }),
@@ -115,7 +120,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown()
       await Promise.all([running, starter.stop()])
       outbound.close()
-      await sql.end({ timeout: 1 })
+      await Promise.all([sql.end({ timeout: 1 }), webhookSql.end({ timeout: 1 })])
     },
   }
 }

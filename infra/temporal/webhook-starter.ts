@@ -2,6 +2,7 @@
  * Tells the workflow of a webhook in trouble to look, and starts it where none runs. What is to be told stands in Postgres: while Temporal is
  * away it waits there, and first attempts go on.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { Client, Connection } from '@temporalio/client'
 import type { Logger } from 'pino'
 import { WEBHOOK_LOOK_SIGNAL, WEBHOOK_WORKFLOW, type WebhookLook, type WebhookStart } from '../../workflows/messages.ts'
@@ -11,6 +12,7 @@ import { type TroubledWebhook, troubledWebhooks, webhookNudged } from '../postgr
 
 const LOOK_MS = 1_000
 const CALL_TIMEOUT_MS = 5_000
+const CLOSE_MS = 500
 
 export interface WebhookStarterOptions {
   sql: Sql
@@ -38,15 +40,20 @@ export function createWebhookStarter({ sql, address, namespace, log }: WebhookSt
 
   async function round(): Promise<void> {
     try {
-      for (const webhook of await troubledWebhooks(sql)) {
-        await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => nudge(webhook))
-        await webhookNudged(sql, webhook)
-      }
+      // One that Temporal does not take holds up no other.
+      const ends = await Promise.allSettled((await troubledWebhooks(sql)).map(tell))
+      const failed = ends.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined
+      if (failed) throw failed.reason
       failing = false
     } catch (err) {
       if (!failing) log.warn({ err }, 'Webhooks in trouble could not be told to Temporal; tried again')
       failing = true
     }
+  }
+
+  async function tell(webhook: TroubledWebhook): Promise<void> {
+    await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => nudge(webhook))
+    await webhookNudged(sql, webhook)
   }
 
   async function nudge({ tenant, id }: TroubledWebhook): Promise<void> {
@@ -62,8 +69,9 @@ export function createWebhookStarter({ sql, address, namespace, log }: WebhookSt
 
   return {
     look,
+    /** Does not wait for a Temporal that does not answer. */
     close: async () => {
-      await looking
+      await Promise.race([looking, pause(CLOSE_MS, undefined, { ref: false })])
       await connection.close()
     },
   }

@@ -7,7 +7,8 @@ import {
   type Breaker,
   breakerAfter,
   CLOSED,
-  isProbe,
+  halfOpened,
+  halfOpensNext,
   nextTryAt,
   type Outcome,
   outcomeOf,
@@ -118,12 +119,12 @@ describe('the schedule of a delivery', () => {
   })
 })
 
-/** One after the other, a second apart, each begun just before it ended. */
+/** One after the other, a second apart; each is a probe while it is open. */
 function taking(outcomes: Outcome[], from: Breaker = CLOSED, start = NOW) {
   let step: ReturnType<typeof breakerAfter> = { breaker: from }
   for (const [i, outcome] of outcomes.entries()) {
     const now = start + i * SECOND
-    step = breakerAfter(step.breaker, outcome, { startedAt: now, now, random: MIDDLE })
+    step = breakerAfter(step.breaker, outcome, { isProbe: step.breaker.openedAt !== null, now, random: MIDDLE })
   }
   return step
 }
@@ -162,11 +163,23 @@ describe('the breaker of an endpoint', () => {
     let { breaker } = taking(times(10, failed))
     const waits = Array.from({ length: 7 }, () => {
       const now = breaker.probeAt!
-      breaker = breakerAfter(breaker, failed, { startedAt: now, now, random: MIDDLE }).breaker
+      breaker = breakerAfter(breaker, failed, { isProbe: true, now, random: MIDDLE }).breaker
       return (breaker.probeAt! - now) / SECOND
     })
     expect(waits).toEqual([30, 120, 300, 600, 600, 600, 600])
     expect(breaker.probes).toBe(7)
+  })
+
+  test('half-opens each second time: then one at a time is sent, and the first failure opens it for longer', () => {
+    const { breaker } = taking(times(11, failed))
+    expect([halfOpensNext(taking(times(10, failed)).breaker), halfOpensNext(breaker)]).toEqual([false, true])
+    const half = halfOpened(breaker)
+    expect(allowedBy(half, NOW)).toBe('one at a time')
+    expect(taking([delivered], half)).toEqual({ breaker: CLOSED })
+    const now = NOW + MINUTE
+    expect(taking([failed], half, now).breaker).toMatchObject({ failures: 12, openedAt: now, probeAt: now + 2 * MINUTE, probes: 2 })
+    const throttling = halfOpened(taking([throttled]).breaker)
+    expect(taking([failed], throttling, now).breaker).toMatchObject({ openedAt: now, probeAt: now + 30 * SECOND, probes: 1 })
   })
 
   test('closes with the first probe that succeeds', () => {
@@ -176,16 +189,13 @@ describe('the breaker of an endpoint', () => {
 
   test('is not closed by what was under way when it opened', () => {
     const { breaker } = taking([{ ...throttled, until: NOW + MINUTE }])
-    const late = breakerAfter(breaker, delivered, { startedAt: NOW - 10, now: NOW + 10, random: MIDDLE })
+    const late = breakerAfter(breaker, delivered, { now: NOW + 10, random: MIDDLE })
     expect(late.breaker).toEqual({ ...breaker, failures: 0, failingSince: null })
-    expect(isProbe(breaker, NOW - 10)).toBe(false)
-    expect(isProbe(breaker, NOW + MINUTE)).toBe(true)
-    expect(isProbe(CLOSED, NOW)).toBe(false)
   })
 
   test('does not probe later because of what was under way when it opened, unless that says when to come back', () => {
     const { breaker } = taking(times(10, failed))
-    const end = { startedAt: NOW, now: NOW + 10 * SECOND, random: MIDDLE }
+    const end = { now: NOW + 10 * SECOND, random: MIDDLE }
     expect(breakerAfter(breaker, failed, end).breaker).toEqual({ ...breaker, failures: 11 })
     const until = NOW + MINUTE
     expect(breakerAfter(breaker, { ...throttled, until }, end).breaker).toEqual({ ...breaker, failures: 11, probeAt: until })
@@ -219,7 +229,7 @@ describe('the breaker of an endpoint', () => {
         fc.record({ kind: fc.constantFrom('throttled', 'failed'), reason: fc.constant('x'), wait: fc.nat(DAY) }),
       ),
       wait: fc.oneof(fc.nat(10 * SECOND), fc.nat(DAY)),
-      took: fc.nat(15 * SECOND),
+      isLate: fc.boolean(),
       random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
     })
     fc.assert(
@@ -227,18 +237,18 @@ describe('the breaker of an endpoint', () => {
         let breaker = CLOSED
         let now = NOW
         let lastSuccess = NOW
-        for (const { outcome: given, wait, took, random } of steps) {
+        for (const { outcome: given, wait, isLate, random } of steps) {
           now += wait
           const outcome = 'wait' in given ? ({ kind: given.kind, reason: given.reason, until: now + given.wait } as Outcome) : given
-          const startedAt = now - took
           const before = breaker
-          const { breaker: after, disabled } = breakerAfter(before, outcome, { startedAt, now, random })
+          const isProbe = before.openedAt !== null && !isLate
+          const { breaker: after, disabled } = breakerAfter(before, outcome, { isProbe, now, random })
           breaker = after
           expect(JSON.parse(JSON.stringify(breaker))).toEqual(breaker)
           expect(breaker.openedAt === null).toBe(breaker.probeAt === null)
           expect(breaker.failingSince === null).toBe(breaker.failures === 0)
           if (outcome.kind === 'delivered') lastSuccess = now
-          if (outcome.kind === 'delivered') expect(breaker.openedAt !== null && !isProbe(before, startedAt)).toBe(breaker.openedAt !== null)
+          if (outcome.kind === 'delivered') expect(breaker.openedAt).toBe(isProbe ? null : before.openedAt)
           else {
             expect(breaker.failures).toBe(before.failures + 1)
             if (breaker.failures >= 10 || outcome.kind === 'throttled') expect(breaker.openedAt).not.toBeNull()

@@ -3,7 +3,8 @@
  * again; when to leave the endpoint alone. Pure; times are epoch milliseconds, `random` is a number from 0 to below 1.
  *
  * A delivery has its own schedule. The breaker is the endpoint's: after failures in a row it opens, and then only a probe goes out now and
- * then. A probe is no try of the delivery that it carries, or an endpoint that is down for an hour would use up all of them.
+ * then. A probe is no try of the delivery that it carries, or an endpoint that is down for an hour would use up all of them. Each second
+ * time it half-opens instead, and what comes next is sent, one at a time: what failed may be what the receiver will never take.
  */
 
 const SECOND = 1_000
@@ -80,25 +81,32 @@ export function nextTryAt(tries: number, outcome: Outcome, now: number, random: 
   return wait === undefined ? undefined : later(now + jittered(wait, random), outcome)
 }
 
-/** What may be sent to the endpoint now. */
-export function allowedBy({ probeAt }: Breaker, now: number): 'everything' | 'a probe' | 'nothing' {
-  if (probeAt === null) return 'everything'
+/** What may be sent to the endpoint now. 'one at a time': it has half-opened. */
+export function allowedBy({ failures, probeAt }: Breaker, now: number): 'everything' | 'one at a time' | 'a probe' | 'nothing' {
+  if (probeAt === null) return failures < OPENS_AFTER ? 'everything' : 'one at a time'
   return now >= probeAt ? 'a probe' : 'nothing'
 }
 
-/** An attempt that began while it was closed and ended after it opened is none: it says nothing of the time since. */
-export function isProbe({ openedAt }: Breaker, startedAt: number): boolean {
-  return openedAt !== null && startedAt >= openedAt
+/** Closed, but the next failure opens it again. */
+export function halfOpened(breaker: Breaker): Breaker {
+  return { ...breaker, failures: Math.max(breaker.failures, OPENS_AFTER), openedAt: null, probeAt: null }
 }
 
-/** `disabled`: why the endpoint is to be disabled. `startedAt` and `now` are those of the attempt's beginning and end. */
+/** Whose turn it is when a probe is due. */
+export function halfOpensNext({ probes }: Breaker): boolean {
+  return probes % 2 === 1
+}
+
+/**
+ * `disabled`: why the endpoint is to be disabled. `now` is that of the attempt's end. `isProbe`: it was made as one; another that ends while the
+ * breaker is open began before, and says nothing of the time since.
+ */
 export function breakerAfter(
   breaker: Breaker,
   outcome: Outcome,
-  { startedAt, now, random }: { startedAt: number; now: number; random: number },
+  { isProbe = false, now, random }: { isProbe?: boolean; now: number; random: number },
 ): { breaker: Breaker; disabled?: { reason: 'gone' | 'failing'; detail: string } } {
-  const { openedAt } = breaker
-  const isLate = openedAt !== null && startedAt < openedAt
+  const isLate = breaker.openedAt !== null && !isProbe
   if (outcome.kind === 'delivered') {
     // A late success shows that not all is failing, but the receiver may have asked for a rest since.
     return { breaker: isLate ? { ...breaker, failures: 0, failingSince: null } : CLOSED }
@@ -114,15 +122,11 @@ export function breakerAfter(
   return { breaker: after, disabled: { reason: 'failing', detail } }
 }
 
-/** Nothing failed is left that a probe could carry: the next first attempt is one. Its failure opens the breaker again. */
-export function withoutProbes(breaker: Breaker): Breaker {
-  return { ...breaker, failures: Math.min(breaker.failures, OPENS_AFTER - 1), openedAt: null, probeAt: null, probes: 0 }
-}
-
 function afterFailure(breaker: Breaker, outcome: Outcome, now: number, random: number): Breaker {
   const isOpen = breaker.openedAt !== null
   if (!isOpen && outcome.kind !== 'throttled' && breaker.failures < OPENS_AFTER) return breaker
-  const probes = isOpen ? breaker.probes + 1 : 0
+  const wasHalfOpen = !isOpen && breaker.failures > OPENS_AFTER
+  const probes = isOpen || wasHalfOpen ? breaker.probes + 1 : 0
   const wait = PROBE_WAITS[Math.min(probes, PROBE_WAITS.length - 1)]!
   return { ...breaker, openedAt: breaker.openedAt ?? now, probeAt: later(now + jittered(wait, random), outcome), probes }
 }
