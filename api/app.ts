@@ -16,6 +16,7 @@ import { desiredEndpoints } from './http/desired.ts'
 import { deviceEndpoints } from './http/devices.ts'
 import { docsPage } from './http/docs-page.ts'
 import { COMMON_HEADERS, createEndpoints, refusal, requestIdOf } from './http/endpoint.ts'
+import { eventTypeEndpoints } from './http/event-types.ts'
 import { historyEndpoints } from './http/history.ts'
 import { modelEndpoints } from './http/models.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
@@ -26,8 +27,12 @@ import { systemEndpoints } from './http/system.ts'
 import { telemetryEndpoints } from './http/telemetry.ts'
 import { createTwinAnswers } from './http/twin-answers.ts'
 import { twinEndpoints } from './http/twins.ts'
+import { webhookDeliveryEndpoints } from './http/webhook-deliveries.ts'
+import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
+import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
+import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
   registry: Registry
@@ -41,18 +46,22 @@ export interface AppDeps {
   models: Models
   live: Live
   bulkChanges: BulkChanges
+  webhooks: Webhooks
+  webhookSender: WebhookSender
   status: Status
   log: Logger
   now?: () => number
   /** How long a twin's answer is waited for, where the request does not say. */
   twinWaitMs?: number
-  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy }
+  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy }
 }
 
 /** Generous: it stops a program that runs away, not one that works. */
 const REQUESTS: RateLimitPolicy = { name: 'requests', quota: 100_000, windowSeconds: 10 }
 /** Each costs a decision of Temporal, and all twins together have some hundreds a second. */
 const STRONG: RateLimitPolicy = { name: 'strong', quota: 200, windowSeconds: 10 }
+/** Each is a request to somewhere else. */
+const WEBHOOK_TESTS: RateLimitPolicy = { name: 'webhook-tests', quota: 20, windowSeconds: 10 }
 const TWIN_WAIT_MS = 5_000
 
 export function createApp(deps: AppDeps): OpenAPIHono {
@@ -82,6 +91,11 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   modelEndpoints(endpoint, deps)
   requestEndpoints(endpoint, deps)
   bulkChangeEndpoints(endpoint, deps)
+  webhookEndpoints(endpoint, { ...deps, now })
+  const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
+  webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })
+  webhookDeliveryEndpoints(endpoint, deps)
+  eventTypeEndpoints(endpoint)
   streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)
   docsPage(app)

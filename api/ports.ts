@@ -30,6 +30,8 @@ export interface NewDevice {
   /** JSON. */
   attributes: string
   tokenHash: Uint8Array
+  /** Who registers it: the name of the API key. */
+  by: string
 }
 
 export interface Registration {
@@ -72,8 +74,8 @@ export interface Registry {
     device: string,
     change: (row: DeviceRow) => DeviceChange,
   ): Promise<{ row: DeviceRow; request: string | undefined } | undefined>
-  /** False: there is none. */
-  remove(tenant: string, device: string): Promise<boolean>
+  /** `by`: who; the name of the API key. False: there is none. */
+  remove(tenant: string, device: string, by: string): Promise<boolean>
   /** False: there is none. The former token is void at once; bridges end its connections within seconds. */
   changeToken(tenant: string, device: string, tokenHash: Uint8Array): Promise<boolean>
 }

@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { createAddressCheck } from './http/addresses.ts'
 
 const port = z.coerce.number().int().min(0).max(65_535)
 const flag = z.stringbool()
@@ -27,6 +28,7 @@ const environment = z.object({
   CASTOR_LOG: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
   CASTOR_ALLOW_PLAINTEXT: flag.default(false),
   CASTOR_WEBHOOK_ALLOW_PRIVATE: flag.default(false),
+  CASTOR_WEBHOOK_ALLOW_NETWORKS: text.default('').transform(networks),
   CASTOR_SMTP_URL: z.url({ protocol: /^smtps?$/ }).optional(),
   CASTOR_PEERS: text.optional(),
   MQTT_CA_FILE: text.optional(),
@@ -90,6 +92,8 @@ export interface Config {
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error'
   allowPlaintext: boolean
   webhookAllowPrivate: boolean
+  /** CIDRs. */
+  webhookAllowNetworks: string[]
   smtpUrl: string | undefined
   mqttCaFile: string | undefined
   mqttCertFile: string | undefined
@@ -132,6 +136,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     logLevel: v.CASTOR_LOG,
     allowPlaintext: v.CASTOR_ALLOW_PLAINTEXT,
     webhookAllowPrivate: v.CASTOR_WEBHOOK_ALLOW_PRIVATE,
+    webhookAllowNetworks: v.CASTOR_WEBHOOK_ALLOW_NETWORKS,
     smtpUrl: v.CASTOR_SMTP_URL,
     mqttCaFile: v.MQTT_CA_FILE,
     mqttCertFile: v.MQTT_CERT_FILE,
@@ -157,6 +162,17 @@ export function childEnvironment(changes: Record<string, string | undefined>): N
 }
 
 type Environment = z.infer<typeof environment>
+
+/** CIDRs, separated by commas. */
+function networks(value: string, context: z.RefinementCtx): string[] {
+  const allowNetworks = value.split(',').flatMap((network) => network.trim() || [])
+  try {
+    createAddressCheck({ allowPrivate: false, allowNetworks })
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message })
+  }
+  return allowNetworks
+}
 
 /** An empty variable counts as not set: that is what `NAME= npm start` and most deployment files mean. */
 function parseEnvironment(env: NodeJS.ProcessEnv): Environment {

@@ -28,3 +28,13 @@ export const BULK_STEP = {
   localRetryThreshold: '5 seconds',
   retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '2 minutes' },
 } satisfies ActivityOptions & { localRetryThreshold: string }
+
+/**
+ * A piece of the work on a webhook in trouble: some 20 s of attempts, each of which may take 15 s. Postgres may be away for long. A worker that
+ * died is noticed by its heartbeat.
+ */
+export const WEBHOOK_WORK = {
+  startToCloseTimeout: '2 minutes',
+  heartbeatTimeout: '15 seconds',
+  retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '2 minutes' },
+} satisfies ActivityOptions

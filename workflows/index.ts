@@ -1,3 +1,4 @@
 /** All workflows: what the worker bundles. */
 export { bulkChange } from './bulk-change.ts'
 export { deviceTwin } from './device-twin.ts'
+export { webhookDelivery } from './webhook-delivery.ts'

@@ -86,3 +86,57 @@ export interface BulkEnd extends Progress {
   id: string
   status: 'cancelled' | 'completed'
 }
+
+export const WEBHOOK_WORKFLOW = 'webhookDelivery'
+
+/** The only argument of `webhookDelivery`: an endpoint in trouble. */
+export interface WebhookStart {
+  tenant: string
+  /** Of the webhook. */
+  id: string
+}
+
+/** Updates, for operators in the UI. */
+export const WEBHOOK_UPDATES = { retryNow: 'retryNow', skip: 'skip', stop: 'stop' } as const
+
+/** Signal `look`: something is due earlier than was known, or was asked for over REST. */
+export const WEBHOOK_LOOK_SIGNAL = 'look'
+export type WebhookLook = Record<string, never>
+
+/** How it ended. */
+export interface WebhookEnd {
+  status: 'active' | 'paused' | 'disabled' | 'removed'
+}
+
+/** What the workflow of a webhook in trouble asks for. `wanted`: what an operator wants of it. */
+export interface WebhookAsk {
+  tenant: string
+  id: string
+  wanted?: 'retryNow' | 'skip' | 'stop'
+  /** Nothing is sent before then, so that its rate holds from one piece of work to the next. Epoch milliseconds. */
+  notBefore?: number
+}
+
+/** How an endpoint stands. Times are epoch milliseconds. */
+export interface WebhookReport {
+  status: 'active' | 'paused' | 'disabled' | 'removed'
+  /** Nothing is left to be worked off. */
+  done: boolean
+  url?: string
+  /** Why it is disabled. */
+  reason?: string
+  retrying?: number
+  behind?: number
+  failed?: number
+  /** Failures in a row, and since when. */
+  failures?: number
+  failingSince?: number | null
+  /** While the breaker is open. */
+  probeAt?: number | null
+  nextAt?: number
+  /** For the next piece of work. */
+  notBefore?: number
+  last?: { at: number; ms: number; status?: number; answer?: string; error?: string }
+  /** Of those that wait: what their last attempt said. */
+  reasons?: Array<{ reason: string; count: number }>
+}

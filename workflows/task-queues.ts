@@ -2,3 +2,5 @@
 export const TWINS_QUEUE = 'twins'
 /** Bulk changes, and other work over many devices. */
 export const OPERATIONS_QUEUE = 'operations'
+/** Deliveries of webhooks in trouble: slow receivers hold up nothing else. */
+export const WEBHOOKS_QUEUE = 'webhooks'

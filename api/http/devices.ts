@@ -47,7 +47,7 @@ export function deviceEndpoints(endpoint: Endpoints, { registry, models }: { reg
       },
       problems: [409],
     },
-    async ({ tenant, body, header }) => {
+    async ({ tenant, caller, body, header }) => {
       const model = knownModel(models, body.model)
       const wanted = {
         tenant,
@@ -55,6 +55,7 @@ export function deviceEndpoints(endpoint: Endpoints, { registry, models }: { reg
         model: model.name,
         modelVersion: model.version,
         attributes: checkAttributes(body.attributes ?? {}),
+        by: caller,
       }
       const headers = { location: `/v1/devices/${body.id}`, 'cache-control': 'no-store' }
       const idempotencyKey = header('idempotency-key')
@@ -149,8 +150,8 @@ export function deviceEndpoints(endpoint: Endpoints, { registry, models }: { reg
       params: deviceParams,
       responses: { 204: { description: 'Ended.' } },
     },
-    async ({ tenant, params }) => {
-      if (!(await registry.remove(tenant, params.id))) throw noDevice(params.id)
+    async ({ tenant, caller, params }) => {
+      if (!(await registry.remove(tenant, params.id, caller))) throw noDevice(params.id)
       return { status: 204, body: null }
     },
   )

@@ -44,7 +44,8 @@ export interface EndpointSpec<Params, Query, Body> {
   params?: z.ZodType<Params>
   query?: z.ZodType<Query>
   headers?: z.ZodObject
-  body?: { schema: z.ZodType<Body>; types: string[]; maxBytes: number }
+  /** `optional`: without one it is `{}`. */
+  body?: { schema: z.ZodType<Body>; types: string[]; maxBytes: number; optional?: boolean }
   responses: RouteConfig['responses']
   /** Statuses of problems beyond those that every endpoint may give. */
   problems?: number[]
@@ -162,8 +163,8 @@ function document<P, Q, B>(app: OpenAPIHono, spec: EndpointSpec<P, Q, B>): void 
   if (spec.query) request.query = spec.query as never
   if (spec.headers) request.headers = spec.headers as never
   if (spec.body) {
-    const { schema, types } = spec.body
-    request.body = { required: true, content: Object.fromEntries(types.map((type) => [type, { schema }])) }
+    const { schema, types, optional = false } = spec.body
+    request.body = { required: !optional, content: Object.fromEntries(types.map((type) => [type, { schema }])) }
   }
   const problems = [400, 401, 429, 500, 503, ...(spec.params ? [404] : []), ...(spec.body ? [413, 415] : []), ...(spec.problems ?? [])]
   app.openAPIRegistry.registerPath({

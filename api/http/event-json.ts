@@ -56,8 +56,21 @@ export const eventSchema = z
     },
   })
 
-export function eventJson({ time, revision, kind, event, cause }: Omit<DecidedEvent, 'n'>): string {
-  return JSON.stringify({ time: iso(time), revision, kind, ...withTimes(JSON.parse(event)), cause: JSON.parse(cause) })
+/** `revision` null: no twin decided it. */
+export function eventJson({
+  time,
+  revision,
+  kind,
+  event,
+  cause,
+}: Omit<DecidedEvent, 'n' | 'revision'> & { revision: number | null }): string {
+  return JSON.stringify({
+    time: iso(time),
+    ...(revision !== null && { revision }),
+    kind,
+    ...withTimes(JSON.parse(event)),
+    cause: JSON.parse(cause),
+  })
 }
 
 interface StoredEvent {

@@ -23,6 +23,7 @@ export function openApiDocument(app: OpenAPIHono): object {
       { name: 'Devices', description: 'The registry.' },
       { name: 'Dead letters', description: 'What was acknowledged but could not be taken.' },
       { name: 'Models', description: 'What kinds of device there are.' },
+      { name: 'Webhooks', description: 'Who is told of what happens, and how that went.' },
       { name: 'Requests', description: 'What was asked of twins.' },
     ],
   })

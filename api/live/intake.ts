@@ -7,7 +7,7 @@ import { type LogMessage, takeMessages } from '../ingest/log-reader.ts'
 import type { LiveDevices } from './devices.ts'
 import type { Documents } from './documents.ts'
 import type { Filters } from './filters.ts'
-import { decidedEvent, type Gap, type LiveEvent, readingEvent } from './live-event.ts'
+import { decidedEvent, type Gap, isShown, type LiveEvent, readingEvent } from './live-event.ts'
 import type { LogTail, TailRead } from './log-tail.ts'
 import type { OutboxRow } from './ports.ts'
 import { type LogPosition, positionText } from './position.ts'
@@ -89,7 +89,7 @@ export class Intake {
     const senders = entries.flatMap(({ messages }) => messages.map(({ incarnation }) => incarnation))
     await devices.load(senders)
     const isFiltered = (tenant: string | undefined) => tenant !== undefined && filters.has(tenant)
-    const decided = () => rows.filter(({ tenant }) => isFiltered(tenant)).map(({ incarnation }) => incarnation)
+    const decided = () => rows.filter((row) => isShown(row) && isFiltered(row.tenant)).map(({ incarnation }) => incarnation)
     const speaking = () => senders.filter((incarnation) => isFiltered(devices.get(incarnation)?.tenant))
     await documents.load(SCOPE, decided(), 0)
     await documents.load(SCOPE, speaking(), TRUST_TWINS_MS)
@@ -118,7 +118,7 @@ export class Intake {
       if (row.position > this.#outbox + 1) this.#addGap({ of: 'events', from: this.#at, to: row.at }, this.#tail?.place)
       this.#outbox = row.position
       if (row.kind === 'configured') this.#deps.devices.forget(row.incarnation)
-      if (!tenants.has(row.tenant)) continue
+      if (!isShown(row) || !tenants.has(row.tenant)) continue
       this.#addEvent(decidedEvent(row), this.#tail?.place)
       oldest = Math.min(oldest, row.at)
     }

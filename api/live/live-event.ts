@@ -57,6 +57,13 @@ export function isReading(from: LiveEvent['from']): from is FromLog {
   return from.kind === 'reading'
 }
 
+/** Not of a twin, but of the registry, of the processor or of a webhook: these are for webhooks alone. */
+const NOT_SHOWN = ['registered', 'removed', 'dead-letter', 'webhook-disabled']
+
+export function isShown({ kind }: { kind: string }): boolean {
+  return !NOT_SHOWN.includes(kind)
+}
+
 export function typeOf(kind: string): LiveType {
   if (kind === 'presence-changed') return 'presence'
   if (kind === 'device-event') return 'device-event'

@@ -4,7 +4,7 @@
  */
 import { type LogMessage, takeMessages } from '../ingest/log-reader.ts'
 import type { LiveDevices } from './devices.ts'
-import { decidedEvent, type LiveEvent, readingEvent } from './live-event.ts'
+import { decidedEvent, isShown, type LiveEvent, readingEvent } from './live-event.ts'
 import type { LiveStore } from './ports.ts'
 
 export interface Page {
@@ -35,7 +35,7 @@ export class Pages {
   outbox(tenant: string, after: number, end: number): Promise<Page> {
     return this.#page(`${tenant} outbox`, OUTBOX_PAGE, after, end, async (from, upTo) => {
       const { positions, rows } = await this.#store.outboxPage(tenant, from, upTo)
-      return { after: from, upTo, numbers: positions, events: rows.map(decidedEvent) }
+      return { after: from, upTo, numbers: positions, events: rows.filter(isShown).map(decidedEvent) }
     })
   }
 

@@ -5,7 +5,7 @@
  * goes as few large text parameters, joined by a character that JSON never holds raw and split again in SQL; what is rare goes as one
  * JSON parameter. The lanes are locked first: whoever lost one finds no row, and everything is rolled back.
  */
-import { type InboxChange, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
+import { type DeadLetter, type InboxChange, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
 import type { Sql, Transaction } from './connect.ts'
 import { commandChanges } from './lane-commands.ts'
 import { encodeTelemetry } from './telemetry-copy.ts'
@@ -110,6 +110,11 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       select to_timestamp(at / 1000.0), tenant, device, incarnation, topic, reason, path, detail, "messageId", size, decode(raw, 'base64')
       from json_to_recordset(${JSON.stringify(rows)}::text::json) as new (at float8, tenant text, device text, incarnation int, topic text,
         reason text, path text, detail text, "messageId" text, size int, raw text)`)
+    statements.push(tx`
+      insert into outbox (at, tenant, incarnation, device, kind, event, cause)
+      select now(), tenant, incarnation, device, 'dead-letter', event::text, cause::text
+      from json_to_recordset(${JSON.stringify(deadLetterEvents(changes.deadLetters))}::text::json)
+        as new (tenant text, incarnation int, device text, event json, cause json)`)
   }
   if (changes.errors.length > 0) {
     statements.push(tx`
@@ -146,6 +151,17 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
     )
   }
   return statements
+}
+
+/** One event of each device and reason, however many there are: with the first of them. */
+function deadLetterEvents(letters: DeadLetter[]) {
+  const alike = Map.groupBy(letters, ({ incarnation, reason }) => `${incarnation} ${reason}`)
+  return [...alike.values()].map((group) => {
+    const { at, tenant, incarnation, device, reason, detail, topic, path, messageId } = group[0]!
+    const id = messageId === null ? {} : { messageId }
+    const event = { at, reason, detail, topic, ...(path !== null && { path }), ...id, count: group.length }
+    return { tenant, incarnation, device, event, cause: { by: 'message', ...id } }
+  })
 }
 
 async function copyTelemetry(tx: Transaction, { news }: TickChanges): Promise<void> {

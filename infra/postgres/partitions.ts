@@ -26,6 +26,7 @@ export const PARTITIONED_TABLES: readonly PartitionedTable[] = [
   { table: 'dead_letters', stepMs: DAY_MS, before: 1, after: 2 },
   { table: 'twin_history', stepMs: 7 * DAY_MS, before: 1, after: 2 },
   { table: 'outbox', stepMs: DAY_MS, before: 1, after: 2 },
+  { table: 'webhook_events', stepMs: DAY_MS, before: 1, after: 2 },
 ]
 
 /** Makes what is missing around `now`; returns the names made. */

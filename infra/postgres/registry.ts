@@ -16,18 +16,32 @@ export function createRegistry(sql: Sql): Registry {
     find: (tenant, device) => findDevice(sql, tenant, device),
     list: (tenant, page, filter) => listDevices(sql, tenant, page, filter, isPrepared),
     update: (tenant, device, change) => updateDevice(sql, tenant, device, change),
-    remove: (tenant, device) => removeDevice(sql, tenant, device),
+    remove: (tenant, device, by) => removeDevice(sql, tenant, device, by),
     changeToken: (tenant, device, tokenHash) => changeToken(sql, tenant, device, tokenHash),
   }
 }
 
-export async function insertDevice(sql: Queries, device: NewDevice): Promise<Registration | undefined> {
+/** Told by an event (kind `registered`) in the same statement. */
+async function insertDevice(sql: Queries, device: NewDevice): Promise<Registration | undefined> {
   const [row] = await sql<Registration[]>`
-    insert into devices (tenant, device, model, model_version, attributes, token_hash)
-    values (${device.tenant}, ${device.device}, ${device.model}, ${device.modelVersion}, ${device.attributes}::text::jsonb, ${device.tokenHash})
-    on conflict (tenant, device) do nothing
-    returning incarnation, ${sql.unsafe(epochMs('created_at'))} as "createdAt"`
+    with made as (
+      insert into devices (tenant, device, model, model_version, attributes, token_hash)
+      values (${device.tenant}, ${device.device}, ${device.model}, ${device.modelVersion}, ${device.attributes}::text::jsonb, ${device.tokenHash})
+      on conflict (tenant, device) do nothing
+      returning *, created_at as at
+    ), told as (${event(sql, 'made', 'registered', device.by)})
+    select incarnation, ${sql.unsafe(epochMs('created_at'))} as "createdAt" from made`
   return row
+}
+
+/** Into the outbox, of each row of a `with` query that gives devices and `at`. */
+function event(sql: Queries, from: 'made' | 'gone', kind: 'registered' | 'removed', by: string) {
+  return sql`
+    insert into outbox (at, tenant, incarnation, device, kind, event, cause)
+    select at, tenant, incarnation, device, ${kind}::text,
+      json_build_object('at', ${sql.unsafe(epochMs('at'))}, 'model', model, 'modelVersion', model_version, 'attributes', attributes)::text,
+      ${JSON.stringify({ by: 'request', who: by })}::text
+    from ${sql.unsafe(from)}`
 }
 
 async function insertDeviceOnce(
@@ -84,10 +98,12 @@ async function updateDevice(sql: Sql, tenant: string, device: string, change: (r
   })
 }
 
-/** The lane's owner ends the workflow and removes the inbox row; bridges end the connection. */
-export async function removeDevice(sql: Queries, tenant: string, device: string): Promise<boolean> {
+/** The lane's owner ends the workflow and removes the inbox row; bridges end the connection. The event tells what it was. */
+export async function removeDevice(sql: Queries, tenant: string, device: string, by: string): Promise<boolean> {
   const gone = await sql`
-    with gone as (delete from devices where tenant = ${tenant} and device = ${device} returning incarnation, tenant, device)
+    with gone as (
+      delete from devices where tenant = ${tenant} and device = ${device} returning *, now() as at
+    ), told as (${event(sql, 'gone', 'removed', by)})
     insert into removed_devices (incarnation, tenant, device, lane)
     select incarnation, tenant, device, incarnation % 16 from gone`
   return gone.count > 0

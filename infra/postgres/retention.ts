@@ -7,8 +7,9 @@ import { FINISHED } from '../../api/ingest/lane-store.ts'
 import { NO_STREAM } from '../../api/ingest/log.ts'
 import type { Sql } from './connect.ts'
 import { ERRORS_MINUTES } from './downlink.ts'
-import { dropPartition, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
+import { dropPartition as dropAny, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
 import { ensurePartitions } from './partitions.ts'
+import { deleteEndedDeliveries, passEvents } from './webhook-retention.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 24 * 60 * MINUTE_MS
@@ -19,9 +20,9 @@ const ROWS_PER_RUN = 20_000
 
 export interface RetentionLimits {
   /** By age, for tables in partitions. */
-  ages: { telemetry: number; dead_letters: number; message_ids: number; twin_history: number; outbox: number }
+  ages: { telemetry: number; dead_letters: number; message_ids: number; twin_history: number; outbox: number; webhook_events: number }
   /** All partitions of the table together. Whole partitions go, the oldest first, but never the one of now. */
-  bytes: { telemetry: number; dead_letters: number; message_ids: number; outbox: number }
+  bytes: { telemetry: number; dead_letters: number; message_ids: number; outbox: number; webhook_events: number }
   /** What every lane has passed of the ingest log, for live streams that come back. */
   log: { ageMs: number; bytes: number }
 }
@@ -29,8 +30,15 @@ export interface RetentionLimits {
 /** All together they may take some two thirds of the disk, or of 200 GB where the disk is not known. */
 export function limitsFor(diskBytes: number = 200e9): RetentionLimits {
   return {
-    ages: { telemetry: 30 * DAY_MS, dead_letters: 30 * DAY_MS, message_ids: 7 * DAY_MS, twin_history: 365 * DAY_MS, outbox: 7 * DAY_MS },
-    bytes: { telemetry: diskBytes * 0.4, dead_letters: diskBytes * 0.05, message_ids: diskBytes * 0.05, outbox: diskBytes * 0.05 },
+    ages: {
+      ...{ telemetry: 30 * DAY_MS, dead_letters: 30 * DAY_MS, message_ids: 7 * DAY_MS, twin_history: 365 * DAY_MS },
+      // For whom an event is stays known for longer than the event: so what a webhook missed is counted.
+      ...{ outbox: 7 * DAY_MS, webhook_events: 8 * DAY_MS },
+    },
+    bytes: {
+      ...{ telemetry: diskBytes * 0.4, dead_letters: diskBytes * 0.05, message_ids: diskBytes * 0.05 },
+      ...{ outbox: diskBytes * 0.05, webhook_events: diskBytes * 0.02 },
+    },
     log: { ageMs: 60 * MINUTE_MS, bytes: diskBytes * 0.1 },
   }
 }
@@ -66,6 +74,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['twin_requests', () => deleteRequests(sql, now)],
     ['removed_devices', () => deleteRemovedDevices(sql, now)],
     ['device_errors', () => deleteDeviceErrors(sql, now)],
+    ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
   ]
   for (const [name, step] of steps) {
     try {
@@ -128,6 +137,11 @@ async function isProcessed(sql: Sql, { name }: ExistingPartition, streams: Array
     if (lanes.some((cursors) => cursors[stream] !== FINISHED && (cursors[stream] ?? 0) < seq)) return false
   }
   return true
+}
+
+async function dropPartition(sql: Sql, partition: ExistingPartition): Promise<void> {
+  if (partition.table === 'webhook_events') await passEvents(sql, partition)
+  await dropAny(sql, partition)
 }
 
 async function dropByAge({ sql, now }: RetentionOptions, table: string, ageMs: number): Promise<number> {

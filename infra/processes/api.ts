@@ -9,6 +9,7 @@ import { createApp } from '../../api/app.ts'
 import { LiveStreams } from '../../api/live/live.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { ConfigError } from '../config.ts'
+import { createOutbound } from '../http/outbound.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
 import { createBulkChanges } from '../postgres/bulk-read.ts'
 import { createCommands, forgetEndedCommands } from '../postgres/commands.ts'
@@ -18,19 +19,19 @@ import { readDecisions } from '../postgres/history.ts'
 import { forgetOldAnswers } from '../postgres/idempotency.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
-import { startSequencer } from '../postgres/outbox.ts'
+import { ensurePartitions } from '../postgres/partitions.ts'
 import { createRegistry } from '../postgres/registry.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
+import { createWebhooks } from '../postgres/webhooks.ts'
 import { measureLive, measureOffered } from '../telemetry/live-metrics.ts'
 import { createTwinWorkflows } from '../temporal/twin-query.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 8
 const SEARCH_CONNECTIONS = 4
-/** One of them holds the lock of the outbox's sequencer. */
-const LIVE_CONNECTIONS = 5
+const LIVE_CONNECTIONS = 4
 const STATEMENT_MS = 8_000
 const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
@@ -57,12 +58,15 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   })
   const liveSql = connect(config.databaseUrl, { max: LIVE_CONNECTIONS, name: 'api live', statementTimeoutMs: STATEMENT_MS })
   for (const name of await migrate(sql)) log.info({ migration: name }, 'Migrated the database')
+  // Whoever registers a device writes an event.
+  await ensurePartitions(sql, new Date())
   if (config.adminKey !== undefined) await ensureAdminKey(sql, config.adminKey)
 
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const workflows = createTwinWorkflows({ address, namespace: config.temporalNamespace })
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
+  const outbound = createOutbound({ allowPrivate: config.webhookAllowPrivate, allowNetworks: config.webhookAllowNetworks })
   const app = createApp({
     registry: createRegistry(sql),
     twins: createTwins(sql, searches),
@@ -79,6 +83,8 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     models,
     live,
     bulkChanges: createBulkChanges(sql, (name) => modelOf(name)),
+    webhooks: createWebhooks(sql),
+    webhookSender: outbound,
     status: health,
     log,
   })
@@ -94,8 +100,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     await Promise.all([live.stop(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
     throw error
   }
-  const sequencer = startSequencer({ sql: liveSql, log })
-  measureLive(live, sequencer)
+  measureLive(live)
   const database = watchDatabase(sql)
   const housekeeping = setInterval(() => void keepHouse(sql, log), HOUSEKEEPING_MS)
 
@@ -104,7 +109,8 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     stop: async () => {
       clearInterval(housekeeping)
       database.stop()
-      await Promise.all([close(server), live.stop(), sequencer.stop()])
+      await Promise.all([close(server), live.stop()])
+      outbound.close()
       await Promise.all([workflows.close(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
     },
   }
@@ -154,6 +160,9 @@ function watchDatabase(sql: Sql): { ready: () => true | string; stop(): void } {
 }
 
 async function keepHouse(sql: Sql, log: Logger): Promise<void> {
+  await ensurePartitions(sql, new Date()).catch((error: unknown) =>
+    log.warn({ err: error }, 'No partitions could be made; tried again later'),
+  )
   for (const [what, forget] of [
     ['idempotency keys', forgetOldAnswers],
     ['commands', forgetEndedCommands],

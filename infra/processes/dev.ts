@@ -1,6 +1,6 @@
 /**
  * `npm start`: everything on one machine, under one supervisor. Embedded Postgres and the Temporal dev server, unless DATABASE_URL and
- * TEMPORAL_ADDRESS name outer ones; then bridge, processor, worker and api, each a process of its own.
+ * TEMPORAL_ADDRESS name outer ones; then bridge, processor, worker, dispatcher and api, each a process of its own.
  */
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -21,8 +21,8 @@ import { Supervisor } from './supervisor.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
 /** Accept nothing new, answer what was asked, finish what is under way; then what they all stand on. */
-const STOP_ORDER = ['bridge', 'api', 'processor', 'worker', 'temporal', 'postgres']
-const STOP_MS: Record<ProcessName, number> = { bridge: 5_000, api: 3_000, processor: 4_000, worker: 4_000 }
+const STOP_ORDER = ['bridge', 'api', 'processor', 'dispatcher', 'worker', 'temporal', 'postgres']
+const STOP_MS: Record<ProcessName, number> = { bridge: 5_000, api: 3_000, processor: 4_000, dispatcher: 4_000, worker: 4_000 }
 /** A signal to the whole group reaches the supervisor too: so long a process's own waits for it. */
 const GROUP_SIGNAL_MS = 500
 const LOG_CHECK_MS = 60_000
@@ -79,6 +79,7 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
     const ports = await choosePorts(config)
     await requireFreePorts(ports)
     const { key, place } = await adminKey(config.dataDir, config.adminKey)
+    if (ports.webhookAllowPrivate) terminal.say('CASTOR_WEBHOOK_ALLOW_PRIVATE is set: webhooks may go to private addresses, and over http')
     const temporal = startTemporal(ports)
     // Its failure is told where it is awaited.
     temporal.catch(() => {})

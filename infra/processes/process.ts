@@ -1,5 +1,5 @@
 /**
- * What every process is made of. infra/processes/{bridge,processor,worker,api}.ts each export a function `startX(context)`, the
+ * What every process is made of. infra/processes/{bridge,processor,worker,dispatcher,api}.ts each export a function `startX(context)`, the
  * composition root of that process; infra/processes/main.ts gives it its context and does what all share: configuration, logging,
  * telemetry, the health server, signals, and the end when the supervisor is gone.
  */
@@ -7,7 +7,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Health } from './health.ts'
 
-export const PROCESS_NAMES = ['bridge', 'processor', 'worker', 'api'] as const
+export const PROCESS_NAMES = ['bridge', 'processor', 'worker', 'dispatcher', 'api'] as const
 export type ProcessName = (typeof PROCESS_NAMES)[number]
 
 export interface ProcessContext {

@@ -67,6 +67,8 @@ async function startFunction(name: ProcessName): Promise<StartProcess> {
       return (await import('./processor.ts')).startProcessor
     case 'worker':
       return (await import('./worker.ts')).startWorker
+    case 'dispatcher':
+      return (await import('./dispatcher.ts')).startDispatcher
     case 'api':
       return (await import('./api.ts')).startApi
   }

@@ -1,5 +1,5 @@
 /**
- * The worker: runs the workflows and their activities: those of the twins on the queue `twins`, bulk changes on `operations`.
+ * The worker: runs the workflows and their activities: those of the twins on the queue `twins`, bulk changes on `operations`, webhooks in trouble on `webhooks`.
  *
  * Not versioned by deployments, on purpose: an unversioned worker gets every task whatever code began the run, which is what
  * auto-upgrade means. Deployment versions need somebody who promotes each one; until then a new worker would get no task, and
@@ -12,26 +12,36 @@ import { DefaultLogger, type LogEntry, NativeConnection, Runtime, Worker } from 
 import type { Logger } from 'pino'
 import { createBulkActivities } from '../../activities/bulk-activities.ts'
 import { createActivities } from '../../activities/create-activities.ts'
+import { createWebhookActivities } from '../../activities/webhook-activities.ts'
+import { createTry } from '../../api/webhooks/attempt.ts'
+import { workOff } from '../../api/webhooks/work-off.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
-import { OPERATIONS_QUEUE, TWINS_QUEUE } from '../../workflows/task-queues.ts'
+import { OPERATIONS_QUEUE, TWINS_QUEUE, WEBHOOKS_QUEUE } from '../../workflows/task-queues.ts'
 import { ConfigError } from '../config.ts'
+import { createOutbound } from '../http/outbound.ts'
 import { createAnnouncer } from '../postgres/announcer.ts'
 import { createBulkStore } from '../postgres/bulk-changes.ts'
 import { connect } from '../postgres/connect.ts'
 import { createDecisionStore } from '../postgres/decision-store.ts'
 import { checkSchema } from '../postgres/migrate.ts'
+import { createWebhookWork } from '../postgres/webhook-work.ts'
 import { startBulkStarter } from '../temporal/bulk-starter.ts'
 import { workflowBundle } from '../temporal/workflow-bundle.ts'
 import { quickenWorkflowThreads } from '../temporal/workflow-threads.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 10
+/** Webhooks have their own: no number of failing receivers delays a decision. */
+const WEBHOOK_CONNECTIONS = 4
 /** Below the 8 s that a process has to stop. */
 const GRACE = '3 seconds'
 const FORCE = '6 seconds'
 const CHECK_STATE_MS = 1_000
 /** Bulk changes and the like that stay in memory between their steps. */
 const OPERATIONS_CACHED = 50
+const WEBHOOKS_CACHED = 200
+/** Endpoints in trouble that are worked on at once; the others wait for their turn, and delay nobody else. */
+const WEBHOOKS_AT_ONCE = 50
 
 export async function startWorker({ config, log, fail }: ProcessContext): Promise<RunningProcess> {
   if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the worker needs the Postgres that the other processes use.')
@@ -41,8 +51,12 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
   Runtime.install({ logger, shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } } } })
 
   const sql = connect(config.databaseUrl, { max: DATABASE_CONNECTIONS, name: 'worker', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 })
+  const webhookSql = connect(config.databaseUrl, {
+    ...{ max: WEBHOOK_CONNECTIONS, name: 'worker webhooks', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 },
+  })
   const stopping = new AbortController()
   const stopLooking = quickenWorkflowThreads((ms) => fail(new Error(`Workflow code did not come back for ${Math.round(ms / 1000)} s`)))
+  const outbound = createOutbound({ allowPrivate: config.webhookAllowPrivate, allowNetworks: config.webhookAllowNetworks })
   let state = 'starting'
   let workers: Worker[] = []
 
@@ -71,8 +85,16 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
     try {
       const twins = { store: createDecisionStore(sql), announcer: createAnnouncer(sql, log), log }
       const bulk = { bulk: createBulkStore(sql), models: (name: string) => modelOf(name), log }
+      const webhooks = { store: createWebhookWork(webhookSql), attempt: createTry(outbound) }
       workers = await Promise.all([
         Worker.create({ ...common, taskQueue: TWINS_QUEUE, activities: createActivities(twins), maxCachedWorkflows: cachedTwins() }),
+        Worker.create({
+          ...common,
+          taskQueue: WEBHOOKS_QUEUE,
+          activities: createWebhookActivities({ workOff: (ask, stopping) => workOff(ask, webhooks, stopping), log }),
+          maxCachedWorkflows: WEBHOOKS_CACHED,
+          maxConcurrentActivityTaskExecutions: WEBHOOKS_AT_ONCE,
+        }),
         Worker.create({
           ...common,
           taskQueue: OPERATIONS_QUEUE,
@@ -100,7 +122,8 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       stopLooking()
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown()
       await Promise.all([running, starter.stop()])
-      await sql.end({ timeout: 1 })
+      outbound.close()
+      await Promise.all([sql.end({ timeout: 1 }), webhookSql.end({ timeout: 1 })])
     },
   }
 }

@@ -1,7 +1,6 @@
 /** What the live stream tells of itself (docs/operations.md lists all metrics). */
 import { metrics } from '@opentelemetry/api'
 import type { LiveStreams } from '../../api/live/live.ts'
-import type { Sequencer } from '../postgres/outbox.ts'
 
 /** For the live stream, which is made after it. */
 export function measureOffered(): (ageMs: number) => void {
@@ -13,7 +12,7 @@ export function measureOffered(): (ageMs: number) => void {
   return (ageMs) => delay.record(ageMs / 1000)
 }
 
-export function measureLive(live: LiveStreams, sequencer: Sequencer): void {
+export function measureLive(live: LiveStreams): void {
   const meter = metrics.getMeter('castor')
   meter
     .createObservableGauge('castor_stream_readers', { description: 'Open live streams' })
@@ -29,7 +28,4 @@ export function measureLive(live: LiveStreams, sequencer: Sequencer): void {
   meter
     .createObservableCounter('castor_stream_gaps_total', { description: 'Gaps told to live streams' })
     .addCallback((result) => result.observe(live.gaps))
-  meter
-    .createObservableCounter('castor_outbox_numbered_total', { description: 'Events that this process gave their position in the outbox' })
-    .addCallback((result) => result.observe(sequencer.numbered))
 }

@@ -16,6 +16,7 @@ import { createRegistry } from '../../infra/postgres/registry.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
+import { createWebhooks } from '../../infra/postgres/webhooks.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 
@@ -70,6 +71,8 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     models,
     live,
     bulkChanges: createBulkChanges(sql, (name) => modelOf(name)),
+    webhooks: createWebhooks(sql),
+    webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,
     ...overrides,

@@ -51,6 +51,8 @@ export async function startCastor(say: (line: string) => void, nodeOptions = '')
       CASTOR_TEMPORAL_UI_PORT: String(ui),
       CASTOR_PG_PORT: String(pg),
       CASTOR_LOG: 'warn',
+      // The bench receives them itself.
+      CASTOR_WEBHOOK_ALLOW_PRIVATE: 'true',
     },
   })
   const output = tail(child)

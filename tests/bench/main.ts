@@ -18,6 +18,7 @@ import { overload } from './figures/overload.ts'
 import { rest } from './figures/rest.ts'
 import { storage } from './figures/storage.ts'
 import { decisions, largeFleet } from './figures/twins.ts'
+import { webhooks } from './figures/webhooks.ts'
 import { wide, wideFloor } from './figures/wide.ts'
 
 type Part = [name: string, steps: Array<(bench: Bench) => Promise<unknown>>]
@@ -33,6 +34,7 @@ const PARTS: Part[] = [
   ['commands', [commands]],
   ['live', [live]],
   ['cost', [cost]],
+  ['webhooks', [webhooks]],
   ['idle', [idleEnds]],
   ['wide', [wideFloor]],
   ['twins', [largeFleet]],

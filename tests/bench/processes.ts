@@ -37,7 +37,7 @@ export function namedProcesses(supervisor: number): Record<string, number> {
 }
 
 function nameOf(command: string[]): string | undefined {
-  const role = ['bridge', 'processor', 'worker', 'api'].find((name) => command.slice(1).includes(name))
+  const role = ['bridge', 'processor', 'worker', 'api', 'dispatcher'].find((name) => command.slice(1).includes(name))
   // The Temporal binary in the cache has its version in its name.
   return role ?? ['postgres', 'temporal'].find((name) => basename(command[0] ?? '').startsWith(name))
 }

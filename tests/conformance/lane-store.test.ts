@@ -22,7 +22,7 @@ laneStoreSuite('Postgres', async (): Promise<LaneStoreUnderTest> => {
     },
     remove: async (incarnation) => {
       const [row] = await sql<[{ device: string }]>`select device from devices where incarnation = ${incarnation}`
-      await removeDevice(sql, 'demo', row.device)
+      await removeDevice(sql, 'demo', row.device, 'test')
     },
     answer: async (incarnation, seq) => {
       await sql`insert into twin_answers (lane, incarnation, seq, wake) values (${incarnation % 16}, ${incarnation}, ${seq}, '{}')`

@@ -2,19 +2,16 @@
  * The commands that README and docs/protocol.md show, run as they stand there, by bash, curl, mosquitto_pub and mosquitto_sub, against a
  * whole Castor. Only its ports are put in their place.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, open, readFile, rm, symlink } from 'node:fs/promises'
+import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCastor, type TestCastor } from '../support/castor.ts'
 import type { Json } from '../support/client.ts'
+import { blocksOf, examplesOf, runBash, section } from '../support/examples.ts'
 import { missing } from '../support/needs.ts'
-import { textOf } from '../support/repository.ts'
 import { until } from '../support/wait.ts'
 
-const TIMEOUT_MS = 90_000
 /** Of docs/protocol.md: what is asked of a device, and how it answers. */
 const CONVERSATIONS = ['Wishes: `desired` and `reported`', 'Commands', 'What is pending, over HTTP']
 
@@ -151,21 +148,10 @@ describe.skipIf(missing('bash', 'curl', 'mosquitto_pub', 'mosquitto_sub'))(
       return (await castor.rest('GET', `/v1/twins/${id}`)).body
     }
 
-    /** Bash, in a folder that has `.castor` as the project's has. Files, not pipes: /dev/stderr cannot be opened where it is a socket. */
+    /** In a folder that has `.castor` as the project's has. */
     async function run(script: string, env: Record<string, string> = {}): Promise<{ output: string; errors: string }> {
-      const paths = [join(folder, 'output'), join(folder, 'errors')] as const
-      const files = await Promise.all(paths.map((path) => open(path, 'w')))
-      const text = `set -euo pipefail\n${here(script)}\n`
-      const child = spawn('bash', ['-c', text], {
-        cwd: folder,
-        env: { PATH: process.env.PATH, ...env },
-        stdio: ['ignore', files[0]!.fd, files[1]!.fd],
-        timeout: TIMEOUT_MS,
-      })
-      const [code] = await once(child, 'close')
-      await Promise.all(files.map((file) => file.close()))
-      const [output, errors] = (await Promise.all(paths.map((path) => readFile(path, 'utf8')))) as [string, string]
-      expect(code, `${text}\n${output}\n${errors}`).toBe(0)
+      const { code, output, errors } = await runBash(folder, here(script), env)
+      expect(code, `${here(script)}\n${output}\n${errors}`).toBe(0)
       return { output, errors }
     }
 
@@ -178,19 +164,6 @@ describe.skipIf(missing('bash', 'curl', 'mosquitto_pub', 'mosquitto_sub'))(
   },
 )
 
-function examplesOf(page: string): string[] {
-  return blocksOf(textOf(page), 'sh')
-}
-
-function blocksOf(text: string, language: string): string[] {
-  return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].filter(([, kind]) => kind === language).map(([, , block]) => block!)
-}
-
 function conversation(number: number): string[] {
   return blocksOf(section('docs/protocol.md', CONVERSATIONS[number]!), 'sh')
-}
-
-/** From a heading of the second level to the next. */
-function section(page: string, title: string): string {
-  return textOf(page).split(`\n## ${title}\n`)[1]!.split('\n## ')[0]!
 }

@@ -208,6 +208,80 @@ describe('rows', () => {
   })
 })
 
+describe('webhooks', () => {
+  beforeEach(async () => {
+    await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
+  })
+  /** One that stands at this position. */
+  async function webhook(position: number): Promise<number> {
+    const [row] = await database.sql<[{ number: number }]>`
+      insert into webhooks (id, tenant, url, types, form, headers, ordered, per_second, at_once, description, secrets, position)
+      values (gen_random_uuid(), 'demo', 'https://erp.example.com/', '["*"]', 'standard', '{}', false, 100, 10, '', '[]', ${position}) returning number`
+    return row.number
+  }
+  async function events(at: number, from: number, to: number, endpoints: number[]): Promise<void> {
+    await database.sql`
+      insert into webhook_events (position, at, endpoints)
+      select n, ${new Date(at)}, ${`{${endpoints.join(',')}}`}::text::int[] from generate_series(${from}::int, ${to}::int) n`
+  }
+  const standing = () => database.sql`select position, missed from webhooks order by number`
+  const ended = (number: number, count: number, at: (n: number) => number) =>
+    database.sql`
+      insert into webhook_deliveries (webhook, position, at, incarnation, device, type, status, ended_at)
+      select ${number}, n, now(), 1, 'd', 'device.event', 'delivered', to_timestamp(ms::float8 / 1000)
+      from json_array_elements_text(${JSON.stringify(Array.from({ length: count }, (_, n) => at(n)))}::text::json) with ordinality as ended (ms, n)`
+  const left = async (number: number) =>
+    (await database.sql<[{ count: number }]>`select count(*)::int as count from webhook_deliveries where webhook = ${number}`)[0].count
+
+  test('for whom an event was is known for eight days, and whoever has not come so far is told how many it missed', async () => {
+    const [late, halfway, ahead] = [await webhook(0), await webhook(7), await webhook(30)]
+    await ensurePartitions(database.sql, new Date(NOW - 9 * DAY))
+    await events(NOW - 9 * DAY, 1, 10, [late, halfway, ahead])
+    await events(NOW - 9 * DAY, 11, 12, [ahead])
+    await events(NOW - DAY, 13, 20, [late, halfway, ahead])
+    expect(await run()).toMatchObject({ 'webhook_events partitions by age': expect.any(Number) })
+    expect((await listPartitions(database.sql, 'webhook_events'))[0]!.to).toBeGreaterThan(NOW - 8 * DAY)
+    expect(await standing()).toEqual([
+      { position: 12, missed: 10 },
+      { position: 12, missed: 3 },
+      { position: 30, missed: 0 },
+    ])
+    expect(await database.sql`select position from webhook_events`).toHaveLength(8)
+  })
+
+  test('and for less where it takes too many bytes', async () => {
+    const number = await webhook(0)
+    await events(NOW - DAY, 1, 5_000, [number])
+    await events(NOW, 5_001, 5_010, [number])
+    const limits = limitsFor()
+    await run({ ...limits, bytes: { ...limits.bytes, webhook_events: 200_000 } })
+    expect(await standing()).toEqual([{ position: 5_000, missed: 5_000 }])
+    expect(await database.sql`select position from webhook_events`).toHaveLength(10)
+  })
+
+  test('deliveries that have ended go after a week', async () => {
+    const number = await webhook(0)
+    await ended(number, 10, (n) => NOW - 7 * DAY + (n < 4 ? -1 : 1) * MINUTE)
+    await database.sql`
+      insert into webhook_deliveries (webhook, position, at, incarnation, device, type, status)
+      values (${number}, 100, ${new Date(NOW - 30 * DAY)}, 1, 'd', 'device.event', 'behind')`
+    expect(await run()).toMatchObject({ webhook_deliveries: 4 })
+    expect(await left(number)).toBe(7)
+    expect(await run()).toEqual({})
+  })
+
+  test('and all but the newest 10,000 of each webhook, step by step', async () => {
+    const [busy, quiet] = [await webhook(0), await webhook(0)]
+    await ended(busy, 35_000, (n) => NOW - n)
+    await ended(quiet, 10_000, (n) => NOW - n)
+    expect(await run()).toEqual({ webhook_deliveries: 25_000 })
+    expect(await left(busy)).toBe(10_000)
+    expect(await left(quiet)).toBe(10_000)
+    const [oldest] = await database.sql`select min(ended_at) as at from webhook_deliveries where webhook = ${busy}`
+    expect(oldest!.at.getTime()).toBe(NOW - 9_999)
+  })
+})
+
 test('a drop that was cut short is finished by the next run', async () => {
   const { sql } = database
   await ensurePartitions(sql, new Date(NOW - 50 * DAY))

@@ -15,6 +15,12 @@ export function missing(...programs: string[]): boolean {
   return absent.length > 0 && mayBeSkipped(`not on PATH: ${absent.join(', ')}`)
 }
 
+/** Whether there is no `python3` on PATH that has this package. */
+export function missingPythonPackage(name: string): boolean {
+  const { status } = spawnSync('python3', ['-c', `import ${name}`], { stdio: 'ignore' })
+  return status !== 0 && mayBeSkipped(`no python3 with the package ${name}`)
+}
+
 /**
  * Whether a process cannot be given a small disk of its own (castor.ts): that takes Linux, root, and a container that allows mounts. Tried
  * in a namespace that ends with the try.

@@ -1,0 +1,43 @@
+/** Which URLs webhooks may have. WHATWG URL has already made one spelling of all: 0x7f.1, 2130706433 and the like are 127.0.0.1. */
+import { isIP } from 'node:net'
+import type { AddressCheck, NetworkRules } from './addresses.ts'
+
+export interface UrlCheck {
+  /** Why nothing can be sent to this URL, as far as it tells by itself: a name is resolved only when a connection is made. */
+  refusal(url: string): string | undefined
+  /** Why no connection is made to this address, for a URL of this port ('': the default of its scheme). */
+  addressRefusal(address: string, port: string): string | undefined
+}
+
+/** A scan of ports through Castor would find little behind these. '': 443. */
+const PORTS = ['', '8443']
+
+export function createUrlCheck({ allowPrivate, allowNetworks }: NetworkRules, addresses: AddressCheck): UrlCheck {
+  /** Any port where a network is allowed by name; whether the address lies in one is seen when it is known. */
+  const portRefusal = (port: string, isNamed: boolean): string | undefined =>
+    allowPrivate || isNamed || PORTS.includes(port) ? undefined : `Port ${port} is not one that webhooks go to: use 443 or 8443`
+
+  const addressRefusal: UrlCheck['addressRefusal'] = (address, port) =>
+    addresses.refusal(address) ?? portRefusal(port, addresses.isNamed(address))
+
+  return {
+    addressRefusal,
+    refusal(text) {
+      if (!URL.canParse(text)) return `"${text}" is not a URL`
+      const { protocol, hostname, port, username, password } = new URL(text)
+      if (protocol !== 'https:' && !(protocol === 'http:' && allowPrivate))
+        return protocol === 'http:' ? 'Webhooks go over https only' : `Webhooks go over https, not ${protocol}`
+      if (username !== '' || password !== '')
+        return 'A URL with a user name or password in it is not sent to: say how to authenticate in the webhook’s settings'
+      const literal = literalAddress(hostname)
+      return literal === undefined ? portRefusal(port, allowNetworks.length > 0) : addressRefusal(literal, port)
+    },
+  }
+}
+
+function literalAddress(hostname: string): string | undefined {
+  // By RFC 6761.
+  if (/(^|\.)localhost\.?$/.test(hostname)) return '127.0.0.1'
+  const address = hostname.replace(/^\[|\]$/g, '')
+  return isIP(address) === 0 ? undefined : address
+}

@@ -1,0 +1,108 @@
+/**
+ * For whom each event is: written once an event, in the order of the outbox, by the dispatcher that leads. Whoever makes an endpoint locks the same
+ * row (webhooks.ts), so an endpoint is asked for every event after its own position, and for none before it.
+ */
+import type { DispatchStore, Endpoint, EventRow, FannedOut, Match, WantedEvent } from '../../api/webhooks/ports.ts'
+import { epochMs } from './columns.ts'
+import type { Queries, Sql } from './connect.ts'
+import { settle } from './webhook-settle.ts'
+
+const ROWS = 1_000
+/** Read at once for one endpoint; the bytes are those of the events, and at least one is read. */
+const READ = { rows: 250, bytes: 4_000_000 }
+const ROW = (table: string) => `${table}.position, ${epochMs(`${table}.at`)} as at, ${table}.tenant, ${table}.incarnation, ${table}.device,
+  ${table}.revision, ${table}.kind, ${table}.event, ${table}.cause`
+
+export function createDispatchStore(sql: Sql): DispatchStore {
+  return {
+    endpoints: () => endpoints(sql),
+    fanOut: (match) => fanOut(sql, match),
+    events: (number, after, upTo) => wantedEvents(sql, number, after, upTo),
+    blocked: (number, most) => blockedDevices(sql, number, most),
+    settle: (settlement, now) => settle(sql, settlement, now),
+  }
+}
+
+export async function fanOut(sql: Sql, match: Match): Promise<FannedOut> {
+  const from = await standsAt(sql)
+  // Without a lock: most looks find nothing.
+  const [news] = await sql<[{ found: boolean }]>`select exists (select from outbox where position > ${from}) as found`
+  if (!news.found) return { from, position: from, more: false, events: [] }
+  return sql.begin(async (tx) => {
+    const [{ position: after }] = await tx<[{ position: number }]>`select position from webhook_fan_out for update`
+    const rows = await tx<EventRow[]>`
+      select ${tx.unsafe(ROW('o'))} from outbox o where position > ${after} order by position limit ${ROWS}`
+    if (rows.length === 0) return { from: after, position: after, more: false, events: [] }
+    const position = rows.at(-1)!.position
+    // Numbers have no holes: what is not there was dropped before it was its turn, and nobody knows any more for whom it was.
+    const dropped = position - after - rows.length
+    if (dropped > 0) await tx`update webhooks set missed = missed + ${dropped}::bigint where position < ${position}`
+    const wanted = await match(rows, await endpoints(tx, { tenants: [...new Set(rows.map(({ tenant }) => tenant))] }))
+    const events = rows.flatMap((row) => (wanted.has(row.position) ? [{ row, endpoints: wanted.get(row.position)! }] : []))
+    const written = events.map(({ row, endpoints: numbers }) => ({ position: row.position, endpoints: `{${numbers.join(',')}}` }))
+    await tx`
+      with moved as (update webhook_fan_out set position = ${position})
+      insert into webhook_events (position, at, endpoints)
+      select w.position, now(), w.endpoints::int[]
+      from json_to_recordset(${JSON.stringify(written)}::text::json) as w (position bigint, endpoints text)`
+    return { from: after, position, more: rows.length === ROWS, events }
+  })
+}
+
+async function standsAt(sql: Queries): Promise<number> {
+  const [row] = await sql<[{ position: number }]>`select position from webhook_fan_out`
+  return row.position
+}
+
+/** JSON columns are parsed here; all else is as it stands. */
+export async function endpoints(sql: Queries, which: { number?: number; tenants?: string[] } = {}): Promise<Endpoint[]> {
+  const { number, tenants } = which
+  const rows = await sql<Array<{ endpoint: string }>>`
+    select json_build_object('number', number, 'id', id, 'tenant', tenant, 'url', url, 'types', types::json, 'filter', filter, 'form', form,
+      'headers', headers::json, 'auth', auth::json, 'ordered', ordered, 'perSecond', per_second, 'atOnce', at_once, 'status', status,
+      'position', position, 'health', health::json, 'secrets', secrets::json)::text as endpoint
+    from webhooks where true ${number === undefined ? sql`` : sql`and number = ${number}`}
+      ${tenants === undefined ? sql`` : sql`and tenant in (select value from json_array_elements_text(${JSON.stringify(tenants)}::text::json))`}`
+  return rows.map(({ endpoint }) => {
+    const { secrets, ...rest } = JSON.parse(endpoint) as Omit<Endpoint, 'secrets'> & { secrets: Array<{ secret: string; until?: number }> }
+    return { ...rest, secrets: secrets.filter(({ until }) => until === undefined || until > Date.now()).map(({ secret }) => secret) }
+  })
+}
+
+async function wantedEvents(sql: Sql, number: number, after: number, upTo: number): Promise<{ wanted: WantedEvent[]; readTo: number }> {
+  const rows = await sql<Array<{ wanted: number; found: number; before: number | null } & EventRow>>`
+    select * from (
+      select e.position as wanted, ${sql.unsafe(ROW('o'))}, (count(*) over ())::int as found,
+        (sum(octet_length(o.event)) over (order by e.position) - octet_length(o.event))::float8 as before
+      from (
+        select position from webhook_events
+        where position > ${after} and position <= ${upTo} and ${number}::int = any (endpoints) order by position limit ${READ.rows}
+      ) as e left join outbox o on o.position = e.position
+    ) as read
+    where before is null or before < ${READ.bytes} order by wanted`
+  const events = rows.map(({ wanted, found: _found, before: _before, ...row }) => ({
+    position: wanted,
+    row: row.position === null ? null : row,
+  }))
+  const last = rows.at(-1)
+  const isAll = last === undefined || (last.found === rows.length && rows.length < READ.rows)
+  return { wanted: events, readTo: isAll ? upTo : last.wanted }
+}
+
+/** The event of a delivery, undefined where it is no longer kept. */
+export async function eventsAt(sql: Queries, positions: number[]): Promise<EventRow[]> {
+  return await sql<EventRow[]>`
+    select ${sql.unsafe(ROW('o'))} from outbox o where o.position in (select unnest(${`{${positions.join(',')}}`}::text::bigint[]))`
+}
+
+async function blockedDevices(
+  sql: Sql,
+  number: number,
+  most: { devices: number; deliveries: number },
+): Promise<{ devices: number[]; deliveries: number }> {
+  const open = sql`webhook_deliveries where webhook = ${number} and status in ('retrying', 'behind')`
+  const rows = await sql<Array<{ incarnation: number }>>`select distinct incarnation from ${open} limit ${most.devices}`
+  const [count] = await sql<[{ deliveries: number }]>`
+    select count(*)::int as deliveries from (select from ${open} limit ${most.deliveries}) as open`
+  return { devices: rows.map(({ incarnation }) => incarnation), deliveries: count.deliveries }
+}

@@ -1,0 +1,94 @@
+/**
+ * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery. It may run many times: one leads,
+ * the others stand by, and one of them goes on within a second or two.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { createTry } from '../../api/webhooks/attempt.ts'
+import { Dispatcher } from '../../api/webhooks/dispatcher.ts'
+import { createMatching } from '../../api/webhooks/matching.ts'
+import { listModels, modelOf } from '../../twin-models/devices/index.ts'
+import { ConfigError } from '../config.ts'
+import { createOutbound } from '../http/outbound.ts'
+import { connect } from '../postgres/connect.ts'
+import { createLeadership } from '../postgres/leadership.ts'
+import { postgresLiveStore } from '../postgres/live-log.ts'
+import { checkSchema } from '../postgres/migrate.ts'
+import { startSequencer } from '../postgres/outbox.ts'
+import { createDispatchStore } from '../postgres/webhook-fan-out.ts'
+import { dispatcherMetrics } from '../telemetry/dispatcher-metrics.ts'
+import { createWebhookStarter } from '../temporal/webhook-starter.ts'
+import type { ProcessContext, RunningProcess } from './process.ts'
+
+/** Two of them hold locks. */
+const DATABASE_CONNECTIONS = 8
+const STATEMENT_MS = 8_000
+/** Any number that nobody else locks. */
+const DISPATCH_LOCK = 7_204_811_006
+const STAND_BY_MS = 1_000
+
+export async function startDispatcher({ config, log }: ProcessContext): Promise<RunningProcess> {
+  if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the dispatcher needs the Postgres that the other processes use.')
+  const sql = connect(config.databaseUrl, { max: DATABASE_CONNECTIONS, name: 'dispatcher', statementTimeoutMs: STATEMENT_MS })
+  const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
+  const starter = createWebhookStarter({ sql, address, namespace: config.temporalNamespace, log })
+  const outbound = createOutbound({ allowPrivate: config.webhookAllowPrivate, allowNetworks: config.webhookAllowNetworks })
+  const leadership = createLeadership(sql, DISPATCH_LOCK)
+  const metrics = dispatcherMetrics(sql)
+  const dispatcher = new Dispatcher({
+    store: createDispatchStore(sql),
+    match: createMatching(postgresLiveStore(sql), { find: modelOf, list: listModels }),
+    attempt: metrics.measured(createTry(outbound)),
+    now: Date.now,
+    trouble: troubleLog(log),
+  })
+  const stopping = new AbortController()
+  let trouble: string | undefined = 'starting'
+  let sequencer: ReturnType<typeof startSequencer> | undefined
+  const running = run()
+
+  async function run(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      try {
+        // Waits for whoever migrates, and never writes into a schema that it does not know.
+        if (!sequencer) await checkSchema(sql)
+        sequencer ??= metrics.numbering(startSequencer({ sql, log }))
+        const isLeader = (await leadership.lead()) !== undefined
+        trouble = undefined
+        if (isLeader) await dispatcher.run(stopping.signal, leads)
+      } catch (error) {
+        trouble = (error as Error).message
+        log.warn({ err: error }, 'Events could not be dispatched; tried again')
+      }
+      await sleep(STAND_BY_MS, undefined, { signal: stopping.signal }).catch(() => {})
+    }
+  }
+
+  async function leads(): Promise<boolean> {
+    const isLeader = (await leadership.lead()) !== undefined
+    if (isLeader) starter.look()
+    return isLeader
+  }
+
+  return {
+    ready: () => trouble ?? true,
+    stop: async () => {
+      stopping.abort()
+      await Promise.all([running, sequencer?.stop()])
+      await leadership.resign()
+      await starter.close()
+      outbound.close()
+      await sql.end({ timeout: 1 })
+    },
+  }
+}
+
+/** Once a minute: Postgres may be away for long, and every endpoint notices. */
+function troubleLog(log: Logger): (error: unknown) => void {
+  let saidAt = -Infinity
+  return (err) => {
+    if (performance.now() - saidAt < 60_000) return
+    saidAt = performance.now()
+    log.warn({ err }, 'Postgres could not be asked about webhooks, or told; tried again')
+  }
+}

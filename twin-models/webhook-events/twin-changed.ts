@@ -1,0 +1,85 @@
+/** `twin.changed`: decisions of a twin that have no type of their own, told apart by `kind`. */
+import type { JsonObject } from '../core/types.ts'
+import {
+  about,
+  anyObject,
+  anything,
+  dataSchema,
+  type EventType,
+  type Fields,
+  flag,
+  listOf,
+  mapOf,
+  OF_TWIN,
+  object,
+  oneOf,
+  orNull,
+  text,
+  texts,
+  time,
+  whole,
+  word,
+} from './schema.ts'
+
+const range = oneOf('normal', 'low', 'high')
+const firmware = object({ version: text, 'sha256?': text })
+const health = object({ ok: flag, 'battery?': { type: 'number' }, 'rssi?': { type: 'number' }, 'errors?': texts })
+const changes: JsonObject = {
+  ...listOf(object({ path: text, 'before?': anything, 'after?': anything })),
+  description: 'By JSON pointer. Without `before` it was not there; without `after` it is gone.',
+}
+const deadlines = about(mapOf(time), 'By JSON pointer: when the wish counts as diverged.')
+
+/** What each kind has beside what all have. */
+const KINDS = {
+  configured: { settings: about(anyObject, 'Of its model: `model`, `modelVersion`, `presenceTimeoutMs`, `ranges`.') },
+  'range-changed': { ts: time, name: about(text, 'The property.'), before: range, after: range, value: { type: 'number' } },
+  'firmware-changed': { before: orNull(firmware), after: firmware },
+  'health-changed': { before: orNull(health), after: health },
+  'desired-changed': { version: whole, changes, by: text, 'deadlineAt?': deadlines, 'retryMs?': whole },
+  'desired-acknowledged': { version: whole, paths: about(texts, 'What of it the device has not done (yet).') },
+  'reported-changed': { ts: time, changes },
+  'command-requested': {
+    command: object({
+      id: text,
+      name: text,
+      expiresAt: time,
+      repeatable: flag,
+      'concurrency?': whole,
+      'onlyLast?': flag,
+      by: text,
+    }),
+  },
+  'command-released': { id: text, name: text },
+  'command-late': { id: text, status: oneOf('succeeded', 'failed'), 'code?': text, 'message?': text, 'output?': anything },
+} satisfies { [kind: string]: Fields }
+
+const description =
+  'A twin decided something else: a range, firmware, health, its model, its desired or reported state, a command on its way. Never a mere reading.'
+
+export const twinChanged: EventType & { type: 'twin.changed'; kinds: Array<keyof typeof KINDS> } = {
+  type: 'twin.changed',
+  description,
+  kinds: Object.keys(KINDS) as Array<keyof typeof KINDS>,
+  schema: dataSchema('twin.changed', description, word(...Object.keys(KINDS)), OF_TWIN, {
+    allOf: Object.entries(KINDS).map(([kind, fields]) => ({
+      if: { properties: { kind: { const: kind } } },
+      // biome-ignore lint/suspicious/noThenProperty: a word of JSON Schema, not a promise
+      then: object(fields),
+    })),
+  }),
+  example: {
+    tenant: 'demo',
+    device: 't-1',
+    time: '2026-11-26T21:31:17.073Z',
+    revision: 7,
+    kind: 'range-changed',
+    at: '2026-11-26T21:31:17.072Z',
+    ts: '2026-11-26T21:31:17.072Z',
+    name: 'temperature',
+    before: 'normal',
+    after: 'high',
+    value: 41.5,
+    cause: { by: 'message', messageId: 'm-18' },
+  },
+}
