@@ -1,10 +1,11 @@
 /**
- * Records histories of twins for the replay test: `node tests/replay/record.ts` plays the scenes below on a real Temporal server with
- * real Postgres and writes `histories/*.json`.
+ * Records histories for the replay test: `node tests/replay/record.ts` plays those of the scenes below, and in webhook-scenes.ts, that have no
+ * recording yet, on a real Temporal server with real Postgres, and writes `histories/*.json`.
  *
- * Record again only to add a scene, or after a change that `patched` guards; then keep the old files beside the new ones for as long as
- * such twins may run.
+ * Record to add a scene, or a new one after a change that `patched` guards; then keep the old files beside the new ones for as long as
+ * such workflows may run.
  */
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,6 +26,8 @@ import { decisionOf } from '../conformance/decision-store.ts'
 import { freePort } from '../support/servers.ts'
 import { until } from '../support/wait.ts'
 import { settings, startTwins, type Twins } from '../workflows/twins.ts'
+import { startWebhookWorker } from '../workflows/webhook-worker.ts'
+import { webhookScenes } from './webhook-scenes.ts'
 
 const FOLDER = join(import.meta.dirname, 'histories')
 
@@ -146,18 +149,24 @@ async function record(): Promise<void> {
     logFile: join(folder, 'temporal.log'),
   })
   const twins = await startTwins({ sql, address: temporal.address, maxCachedWorkflows: 100 })
+  const webhooks = await startWebhookWorker({ sql, address: temporal.address, maxCachedWorkflows: 100 })
+  const all = [
+    ...Object.entries(scenes).map(([scene, play]) => [scene, () => play(twins)] as const),
+    ...Object.entries(webhookScenes).map(([scene, play]) => [scene, () => play(webhooks)] as const),
+  ]
   try {
     await mkdir(FOLDER, { recursive: true })
-    for (const [scene, play] of Object.entries(scenes)) {
-      const { workflowId, runId } = await play(twins)
+    for (const [scene, play] of all) {
+      const file = `${scene.toLowerCase().replaceAll(' ', '-')}.json`
+      if (existsSync(join(FOLDER, file))) continue
+      const { workflowId, runId } = await play()
       delete twins.instead.lastSeen
       const history = await twins.client.workflow.getHandle(workflowId, runId).fetchHistory()
-      const file = `${scene.toLowerCase().replaceAll(' ', '-')}.json`
       await writeFile(join(FOLDER, file), `${JSON.stringify({ workflowId, history: JSON.parse(historyToJSON(history)) })}\n`)
       console.log(`${file}: ${history.events?.length} events`)
     }
   } finally {
-    await twins.stop()
+    await Promise.all([twins.stop(), webhooks.stop()])
     await sql.end()
     await temporal.stop()
     await postgres.stop()
