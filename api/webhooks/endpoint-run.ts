@@ -4,7 +4,7 @@
  * the breaker is open nothing is attempted here: so a dead endpoint costs nothing, and delays nobody.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import { allowedBy } from '../../twin-models/core/delivery.ts'
+import { allowedBy, OPENS_AFTER } from '../../twin-models/core/delivery.ts'
 import { eventTypeOf } from '../../twin-models/webhook-events/catalogue.ts'
 import { Blocked } from './blocked.ts'
 import { Pace } from './pace.ts'
@@ -47,6 +47,8 @@ export class EndpointRun {
   #lookAt = 0
   #isFull = false
   #settled: Settled[] = []
+  /** In a row, also those that are not written yet. */
+  #failures = 0
   #missed = 0
   /** All wanted events up to it were queued. */
   #readTo: number
@@ -103,6 +105,8 @@ export class EndpointRun {
 
   #mayTry(): 'everything' | 'one at a time' | 'nothing' {
     const { status, health } = this.#endpoint
+    // Its breaker is about to open: that is written soon, and known then.
+    if (this.#failures >= OPENS_AFTER && this.#flushing) return 'nothing'
     const allowed = status === 'active' ? allowedBy(health, 0) : 'nothing'
     // Probes are its workflow's.
     return allowed === 'a probe' ? 'nothing' : allowed
@@ -113,7 +117,10 @@ export class EndpointRun {
     if (this.#stopped || this.#timer || allowed === 'nothing' || !this.#blocked.known || this.#isFull) return
     while (this.#hasRoom(allowed)) {
       const waitMs = this.#pace.at - performance.now()
-      if (waitMs > 0) return this.#later(waitMs)
+      if (waitMs > 0) {
+        this.#later(waitMs)
+        return
+      }
       const row = this.#take()
       if (row === undefined) break
       this.#pace.next(this.#endpoint.perSecond)
@@ -168,6 +175,7 @@ export class EndpointRun {
 
   #settle(settled: Settled): void {
     if (hasNotEnded(settled)) this.#blocked.add(settled.incarnation)
+    if (settled.tried) this.#failures = hasNotEnded(settled) ? this.#failures + 1 : 0
     this.#settled.push(settled)
     this.#flushSoon()
   }
@@ -185,6 +193,7 @@ export class EndpointRun {
       const { number } = this.#endpoint
       const after = await this.#options.store.settle({ number, position: this.#position(), settled, missed }, this.#options.now())
       if (after) this.#endpoint = { ...this.#endpoint, ...after }
+      if (after && this.#settled.length === 0) this.#failures = after.health.failures
       this.#savedAt = performance.now()
       this.#blocked.committed(devicesOf(settled), new Set(devicesOf(this.#settled)))
     } catch (error) {

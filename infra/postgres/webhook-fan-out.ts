@@ -13,13 +13,14 @@ const READ = { rows: 250, bytes: 4_000_000 }
 const ROW = (table: string) => `${table}.position, ${epochMs(`${table}.at`)} as at, ${table}.tenant, ${table}.incarnation, ${table}.device,
   ${table}.revision, ${table}.kind, ${table}.event, ${table}.cause`
 
-export function createDispatchStore(sql: Sql): DispatchStore {
+/** `ofEndpoints`: for what endpoints ask and settle, so that it cannot hold up the events of all. */
+export function createDispatchStore(sql: Sql, ofEndpoints = sql): DispatchStore {
   return {
     endpoints: () => endpoints(sql),
     fanOut: (match) => fanOut(sql, match),
-    events: (number, after, upTo) => wantedEvents(sql, number, after, upTo),
-    blocked: (number, most) => blockedDevices(sql, number, most),
-    settle: (settlement, now) => settle(sql, settlement, now),
+    events: (number, after, upTo) => wantedEvents(ofEndpoints, number, after, upTo),
+    blocked: (number, most) => blockedDevices(ofEndpoints, number, most),
+    settle: (settlement, now) => settle(ofEndpoints, settlement, now),
   }
 }
 

@@ -20,8 +20,9 @@ import { dispatcherMetrics } from '../telemetry/dispatcher-metrics.ts'
 import { createWebhookStarter } from '../temporal/webhook-starter.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
-/** Two of them hold locks. */
-const DATABASE_CONNECTIONS = 8
+/** Two of them hold locks. What endpoints need has its own: however many fail at once, events are numbered and handed out meanwhile. */
+const DATABASE_CONNECTIONS = 6
+const ENDPOINT_CONNECTIONS = 4
 const STATEMENT_MS = 8_000
 /** Any number that nobody else locks. */
 const DISPATCH_LOCK = 7_204_811_006
@@ -30,13 +31,16 @@ const STAND_BY_MS = 1_000
 export async function startDispatcher({ config, log }: ProcessContext): Promise<RunningProcess> {
   if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the dispatcher needs the Postgres that the other processes use.')
   const sql = connect(config.databaseUrl, { max: DATABASE_CONNECTIONS, name: 'dispatcher', statementTimeoutMs: STATEMENT_MS })
+  const endpointSql = connect(config.databaseUrl, {
+    ...{ max: ENDPOINT_CONNECTIONS, name: 'dispatcher endpoints', statementTimeoutMs: STATEMENT_MS },
+  })
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const starter = createWebhookStarter({ sql, address, namespace: config.temporalNamespace, log })
   const outbound = createOutbound({ allowPrivate: config.webhookAllowPrivate, allowNetworks: config.webhookAllowNetworks })
   const leadership = createLeadership(sql, DISPATCH_LOCK)
   const metrics = dispatcherMetrics(sql)
   const dispatcher = new Dispatcher({
-    store: createDispatchStore(sql),
+    store: createDispatchStore(sql, endpointSql),
     match: createMatching(postgresLiveStore(sql), { find: modelOf, list: listModels }),
     attempt: metrics.measured(createTry(outbound)),
     now: Date.now,
@@ -78,7 +82,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
       await leadership.resign()
       await starter.close()
       outbound.close()
-      await sql.end({ timeout: 1 })
+      await Promise.all([sql.end({ timeout: 1 }), endpointSql.end({ timeout: 1 })])
     },
   }
 }

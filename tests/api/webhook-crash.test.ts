@@ -2,9 +2,10 @@
  * Dispatchers and workflows that die at any point, and others that go on, some beside one that believes that it still leads: whatever happens,
  * every event arrives, and of an ordered endpoint none before an earlier one of its device was delivered.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { EventRow, Try } from '../../api/webhooks/ports.ts'
+import type { EventRow, Tried, Try } from '../../api/webhooks/ports.ts'
 import { workOff } from '../../api/webhooks/work-off.ts'
 import { until } from '../support/wait.ts'
 import { DispatchKit, type Happening, type Hook } from './dispatch-kit.ts'
@@ -74,9 +75,21 @@ class Receiver {
     this.#byDevice.set(incarnation, [...(this.#byDevice.get(incarnation) ?? []), position])
   }
 
-  readonly attempt: Try = async (_endpoint, row) => {
-    const startedAt = Date.now()
-    await new Promise((resolve) => setImmediate(resolve))
+  readonly attempt: Try = (endpoint, row) => this.attemptOf()(endpoint, row)
+
+  /** Every third takes a while. Of a life that ends meanwhile, some requests never arrive, and of none the answer. */
+  readonly attemptOf =
+    (life?: Life): Try =>
+    async (_endpoint, row) => {
+      const startedAt = Date.now()
+      if (row.position % 3 === 0) await pause(40)
+      else await new Promise((resolve) => setImmediate(resolve))
+      if (life?.dead && row.position % 2 === 0) return NEVER
+      const tried = this.#take(row, startedAt)
+      return life?.dead ? NEVER : tried
+    }
+
+  #take(row: EventRow, startedAt: number): Tried {
     if (this.#isOrdered) this.#checkOrder(row)
     const left = this.#failures.get(row.position) ?? 0
     this.#failures.set(row.position, left - 1)
@@ -141,14 +154,12 @@ test('wherever they die nothing is lost, and what is ordered stays in order', { 
 /** One that is stale has another beside it, that leads and lives. */
 async function liveAndDie(hook: Hook, receiver: Receiver, who: string, life: Life): Promise<void> {
   if (who === 'workflow') {
-    const work = workOff({ tenant: 'demo', id: hook.id }, { store: life.mortal(kit.work), attempt: receiver.attempt, now: later() })
+    const work = workOff({ tenant: 'demo', id: hook.id }, { store: life.mortal(kit.work), attempt: receiver.attemptOf(life), now: later() })
     await Promise.race([work, life.died])
     return
   }
   const leader = who === 'stale dispatcher' ? kit.dispatch({ attempt: receiver.attempt }) : undefined
-  // Its attempts may still be under way when it dies; what came of them nobody ever hears.
-  const attempt: Try = (...args) => receiver.attempt(...args).then((tried) => (life.dead ? NEVER : tried))
-  kit.drop(life.mortal(kit.store), attempt)
+  kit.drop(life.mortal(kit.store), receiver.attemptOf(life))
   await life.died
   await leader?.stop()
 }

@@ -37,6 +37,8 @@ afterAll(async () => {
 const became = (incarnation: number, after: 'online' | 'offline') => ({
   ...{ incarnation, kind: 'presence-changed', before: after === 'online' ? 'offline' : 'online', after, reason: 'message' },
 })
+/** What goes out at once arrives in any order. */
+const sorted = (ids: string[]) => ids.toSorted((a, b) => Number(a.slice(4)) - Number(b.slice(4)))
 const at = (path: string) => receiver.received.filter((request) => request.path === path).map(({ id }) => id)
 
 describe('an event is for the endpoints', () => {
@@ -55,11 +57,11 @@ describe('an event is for the endpoints', () => {
     const of = (...indexes: number[]) => indexes.map((i) => positions[i])
     kit.dispatch()
     await until(() => receiver.received.length >= 16, 'all of them arrive')
-    expect(at('/all')).toEqual(of(0, 1, 2, 3, 4))
-    expect(at('/online')).toEqual(of(0, 2))
-    expect(at('/filter-online')).toEqual(of(0, 2, 3))
-    expect(at('/filter-north')).toEqual(of(0, 1, 4))
-    expect(at('/both')).toEqual(of(1, 4))
+    expect(sorted(at('/all'))).toEqual(of(0, 1, 2, 3, 4))
+    expect(sorted(at('/online'))).toEqual(of(0, 2))
+    expect(sorted(at('/filter-online'))).toEqual(of(0, 2, 3))
+    expect(sorted(at('/filter-north'))).toEqual(of(0, 1, 4))
+    expect(sorted(at('/both'))).toEqual(of(1, 4))
     expect(at('/other')).toEqual(of(5))
     expect(receiver.received).toHaveLength(16)
   })
@@ -78,10 +80,10 @@ describe('an event is for the endpoints', () => {
   test('after an endpoint was made, and none before', async () => {
     await kit.emit([{ incarnation: north }])
     await kit.webhook(receiver.url)
-    const [, second] = await kit.emit([{ incarnation: south }, { incarnation: north }])
+    const two = await kit.emit([{ incarnation: south }, { incarnation: north }])
     kit.dispatch()
-    await until(() => receiver.ids().includes(`evt_${second}`), 'the last arrives')
-    expect(receiver.received).toHaveLength(2)
+    await until(() => receiver.received.length >= 2, 'both arrive')
+    expect(sorted(receiver.ids())).toEqual(evt(two))
     // Made while the dispatcher runs.
     const later = await WebhookReceiver.start()
     await kit.webhook(later.url)
@@ -169,7 +171,7 @@ describe('limits', () => {
     }
     await until(() => receiver.open === 0, 'all were answered')
     expect(receiver.mostOpen).toBe(3)
-    expect(receiver.ids().sort()).toEqual(evt(positions).sort())
+    expect(sorted(receiver.ids())).toEqual(evt(positions))
   })
 
   test('no more are made a second than it takes', async () => {
@@ -189,7 +191,7 @@ describe('limits', () => {
     kit.dispatch()
     const positions = await kit.emit([north, north, south, north, south].map((incarnation) => ({ incarnation })))
     await until(() => receiver.received.length === 2, 'the first of both')
-    expect(receiver.ids()).toEqual(evt([positions[0]!, positions[2]!]))
+    expect(sorted(receiver.ids())).toEqual(evt([positions[0]!, positions[2]!]))
     waiting.get('d-south')!()
     await until(() => receiver.received.length === 3, 'the next of one')
     expect(receiver.ids()[2]).toBe(`evt_${positions[4]}`)
@@ -302,7 +304,7 @@ describe('what is waiting', () => {
     await until(() => at('/other').includes(`evt_${last}`), 'the other goes on')
     await kit.api.ask('POST', `/v1/webhooks/${hook.id}/resume`)
     await until(() => at('/').length === 2, 'what is kept arrives')
-    expect(at('/')).toEqual(evt([told[3]!, last!]))
+    expect(sorted(at('/'))).toEqual(evt([told[3]!, last!]))
     await until(async () => (await kit.row(hook)).missed === 2 + 2, 'two that it wanted, and two of which nobody knows')
     expect((await kit.row(other)).missed).toBe(2)
     expect((await kit.api.ask('GET', `/v1/webhooks/${hook.id}`)).json).toMatchObject({ health: { missed: 4 } })

@@ -214,7 +214,7 @@ describe('showing and changing them', () => {
     const { id } = await make()
     const { number } = await stored(id)
     await api.database.sql`
-      insert into webhook_deliveries (webhook, position, at, incarnation, type, status) values (${number}, 1, now(), 1, 'twin.online', 'retrying')`
+      insert into webhook_deliveries (webhook, position, at, incarnation, device, type, status) values (${number}, 1, now(), 1, 'd', 'twin.online', 'retrying')`
     expect((await api.ask('DELETE', `/v1/webhooks/${id}`)).status).toBe(204)
     expect((await api.ask('DELETE', `/v1/webhooks/${id}`)).status).toBe(404)
     expect((await api.ask('GET', `/v1/webhooks/${id}`)).status).toBe(404)
@@ -228,8 +228,8 @@ describe('showing and changing them', () => {
     const health = { failures: 12, failingSince: 1_764_000_000_000, openedAt: 1_764_000_100_000, probeAt: 1_764_000_130_000, probes: 1 }
     await sql`update webhooks set position = 1000, missed = 4, health = ${JSON.stringify(health)} where id = ${id}`
     await sql`
-      insert into webhook_deliveries (webhook, position, at, incarnation, type, status)
-      select ${number}, n, now(), 1, 'twin.online', case n when 1 then 'retrying' when 2 then 'behind' else 'failed' end from generate_series(1, 3) n`
+      insert into webhook_deliveries (webhook, position, at, incarnation, device, type, status)
+      select ${number}, n, now(), 1, 'd', 'twin.online', case n when 1 then 'retrying' when 2 then 'behind' else 'failed' end from generate_series(1, 3) n`
     await sql`
       insert into webhook_events (position, at, endpoints)
       select n, now(), case when n % 2 = 0 then array[${number}::int, 1] else array[0] end from generate_series(999, 1003) n`
@@ -266,8 +266,8 @@ describe('steering one', () => {
     const health = { failures: 99, failingSince: 1, openedAt: 2, probeAt: 3, probes: 4 }
     await sql`update webhooks set status = 'disabled', reason = 'It is gone', health = ${JSON.stringify(health)} where id = ${id}`
     await sql`
-      insert into webhook_deliveries (webhook, position, at, incarnation, type, status, next_at)
-      values (${number}, 1, now(), 1, 'twin.online', 'retrying', now() + interval '1 day')`
+      insert into webhook_deliveries (webhook, position, at, incarnation, device, type, status, next_at)
+      values (${number}, 1, now(), 1, 'd', 'twin.online', 'retrying', now() + interval '1 day')`
     expect((await api.ask('GET', `/v1/webhooks/${id}`)).json).toMatchObject({ status: 'disabled', reason: 'It is gone' })
     expect((await api.ask('POST', `/v1/webhooks/${id}/pause`)).status).toBe(409)
     const { json } = await api.ask('POST', `/v1/webhooks/${id}/resume`)

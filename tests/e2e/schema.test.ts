@@ -32,19 +32,22 @@ describe('beside a schema that is newer than they know', () => {
     return { process, health: `http://127.0.0.1:${port}/readyz` }
   }
 
-  test.each(['processor', 'worker'])('a %s waits, says why it is not ready, and goes on when the schema is its own', async (name) => {
-    const { process, health } = await start(name)
-    const status = await until(async () => {
-      const response = await fetch(health)
-      return (await response.text()).includes('9999') && response.status
-    }, `it tells\n${process.output()}`)
-    expect(status).toBe(503)
-    expect(await database.sql`select 1 from lanes where owner is not null`).toEqual([])
-    await database.sql`delete from schema_migrations where version = 9999`
-    await until(async () => (await fetch(health)).ok, `it serves\n${process.output()}`)
-    await database.sql`insert into schema_migrations (version, name) values (9999, '9999_of_tomorrow.sql')`
-    expect(await process.stop()).toBe(0)
-  })
+  test.each(['processor', 'worker', 'dispatcher'])(
+    'a %s waits, says why it is not ready, and goes on when the schema is its own',
+    async (name) => {
+      const { process, health } = await start(name)
+      const status = await until(async () => {
+        const response = await fetch(health)
+        return (await response.text()).includes('9999') && response.status
+      }, `it tells\n${process.output()}`)
+      expect(status).toBe(503)
+      expect(await database.sql`select 1 from lanes where owner is not null`).toEqual([])
+      await database.sql`delete from schema_migrations where version = 9999`
+      await until(async () => (await fetch(health)).ok, `it serves\n${process.output()}`)
+      await database.sql`insert into schema_migrations (version, name) values (9999, '9999_of_tomorrow.sql')`
+      expect(await process.stop()).toBe(0)
+    },
+  )
 
   test.each(['bridge', 'api'])('a %s ends, and says why', async (name) => {
     const { process } = await start(name)

@@ -21,12 +21,14 @@ import { startTemporalServer } from '../../infra/temporal/server.ts'
 import { freePort } from '../support/servers.ts'
 import { startBulkWorker } from '../workflows/bulk-changes.ts'
 import { startTwins } from '../workflows/twins.ts'
+import { startWebhookWorker } from '../workflows/webhook-worker.ts'
 import { askedScenes } from './asked-scenes.ts'
 import { bulkScenes } from './bulk-scenes.ts'
-import { CONTINUED, coveredBy, FOLDER, fileOf, isContinuedAsked, type Recording, type Stage } from './recordings.ts'
+import { CONTINUED, coveredBy, FOLDER, fileOf, isContinuedAsked, type Recording, type Stage, WEBHOOK_SCENES } from './recordings.ts'
 import { twinScenes } from './twin-scenes.ts'
+import { webhookScenes } from './webhook-scenes.ts'
 
-const scenes = Object.entries({ ...twinScenes, ...askedScenes, ...bulkScenes })
+const scenes = Object.entries({ ...twinScenes, ...askedScenes, ...bulkScenes, ...webhookScenes })
 
 await record()
 
@@ -55,16 +57,17 @@ async function record(): Promise<void> {
   const { address } = temporal
   const twins = await startTwins({ sql, address, maxCachedWorkflows: 100 })
   const bulk = await startBulkWorker({ sql, address })
+  const webhooks = await startWebhookWorker({ sql, address, maxCachedWorkflows: 100 })
   try {
     await mkdir(FOLDER, { recursive: true })
     for (const [scene, play] of scenes) {
       if (existsSync(join(FOLDER, fileOf(scene)))) continue
-      const recording = await recorded({ sql, twins, bulk }, play)
+      const recording = await recorded({ sql, twins, bulk, webhooks }, scene, play)
       await writeFile(join(FOLDER, fileOf(scene)), `${JSON.stringify(recording)}\n`)
       console.log(`${fileOf(scene)}: ${recording.history.events.length} events, ${recording.covers.join(', ')}`)
     }
   } finally {
-    await Promise.all([twins.stop(), bulk.stop()])
+    await Promise.all([twins.stop(), bulk.stop(), webhooks.stop()])
     await sql.end()
     await temporal.stop()
     await postgres.stop()
@@ -73,9 +76,9 @@ async function record(): Promise<void> {
 }
 
 /** Plays a scene, and notes what is written in it. */
-async function recorded(stage: Stage, play: (typeof scenes)[number][1]): Promise<Recording> {
+async function recorded(stage: Stage, scene: string, play: (typeof scenes)[number][1]): Promise<Recording> {
   const { sql, twins, bulk } = stage
-  const covers = new Set<string>()
+  const covers = new Set<string>(WEBHOOK_SCENES.filter((name) => name === scene))
   const bulkStore = createBulkStore(sql)
   twins.instead.write = (decision) => {
     for (const covered of coveredBy(decision)) covers.add(covered)

@@ -8,6 +8,7 @@ import type { TwinEvent } from '../../twin-models/core/types.ts'
 import type { BulkCarried, BulkEnd, TwinStart } from '../../workflows/messages.ts'
 import type { BulkWorker } from '../workflows/bulk-changes.ts'
 import type { Twins } from '../workflows/twins.ts'
+import type { WebhookWorker } from '../workflows/webhook-worker.ts'
 
 export interface Recording {
   workflowId: string
@@ -25,6 +26,7 @@ export interface Stage {
   sql: Sql
   twins: Twins
   bulk: BulkWorker
+  webhooks: WebhookWorker
 }
 
 /** Each leaves a workflow behind and says which run to keep. */
@@ -64,6 +66,8 @@ const DECIDED: { [kind in TwinEvent['kind']]: string[] } = {
   'command-late': [],
 }
 const BULK: Array<BulkCarried['status'] | BulkEnd['status']> = ['running', 'paused', 'halted', 'cancelled', 'completed']
+/** What stands in the recording of such a scene is its name. */
+export const WEBHOOK_SCENES = ['a webhook recovers', 'a webhook is skipped and stopped', 'a webhook in trouble continues as new']
 export const CONTINUED = 'continued with wishes and commands under way'
 
 /** All of it stands in a recording. */
@@ -72,6 +76,7 @@ export const COVERED = [
   'refused precondition-failed',
   CONTINUED,
   ...BULK.map((status) => `bulk ${status}`),
+  ...WEBHOOK_SCENES,
 ]
 
 export function coveredBy({ events, answers }: Decision): string[] {

@@ -14,7 +14,7 @@ import { freePort } from './free-port.ts'
 import { startProcess, type TestProcess } from './process.ts'
 import { until } from './wait.ts'
 
-export const CASTOR_PROCESSES = ['bridge', 'processor', 'worker', 'api', 'temporal', 'postgres', 'supervisor'] as const
+export const CASTOR_PROCESSES = ['bridge', 'processor', 'worker', 'dispatcher', 'api', 'temporal', 'postgres', 'supervisor'] as const
 export type CastorProcess = (typeof CASTOR_PROCESSES)[number]
 
 export interface TestCastor {

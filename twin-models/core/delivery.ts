@@ -21,7 +21,7 @@ const JITTER = 0.2
 /** Of what a receiver asks for with Retry-After. */
 const MOST_RETRY_AFTER = DAY
 /** Failures in a row. */
-const OPENS_AFTER = 10
+export const OPENS_AFTER = 10
 /** Nothing but failures for so long, and at least as many as open the breaker: disabled. */
 const DISABLED_AFTER = 5 * DAY
 
