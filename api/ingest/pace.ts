@@ -28,7 +28,8 @@ export class Pace {
   }
 
   answered(latencyMs: number, now: number): void {
-    this.#answerMs += (latencyMs - this.#answerMs) * WEIGHT
+    // One that an outage held up for hours says no more than a slow one.
+    this.#answerMs += (Math.min(latencyMs, SLOW_ANSWER_MS) - this.#answerMs) * WEIGHT
     if (latencyMs > SLOW_ANSWER_MS) this.slower(now)
     else this.#limit = Math.min(PACE_LIMITS.most, this.#limit + 4 / this.#limit)
   }

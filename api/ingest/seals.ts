@@ -91,7 +91,8 @@ export class Seals {
   #routineRoom(now: number): number {
     const perSecond = this.pace.routineRate(this.#routine.size)
     const gained = (perSecond * Math.max(0, now - this.#lastChoice)) / 1000
-    this.#routineTokens = Math.min(perSecond, this.#routineTokens + gained)
+    // At least one, or a rate below one a second would never come to anything.
+    this.#routineTokens = Math.min(Math.max(1, perSecond), this.#routineTokens + gained)
     this.#lastChoice = now
     return Math.floor(this.#routineTokens)
   }

@@ -1,6 +1,6 @@
 /** How many seals a second: what the answers of the twins say of the machine. */
 import { expect, test } from 'vitest'
-import { CALM_ANSWER_MS, LONGEST_WINDOW_MS, Pace, ROUTINE_PER_SECOND } from '../../api/ingest/pace.ts'
+import { CALM_ANSWER_MS, LONGEST_WINDOW_MS, Pace, ROUTINE_PER_SECOND, SLOW_ANSWER_MS } from '../../api/ingest/pace.ts'
 
 function paceAfter(latencyMs: number, answers = 100): Pace {
   const pace = new Pace()
@@ -15,6 +15,10 @@ test('routine news makes room while answers are slow, in proportion, and comes b
   expect(slow.routineRate(100)).toBeCloseTo(ROUTINE_PER_SECOND / 3)
   for (let n = 0; n < 100; n++) slow.answered(CALM_ANSWER_MS / 4, n)
   expect(slow.routineRate(100)).toBe(ROUTINE_PER_SECOND)
+})
+
+test('an answer that an outage held up counts as a slow one: routine news never stands still', () => {
+  expect(paceAfter(3 * 3_600_000).routineRate(7)).toBeCloseTo((ROUTINE_PER_SECOND * CALM_ANSWER_MS) / SLOW_ANSWER_MS)
 })
 
 test('however slow answers are, all twins are told within the longest window', () => {
