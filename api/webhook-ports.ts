@@ -1,5 +1,5 @@
 /** What REST needs of the outside for webhooks: infra/postgres/webhooks.ts, infra/postgres/webhook-deliveries.ts, infra/http/outbound.ts. */
-import type { Attempt, Breaker } from '../twin-models/core/delivery.ts'
+import type { Attempt, Breaker, EndpointStatus, StoredAttempt } from '../twin-models/core/delivery.ts'
 import type { WebhookSettings } from '../twin-models/schemas/webhook.ts'
 import type { IdempotencyClaim, Page } from './ports.ts'
 import type { WebhookRow as EventRow } from './webhooks/body.ts'
@@ -18,7 +18,7 @@ export interface Webhook extends WebhookSettings {
   id: string
   /** Short and never shown; rises with every webhook. */
   number: number
-  status: 'active' | 'paused' | 'disabled'
+  status: EndpointStatus
   reason: string | null
   createdAt: number
   updatedAt: number
@@ -39,14 +39,6 @@ export interface NewWebhook {
 }
 
 export type DeliveryStatus = 'delivered' | 'retrying' | 'behind' | 'failed' | 'skipped'
-
-export interface StoredAttempt {
-  at: number
-  ms: number
-  status?: number
-  answer?: string
-  error?: string
-}
 
 export interface DeliveryRow {
   position: number

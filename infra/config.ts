@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { createAddressCheck } from './http/addresses.ts'
+import { createAddressCheck, type NetworkRules } from './http/addresses.ts'
 
 const port = z.coerce.number().int().min(0).max(65_535)
 const flag = z.stringbool()
@@ -91,9 +91,8 @@ export interface Config {
   adminKey: string | undefined
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error'
   allowPlaintext: boolean
-  webhookAllowPrivate: boolean
-  /** CIDRs. */
-  webhookAllowNetworks: string[]
+  /** Where webhooks may go, beside public addresses. */
+  webhookNetworks: NetworkRules
   smtpUrl: string | undefined
   mqttCaFile: string | undefined
   mqttCertFile: string | undefined
@@ -135,8 +134,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     adminKey: v.CASTOR_ADMIN_KEY,
     logLevel: v.CASTOR_LOG,
     allowPlaintext: v.CASTOR_ALLOW_PLAINTEXT,
-    webhookAllowPrivate: v.CASTOR_WEBHOOK_ALLOW_PRIVATE,
-    webhookAllowNetworks: v.CASTOR_WEBHOOK_ALLOW_NETWORKS,
+    webhookNetworks: { allowPrivate: v.CASTOR_WEBHOOK_ALLOW_PRIVATE, allowNetworks: v.CASTOR_WEBHOOK_ALLOW_NETWORKS },
     smtpUrl: v.CASTOR_SMTP_URL,
     mqttCaFile: v.MQTT_CA_FILE,
     mqttCertFile: v.MQTT_CERT_FILE,

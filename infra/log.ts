@@ -52,6 +52,20 @@ function destination(target: { dest: string | number; append?: boolean; mkdir?: 
   return pino.destination({ ...target, sync: true, maxLength: MOST_WAITING_BYTES }).on('error', () => {})
 }
 
+/** Warnings of a trouble that many notice, or that goes on for long: one line a while is enough, with how often it was seen since. */
+export function quietLog(log: Logger, everyMs: number): (error: unknown, message: string) => void {
+  let next = 0
+  let left = 0
+  return (error, message) => {
+    left++
+    const now = Date.now()
+    if (now < next) return
+    log.warn({ err: error, times: left }, message)
+    next = now + everyMs
+    left = 0
+  }
+}
+
 /** `12:03:04  bridge: warning: Postgres does not answer (ECONNREFUSED)` */
 export function terminalLine({ time, name, level, msg, err }: LogEntry): string {
   const kind = level > WARN ? 'error: ' : level === WARN ? 'warning: ' : ''

@@ -8,12 +8,10 @@ import {
   condition,
   continueAsNew,
   defineSignal,
-  defineUpdate,
   proxyActivities,
   proxyLocalActivities,
   setCurrentDetails,
   setHandler,
-  upsertSearchAttributes,
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow'
@@ -23,8 +21,8 @@ import { jsonProblem } from '../twin-models/json-problem.ts'
 import { BULK_BEGIN, BULK_STEP } from './activity-options.ts'
 import { Alarm } from './alarm.ts'
 import { bulkReport } from './bulk-report.ts'
-import { BULK_ASKED_SIGNAL, BULK_UPDATES, type BulkAsked, type BulkCarried, type BulkEnd, type BulkStart } from './messages.ts'
-import { SEARCH_ATTRIBUTES } from './search-attributes.ts'
+import { BULK_ASKED_SIGNAL, type BulkAsked, type BulkCarried, type BulkEnd, type BulkStart } from './messages.ts'
+import { handleUpdates, type OperatorUpdates, showStatus } from './operators.ts'
 
 /** A step is some seven events: a run continues as new after some sixty steps. */
 const LONGEST_HISTORY = 400
@@ -78,24 +76,17 @@ export async function bulkChange(start: BulkStart): Promise<BulkEnd> {
   }
 }
 
+const UPDATES: OperatorUpdates<BulkAsked['wanted']> = {
+  pause: { description: 'Start no more devices until it is resumed.', answer: 'It starts no more devices. Those that were asked go on.' },
+  resume: { description: 'Go on, also after it was halted by its error limit: what failed until now is forgiven.', answer: 'It goes on.' },
+  cancel: {
+    description: 'End it: no further device is asked. Devices that were asked already go on.',
+    answer: 'It ends: no further device is asked.',
+  },
+}
+
 function setHandlers(ask: (wanted: BulkAsked['wanted']) => void): void {
-  const answers = {
-    pause: 'It starts no more devices. Those that were asked go on.',
-    resume: 'It goes on.',
-    cancel: 'It ends: no further device is asked.',
-  } as const
-  const descriptions = {
-    pause: 'Start no more devices until it is resumed.',
-    resume: 'Go on, also after it was halted by its error limit: what failed until now is forgiven.',
-    cancel: 'End it: no further device is asked. Devices that were asked already go on.',
-  } as const
-  for (const wanted of ['pause', 'resume', 'cancel'] as const) {
-    const handler = () => {
-      ask(wanted)
-      return answers[wanted]
-    }
-    setHandler(defineUpdate<string>(BULK_UPDATES[wanted]), handler, { description: descriptions[wanted] })
-  }
+  handleUpdates(UPDATES, ask)
   const signal = defineSignal<[BulkAsked]>(BULK_ASKED_SIGNAL)
   setHandler(signal, ({ wanted }) => ask(wanted), { description: 'What somebody asked for over REST, {wanted}: pause, resume or cancel.' })
 }
@@ -137,9 +128,5 @@ type Look = Awaited<ReturnType<BulkActivities['advanceBulkChange']>>
 
 function report(carried: Omit<BulkCarried, 'status'> & { status: string }, look: Look): void {
   setCurrentDetails(bulkReport(carried, look))
-  if (workflowInfo().typedSearchAttributes.get(SEARCH_ATTRIBUTES.status) === carried.status) return
-  upsertSearchAttributes([
-    { key: SEARCH_ATTRIBUTES.tenant, value: carried.tenant },
-    { key: SEARCH_ATTRIBUTES.status, value: carried.status },
-  ])
+  showStatus(carried.tenant, carried.status)
 }

@@ -1,6 +1,6 @@
 /** What an operator reads of a bulk change in the Temporal UI, as Markdown. */
 import type { BulkLook } from '../activities/ports.ts'
-import { code } from '../twin-models/core/markdown.ts'
+import { code, countTable } from '../twin-models/core/markdown.ts'
 import type { BulkCarried } from './messages.ts'
 
 type Shown = Pick<BulkCarried, 'id' | 'tenant' | 'title' | 'pace' | 'reason'> & { status: string }
@@ -12,7 +12,7 @@ export function bulkReport({ id, tenant, title, pace, status, reason }: Shown, {
     `### Bulk change ${status}: ${done} % of ${total} devices have ended`,
     `${title} Tenant ${code(tenant)}, id ${code(id)}.`,
     ...(reason ? [`**${reason}.** Look at those that failed; then resume it, or cancel it.`] : []),
-    table([
+    countTable('devices', [
       ['not asked yet', waiting],
       ['under way', underway],
       ['succeeded', succeeded],
@@ -29,8 +29,4 @@ export function bulkReport({ id, tenant, title, pace, status, reason }: Shown, {
 function lineOf({ status, reason, count, devices }: BulkLook['reasons'][number]): string {
   const more = count > devices.length ? ', …' : ''
   return `- ${count} ${status}: ${code(reason.slice(0, 200))} (${devices.map(code).join(', ')}${more})`
-}
-
-function table(rows: Array<[string, number]>): string {
-  return ['| devices | number |', '| --- | --- |', ...rows.map(([name, count]) => `| ${name} | ${count} |`)].join('\n')
 }

@@ -1,5 +1,6 @@
 /** All signals, updates and queries, once: imported by workflows, activities, processes and tests. Types only at run time names. */
 import type { DecidedPart } from '../twin-models/core/decided.ts'
+import type { EndpointStatus, StoredAttempt } from '../twin-models/core/delivery.ts'
 import type { Pace, Progress } from '../twin-models/core/pacing.ts'
 import type { Batch, TwinState } from '../twin-models/core/types.ts'
 
@@ -73,10 +74,7 @@ export interface BulkCarried {
   forgiven: number
 }
 
-/** Updates, for operators in the UI. */
-export const BULK_UPDATES = { pause: 'pause', resume: 'resume', cancel: 'cancel' } as const
-
-/** Signal `asked`: the same, asked over REST. */
+/** Signal `asked`: what was asked over REST. Operators in the UI ask the same by Updates of these names. */
 export const BULK_ASKED_SIGNAL = 'asked'
 export interface BulkAsked {
   wanted: 'pause' | 'resume' | 'cancel'
@@ -96,19 +94,16 @@ export interface WebhookStart {
   id: string
 }
 
-/** Updates, for operators in the UI. */
-export const WEBHOOK_UPDATES = { retryNow: 'retryNow', skip: 'skip', stop: 'stop' } as const
-
 /** Signal `look`: something is due earlier than was known, or was asked for over REST. */
 export const WEBHOOK_LOOK_SIGNAL = 'look'
 export type WebhookLook = Record<string, never>
 
 /** How it ended. */
 export interface WebhookEnd {
-  status: 'active' | 'paused' | 'disabled' | 'removed'
+  status: EndpointStatus | 'removed'
 }
 
-/** What the workflow of a webhook in trouble asks for. `wanted`: what an operator wants of it. */
+/** What the workflow of a webhook in trouble asks for. `wanted`: what an operator wants of it, by an Update of that name. */
 export interface WebhookAsk {
   tenant: string
   id: string
@@ -119,7 +114,7 @@ export interface WebhookAsk {
 
 /** How an endpoint stands. Times are epoch milliseconds. */
 export interface WebhookReport {
-  status: 'active' | 'paused' | 'disabled' | 'removed'
+  status: EndpointStatus | 'removed'
   /** Nothing is left to be worked off. */
   done: boolean
   url?: string
@@ -136,7 +131,7 @@ export interface WebhookReport {
   nextAt?: number
   /** For the next piece of work. */
   notBefore?: number
-  last?: { at: number; ms: number; status?: number; answer?: string; error?: string }
+  last?: StoredAttempt
   /** Of those that wait: what their last attempt said. */
   reasons?: Array<{ reason: string; count: number }>
 }

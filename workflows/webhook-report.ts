@@ -1,5 +1,5 @@
 /** What an operator reads of a webhook in trouble in the Temporal UI, as Markdown. */
-import { code } from '../twin-models/core/markdown.ts'
+import { code, countTable } from '../twin-models/core/markdown.ts'
 import { isoTime } from '../twin-models/core/times.ts'
 import type { WebhookReport, WebhookStart } from './messages.ts'
 
@@ -9,7 +9,7 @@ export function webhookReport({ tenant, id }: WebhookStart, report: WebhookRepor
     `### Webhook ${title(report)}`,
     `${url === undefined ? '' : `${code(url)}. `}Tenant ${code(tenant)}, id ${code(id)}.`,
     ...(report.reason ? [`**${report.reason}**`] : []),
-    table([
+    countTable('deliveries', [
       ['failed, and tried again', retrying],
       ['waiting behind one of their device', behind],
       ['failed for good', failed],
@@ -39,8 +39,4 @@ function healthOf({ failures = 0, failingSince }: WebhookReport): string[] {
 function lastOf({ status, answer, error }: NonNullable<WebhookReport['last']>): string {
   if (error !== undefined) return code(error)
   return `status ${status}${answer ? `, ${code(answer.slice(0, 300))}` : ''}`
-}
-
-function table(rows: Array<[string, number]>): string {
-  return ['| deliveries | number |', '| --- | --- |', ...rows.map(([name, count]) => `| ${name} | ${count} |`)].join('\n')
 }

@@ -1,10 +1,15 @@
 /** Idempotency-Key: the same request again gives the same answer for 24 hours; another request under the same key is refused. */
-import { hash } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { Registry, StoredAnswer } from '../ports.ts'
 
 export function sha256(text: string): Uint8Array {
   return hash('sha256', text, 'buffer')
+}
+
+/** A credential that only who knows the key gets again: of the key and a stored random salt, 32 bytes. */
+export function derivedCredential(key: string, salt: Uint8Array): Buffer {
+  return createHmac('sha256', salt).update(key).digest()
 }
 
 /** Keys of tenants never meet. Short keys are guessed, and a device's token hangs on one. */

@@ -4,9 +4,9 @@
  * A repeated request must give the same answer, the token included, and yet no token may be stored. So under an Idempotency-Key the
  * token is derived from that key and a stored random salt: only a caller that still knows its key gets the token again.
  */
-import { createHmac, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { NewDevice, Registry } from '../ports.ts'
-import { answerUnder, justEnded, keyHashOf, sha256 } from './idempotency.ts'
+import { answerUnder, derivedCredential, justEnded, keyHashOf, sha256 } from './idempotency.ts'
 import { taken } from './refusals.ts'
 
 export function newToken(): string {
@@ -46,5 +46,5 @@ export async function registerOnce(
 }
 
 function derivedToken(key: string, salt: Uint8Array): string {
-  return createHmac('sha256', salt).update(key).digest('base64url')
+  return derivedCredential(key, salt).toString('base64url')
 }

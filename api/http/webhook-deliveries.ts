@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { DeliveryRow, Webhook, Webhooks } from '../webhook-ports.ts'
-import { webhookBody, webhookEvent } from '../webhooks/body.ts'
+import { EVENT_ID, positionOf, webhookBody, webhookEvent } from '../webhooks/body.ts'
 import type { Endpoints } from './endpoint.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
 import { deviceId, jsonContent } from './schemas.ts'
@@ -14,7 +14,7 @@ const MAX_BODY_BYTES = 4_096
 const deliveryParams = webhookParams.extend({
   event: z
     .string()
-    .regex(/^evt_\d{1,15}$/, 'an event’s id is evt_ and a number')
+    .regex(EVENT_ID, 'an event’s id is evt_ and a number')
     .openapi({ param: { name: 'event', in: 'path' }, example: 'evt_18231' }),
 })
 const sentSchema = deliverySchema
@@ -136,7 +136,7 @@ export function webhookDeliveryEndpoints(endpoint: Endpoints, { webhooks }: { we
 
   async function knownDelivery(tenant: string, { id, event }: { id: string; event: string }): Promise<Webhook & { delivery: DeliveryRow }> {
     const webhook = await knownWebhook(webhooks, tenant, id)
-    const delivery = await webhooks.delivery(webhook.number, Number(event.slice('evt_'.length)))
+    const delivery = await webhooks.delivery(webhook.number, positionOf(event))
     if (!delivery) throw new CastorError('not-found', `There is no delivery of ${event} (any more), or it was not attempted yet.`)
     return { ...webhook, delivery }
   }

@@ -1,6 +1,7 @@
 /** Webhooks and their deliveries as REST shows them. Of secrets and credentials nothing is shown but that they are there. */
 import { z } from '@hono/zod-openapi'
 import type { DeliveryRow, Webhook } from '../webhook-ports.ts'
+import { eventId } from '../webhooks/body.ts'
 import { iso, time } from './schemas.ts'
 
 export const webhookSchema = z
@@ -90,7 +91,7 @@ export function withSecret(json: string, secret: string): string {
 
 export function deliveryJson({ position, type, at, device, status, nextAt, endedAt, attempts }: DeliveryRow, more: object = {}): string {
   return JSON.stringify({
-    ...{ event: `evt_${position}`, type, time: iso(at), ...(device !== '' && { device }), status },
+    ...{ event: eventId(position), type, time: iso(at), ...(device !== '' && { device }), status },
     ...(nextAt !== null && { nextAttemptAt: iso(nextAt) }),
     ...(endedAt !== null && { endedAt: iso(endedAt) }),
     attempts: attempts.map(attemptJson),

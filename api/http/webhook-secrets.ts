@@ -2,11 +2,12 @@
  * Making a webhook once under an Idempotency-Key. A repeated request gets the same answer, the secret included; as the token of a device
  * (registration.ts) it is then derived from the key and a stored salt.
  */
-import { createHmac, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { Registry } from '../ports.ts'
 import { MOST_WEBHOOKS, type NewWebhook, type Webhook, type Webhooks } from '../webhook-ports.ts'
-import { answerUnder, justEnded, keyHashOf, sha256 } from './idempotency.ts'
+import { secretOf } from '../webhooks/signature.ts'
+import { answerUnder, derivedCredential, justEnded, keyHashOf, sha256 } from './idempotency.ts'
 import { withSecret } from './webhook-json.ts'
 
 interface Once {
@@ -37,5 +38,5 @@ export function tooMany(): CastorError {
 }
 
 function derivedSecret(key: string, salt: Uint8Array): string {
-  return `whsec_${createHmac('sha256', salt).update(key).digest('base64')}`
+  return secretOf(derivedCredential(key, salt))
 }

@@ -7,7 +7,7 @@ import { EVENT_TYPES } from '../../twin-models/webhook-events/catalogue.ts'
 import type { Webhook, WebhookSender, Webhooks } from '../webhook-ports.ts'
 import { exampleEvent } from '../webhooks/body.ts'
 import { requestOf } from '../webhooks/request.ts'
-import { newSecret } from '../webhooks/signature.ts'
+import { newSecret, signingSecrets } from '../webhooks/signature.ts'
 import type { Endpoints } from './endpoint.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { durationParameter, jsonContent } from './schemas.ts'
@@ -116,8 +116,7 @@ export function webhookSteeringEndpoints(endpoint: Endpoints, { webhooks, webhoo
       const row = await knownWebhook(webhooks, tenant, params.id)
       const at = now()
       const event = exampleEvent(body.type ?? firstType(row), { id: `evt_test_${randomUUID()}`, tenant, at })!
-      const secrets = row.secrets.filter(({ until }) => until === undefined || until > at).map(({ secret }) => secret)
-      const request = requestOf({ ...row, secrets }, event, at)
+      const request = requestOf({ ...row, secrets: signingSecrets(row.secrets, at) }, event, at)
       const attempt = await webhookSender.post(request)
       const outcome = outcomeOf(attempt, at)
       const answer = {

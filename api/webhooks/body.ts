@@ -36,6 +36,18 @@ export interface WebhookEvent {
   data: string
 }
 
+/** Of an event of the outbox, and back (`positionOf`). */
+export function eventId(position: number): string {
+  return `evt_${position}`
+}
+
+export const EVENT_ID = /^evt_\d{1,15}$/
+
+/** `id` must be as EVENT_ID has it. */
+export function positionOf(id: string): number {
+  return Number(id.slice('evt_'.length))
+}
+
 export const FORMS = ['standard', 'cloudevents'] as const
 export type Form = (typeof FORMS)[number]
 
@@ -43,7 +55,7 @@ export function webhookEvent(row: WebhookRow): WebhookEvent {
   const { position, tenant, device, at } = row
   const owner = JSON.stringify({ tenant, ...(device !== '' && { device }) })
   const data = `${owner.slice(0, -1)},${eventJson({ ...row, time: at }).slice(1)}`
-  return { id: `evt_${position}`, type: eventTypeOf(row), tenant, device, at, data }
+  return { id: eventId(position), type: eventTypeOf(row), tenant, device, at, data }
 }
 
 /** The example of the catalogue, as if it were the tenant's. Undefined: there is no such type. */

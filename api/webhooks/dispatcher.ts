@@ -23,7 +23,7 @@ export class Dispatcher {
     this.#options = options
   }
 
-  /** Leads until it is told to stop, or may no longer: then it throws. `leads` is asked again and again. */
+  /** Leads until it is told to stop, or may no longer; `leads` is asked again and again. Throws where Postgres cannot be asked. */
   async run(stopping: AbortSignal, leads: () => Promise<boolean>): Promise<void> {
     let newsAt = performance.now()
     let reloadAt = 0

@@ -7,8 +7,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { allowedBy, OPENS_AFTER } from '../../twin-models/core/delivery.ts'
 import { eventTypeOf } from '../../twin-models/webhook-events/catalogue.ts'
 import { Blocked } from './blocked.ts'
-import { Pace } from './pace.ts'
 import type { DispatchStore, Endpoint, EventRow, Settled, Try } from './ports.ts'
+import { Turns } from './turns.ts'
+import { Waiting } from './waiting.ts'
 
 export interface RunOptions {
   store: DispatchStore
@@ -18,11 +19,8 @@ export interface RunOptions {
   trouble(error: unknown): void
 }
 
-/** Events that wait here, and results that wait to be written. Bytes are those of the events. */
-const MOST_QUEUED = 500
-const MOST_BYTES = 4_000_000
-/** Positions looked through at a time, wanted or not. */
-const SPAN = 5_000
+/** Results that wait to be written. */
+const MOST_SETTLED = 500
 const FLUSH_MS = 20
 const AGAIN_MS = 1_000
 /** An endpoint that wants nothing still comes forward. */
@@ -36,12 +34,10 @@ const STOP_MS = 2_000
 export class EndpointRun {
   readonly #options: RunOptions
   #endpoint: Endpoint
-  /** By position. */
-  readonly #queue: EventRow[] = []
-  #bytes = 0
+  readonly #waiting: Waiting
   readonly #inFlight = new Map<number, EventRow>()
   readonly #blocked = new Blocked()
-  readonly #pace = new Pace()
+  readonly #turns = new Turns()
   /** Those up to it waited here already when Postgres was last asked which devices are blocked. */
   #checkedTo = 0
   #lookAt = 0
@@ -50,12 +46,7 @@ export class EndpointRun {
   /** In a row, also those that are not written yet. */
   #failures = 0
   #missed = 0
-  /** All wanted events up to it were queued. */
-  #readTo: number
-  /** Newest position that was fanned out. */
-  #end: number
   #timer: NodeJS.Timeout | undefined
-  #reading: Promise<void> | undefined
   #looking: Promise<void> | undefined
   #flushing: Promise<void> | undefined
   #savedAt = performance.now()
@@ -63,9 +54,8 @@ export class EndpointRun {
 
   constructor(endpoint: Endpoint, options: RunOptions) {
     this.#endpoint = endpoint
-    this.#readTo = endpoint.position
-    this.#end = endpoint.position
     this.#options = options
+    this.#waiting = new Waiting(endpoint.position, (after, upTo) => options.store.events(endpoint.number, after, upTo))
   }
 
   /** As it stands in Postgres now; also soon after it was made. */
@@ -78,12 +68,7 @@ export class EndpointRun {
 
   /** (from, end] was fanned out, and these of it are for this endpoint. */
   offer(rows: EventRow[], from: number, end: number): void {
-    this.#end = Math.max(this.#end, end)
-    const hasRoom = this.#queue.length + rows.length <= MOST_QUEUED && this.#bytes < MOST_BYTES
-    if (!this.#reading && this.#readTo >= from && hasRoom) {
-      for (const row of rows) if (row.position > this.#readTo) this.#enqueue(row)
-      this.#readTo = Math.max(this.#readTo, end)
-    }
+    this.#waiting.offer(rows, from, end)
     this.#pump()
   }
 
@@ -116,33 +101,21 @@ export class EndpointRun {
     const allowed = this.#mayTry()
     if (this.#stopped || this.#timer || allowed === 'nothing' || !this.#blocked.known || this.#isFull) return
     while (this.#hasRoom(allowed)) {
-      const waitMs = this.#pace.at - performance.now()
+      const waitMs = this.#turns.at - performance.now()
       if (waitMs > 0) {
         this.#later(waitMs)
         return
       }
       const row = this.#take()
       if (row === undefined) break
-      this.#pace.next(this.#endpoint.perSecond)
+      this.#turns.next(this.#endpoint.perSecond)
       void this.#try(row)
     }
-    const hasRoom = this.#queue.length < MOST_QUEUED / 2 && this.#bytes < MOST_BYTES && this.#settled.length < MOST_QUEUED
-    if (hasRoom && this.#readTo < this.#end) this.#readOn()
-  }
-
-  #enqueue(row: EventRow): void {
-    this.#queue.push(row)
-    this.#bytes += row.event.length
-  }
-
-  #dequeue(index: number): EventRow {
-    const [row] = this.#queue.splice(index, 1) as [EventRow]
-    this.#bytes -= row.event.length
-    return row
+    if (this.#waiting.wantsMore && this.#settled.length < MOST_SETTLED) void this.#readOn()
   }
 
   #hasRoom(allowed: 'everything' | 'one at a time'): boolean {
-    if (this.#settled.length >= MOST_QUEUED) return false
+    if (this.#settled.length >= MOST_SETTLED) return false
     // What came of the last one is to be known first.
     if (allowed === 'one at a time') return this.#inFlight.size === 0 && !this.#flushing
     return this.#inFlight.size < this.#endpoint.atOnce
@@ -153,14 +126,15 @@ export class EndpointRun {
    * device is blocked still.
    */
   #take(): EventRow | undefined {
-    if (!this.#endpoint.ordered) return this.#queue.length > 0 ? this.#dequeue(0) : undefined
+    const waiting = this.#waiting
+    if (!this.#endpoint.ordered) return waiting.length > 0 ? waiting.take(0) : undefined
     const busy = new Set([...this.#inFlight.values()].map(({ incarnation }) => incarnation))
-    for (let i = 0; i < this.#queue.length; i++) {
-      const { incarnation, position } = this.#queue[i]!
+    for (let i = 0; i < waiting.length; i++) {
+      const { incarnation, position } = waiting.at(i)
       if (busy.has(incarnation)) continue
-      if (!this.#blocked.has(incarnation)) return this.#dequeue(i)
+      if (!this.#blocked.has(incarnation)) return waiting.take(i)
       if (position > this.#checkedTo) this.#lookForBlocked()
-      else this.#settle(known(this.#dequeue(i--)))
+      else this.#settle(known(waiting.take(i--)))
     }
     return undefined
   }
@@ -210,30 +184,18 @@ export class EndpointRun {
   /** Below the oldest that is queued, in flight, or not written yet. */
   #position(): number {
     const open = [...this.#inFlight.keys(), ...this.#settled.map(({ position }) => position)]
-    return Math.min(this.#readTo, (this.#queue[0]?.position ?? Infinity) - 1, ...open.map((position) => position - 1))
+    return Math.min(this.#waiting.position, ...open.map((position) => position - 1))
   }
 
-  #readOn(): void {
-    this.#reading ??= this.#read()
-      .catch((error: unknown) => {
-        this.#options.trouble(error)
-        this.#later(AGAIN_MS)
-      })
-      .finally(() => {
-        this.#reading = undefined
-        this.#pump()
-      })
-  }
-
-  async #read(): Promise<void> {
-    const upTo = Math.min(this.#end, this.#readTo + SPAN)
-    const { wanted, readTo } = await this.#options.store.events(this.#endpoint.number, this.#readTo, upTo)
-    for (const { row } of wanted) {
-      if (row) this.#enqueue(row)
-      else this.#missed++
+  async #readOn(): Promise<void> {
+    try {
+      this.#missed += await this.#waiting.readOn()
+      if (this.#missed > 0) this.#flushSoon()
+    } catch (error) {
+      this.#options.trouble(error)
+      this.#later(AGAIN_MS)
     }
-    this.#readTo = readTo
-    if (this.#missed > 0) this.#flushSoon()
+    this.#pump()
   }
 
   /** Nobody waits for it: it may take Postgres a while, and is asked for often where much has failed. */
@@ -249,7 +211,7 @@ export class EndpointRun {
   async #look(): Promise<void> {
     const waitMs = this.#lookAt - performance.now()
     if (waitMs > 0) await pause(waitMs, undefined, { ref: false })
-    const [beganAt, last] = [performance.now(), this.#queue.at(-1)?.position ?? 0]
+    const [beganAt, last] = [performance.now(), this.#waiting.last]
     let isFull = false
     await this.#blocked.refresh(async () => {
       const { devices, deliveries } = await this.#options.store.blocked(this.#endpoint.number, MOST_BLOCKED)

@@ -5,7 +5,7 @@
 import { CastorError } from '../../twin-models/errors.ts'
 import { matches } from '../../twin-models/filter/evaluate.ts'
 import { type Filter, parseFilter } from '../../twin-models/filter/parse.ts'
-import { eventTypeOf } from '../../twin-models/webhook-events/catalogue.ts'
+import { eventTypeOf, isSubscribed } from '../../twin-models/webhook-events/catalogue.ts'
 import { Documents } from '../live/documents.ts'
 import { decidedEvent } from '../live/live-event.ts'
 import type { LiveStore } from '../live/ports.ts'
@@ -50,7 +50,7 @@ export function createMatching(store: Pick<LiveStore, 'twins'>, models: Models):
 
   function isWanted(row: EventRow, { types, filter, position }: Endpoint, document: object | undefined): boolean {
     if (row.position <= position) return false
-    if (!types.includes('*') && !types.includes(eventTypeOf(row))) return false
+    if (!isSubscribed(types, eventTypeOf(row))) return false
     if (filter === null) return true
     const tree = treeOf(filter)
     return tree !== undefined && document !== undefined && matches(tree, document)

@@ -1,5 +1,5 @@
 /** What delivering webhooks needs of the store (infra/postgres/webhook-*.ts) and of the network (infra/http/outbound.ts). */
-import type { Attempt, Breaker, Outcome } from '../../twin-models/core/delivery.ts'
+import type { Attempt, Breaker, EndpointStatus, Outcome } from '../../twin-models/core/delivery.ts'
 import type { WebhookAuth } from '../../twin-models/schemas/webhook.ts'
 import type { Form, WebhookRow } from './body.ts'
 
@@ -26,7 +26,7 @@ export interface Endpoint {
   atOnce: number
   /** Those that sign now, the newest first. */
   secrets: string[]
-  status: 'active' | 'paused' | 'disabled'
+  status: EndpointStatus
   /** Every event up to it is settled, or stands with the deliveries. */
   position: number
   health: Breaker

@@ -21,7 +21,16 @@ export interface Signed {
 export type SignatureHeaders = { [name in 'webhook-id' | 'webhook-timestamp' | 'webhook-signature']: string }
 
 export function newSecret(): string {
-  return PREFIX + randomBytes(SECRET_BYTES).toString('base64')
+  return secretOf(randomBytes(SECRET_BYTES))
+}
+
+export function secretOf(key: Buffer): string {
+  return PREFIX + key.toString('base64')
+}
+
+/** Those of them that sign now, the newest first. `until`: replaced, and valid until then (epoch ms). */
+export function signingSecrets(secrets: ReadonlyArray<{ secret: string; until?: number }>, now: number): string[] {
+  return secrets.filter(({ until }) => until === undefined || until > now).map(({ secret }) => secret)
 }
 
 /** `secrets`: the newest first. Throws when there is none, or one that is none: nothing is sent unsigned. */

@@ -6,8 +6,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { allowedBy, type Breaker, halfOpensNext } from '../../twin-models/core/delivery.ts'
 import { eventTypeOf } from '../../twin-models/webhook-events/catalogue.ts'
 import type { WebhookAsk, WebhookReport } from '../../workflows/messages.ts'
-import { Pace } from './pace.ts'
 import type { Endpoint, EventRow, Settled, Settlement, Try } from './ports.ts'
+import { Turns } from './turns.ts'
 
 /** A delivery whose turn it is. `row` is null where the event is no longer kept. */
 export interface DueDelivery extends Omit<Settled, 'tried'> {
@@ -49,7 +49,7 @@ export async function workOff(ask: WebhookAsk, options: WorkOptions, stopping?: 
   if (wanted === 'skip') await store.skip(known.number)
   if (wanted === 'retryNow') await store.retryNow(known.number)
   if (wanted === 'stop') await store.disable(known, 'An operator stopped it.')
-  const pace = new Pace(notBefore === 0 ? 0 : performance.now() + notBefore - now())
+  const turns = new Turns(notBefore === 0 ? 0 : performance.now() + notBefore - now())
   let isForced = wanted === 'retryNow'
   const isOver = () => performance.now() >= end || stopping?.aborted === true
   let endpoint = known
@@ -67,7 +67,7 @@ export async function workOff(ask: WebhookAsk, options: WorkOptions, stopping?: 
     else if (isProbe) await store.halfOpen(endpoint.number)
     else break
   }
-  return store.report(endpoint, now(), Math.round(now() + Math.max(0, pace.at - performance.now())))
+  return store.report(endpoint, now(), Math.round(now() + Math.max(0, turns.at - performance.now())))
 
   /** As many at once, and a second, as the endpoint takes. Those that it no longer takes meanwhile stay for another time. */
   async function tryAll(target: Endpoint, due: DueDelivery[], isProbe: boolean): Promise<void> {
@@ -88,8 +88,8 @@ export async function workOff(ask: WebhookAsk, options: WorkOptions, stopping?: 
       Array.from({ length: Math.min(atOnce, due.length) }, async () => {
         for (const line of lines) {
           for (const { row, ...delivery } of line) {
-            if (!mayGoOn() || pace.at >= end) return
-            await pause(pace.next(perSecond))
+            if (!mayGoOn() || turns.at >= end) return
+            await pause(turns.next(perSecond))
             if (!mayGoOn()) return
             const tried = { ...(await attempt(target, row)), isProbe }
             await settle({ ...delivery, type: eventTypeOf(row), tried })

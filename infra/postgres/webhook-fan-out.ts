@@ -2,7 +2,9 @@
  * For whom each event is: written once an event, in the order of the outbox, by the dispatcher that leads. Whoever makes an endpoint locks the same
  * row (webhooks.ts), so an endpoint is asked for every event after its own position, and for none before it.
  */
+import type { WebhookSecret } from '../../api/webhook-ports.ts'
 import type { DispatchStore, Endpoint, EventRow, FannedOut, Match, WantedEvent } from '../../api/webhooks/ports.ts'
+import { signingSecrets } from '../../api/webhooks/signature.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
 import { settle } from './webhook-settle.ts'
@@ -25,10 +27,10 @@ export function createDispatchStore(sql: Sql, ofEndpoints = sql): DispatchStore 
 }
 
 export async function fanOut(sql: Sql, match: Match): Promise<FannedOut> {
-  const from = await standsAt(sql)
-  // Without a lock: most looks find nothing.
-  const [news] = await sql<[{ found: boolean }]>`select exists (select from outbox where position > ${from}) as found`
-  if (!news.found) return { from, position: from, more: false, events: [] }
+  // Without a lock, and in one statement: most looks find nothing.
+  const [{ from, found }] = await sql<[{ from: number; found: boolean }]>`
+    select position as from, exists (select from outbox o where o.position > f.position) as found from webhook_fan_out f`
+  if (!found) return { from, position: from, more: false, events: [] }
   return sql.begin(async (tx) => {
     const [{ position: after }] = await tx<[{ position: number }]>`select position from webhook_fan_out for update`
     const rows = await tx<EventRow[]>`
@@ -50,11 +52,6 @@ export async function fanOut(sql: Sql, match: Match): Promise<FannedOut> {
   })
 }
 
-async function standsAt(sql: Queries): Promise<number> {
-  const [row] = await sql<[{ position: number }]>`select position from webhook_fan_out`
-  return row.position
-}
-
 /** JSON columns are parsed here; all else is as it stands. */
 export async function endpoints(sql: Queries, which: { number?: number; tenants?: string[] } = {}): Promise<Endpoint[]> {
   const { number, tenants } = which
@@ -65,8 +62,8 @@ export async function endpoints(sql: Queries, which: { number?: number; tenants?
     from webhooks where true ${number === undefined ? sql`` : sql`and number = ${number}`}
       ${tenants === undefined ? sql`` : sql`and tenant in (select value from json_array_elements_text(${JSON.stringify(tenants)}::text::json))`}`
   return rows.map(({ endpoint }) => {
-    const { secrets, ...rest } = JSON.parse(endpoint) as Omit<Endpoint, 'secrets'> & { secrets: Array<{ secret: string; until?: number }> }
-    return { ...rest, secrets: secrets.filter(({ until }) => until === undefined || until > Date.now()).map(({ secret }) => secret) }
+    const { secrets, ...rest } = JSON.parse(endpoint) as Omit<Endpoint, 'secrets'> & { secrets: WebhookSecret[] }
+    return { ...rest, secrets: signingSecrets(secrets, Date.now()) }
   })
 }
 

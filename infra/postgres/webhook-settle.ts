@@ -2,6 +2,7 @@
  * What became of deliveries, in one transaction with what it means for their endpoint: its breaker, its position, whether its workflow has
  * something to do, whether it is disabled. Dispatcher and workflow both settle; the endpoint's row is locked meanwhile.
  */
+import type { DeliveryStatus } from '../../api/webhook-ports.ts'
 import type { Endpoint, Settled, Settlement } from '../../api/webhooks/ports.ts'
 import { allowedBy, type Breaker, breakerAfter, nextTryAt } from '../../twin-models/core/delivery.ts'
 import type { Sql, Transaction } from './connect.ts'
@@ -18,8 +19,6 @@ interface Locked {
   health: string
   looksAt: number | null
 }
-
-type DeliveryStatus = 'delivered' | 'retrying' | 'behind' | 'failed' | 'skipped'
 
 interface Known {
   position: number

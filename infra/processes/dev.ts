@@ -79,7 +79,8 @@ function createDev(config: Config, folder: DataFolder, terminal: Terminal, stopp
     const ports = await choosePorts(config)
     await requireFreePorts(ports)
     const { key, place } = await adminKey(config.dataDir, config.adminKey)
-    if (ports.webhookAllowPrivate) terminal.say('CASTOR_WEBHOOK_ALLOW_PRIVATE is set: webhooks may go to private addresses, and over http')
+    if (ports.webhookNetworks.allowPrivate)
+      terminal.say('CASTOR_WEBHOOK_ALLOW_PRIVATE is set: webhooks may go to private addresses, and over http')
     const temporal = startTemporal(ports)
     // Its failure is told where it is awaited.
     temporal.catch(() => {})

@@ -3,13 +3,13 @@
  * the others stand by, and one of them goes on within a second or two.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Logger } from 'pino'
 import { createTry } from '../../api/webhooks/attempt.ts'
 import { Dispatcher } from '../../api/webhooks/dispatcher.ts'
 import { createMatching } from '../../api/webhooks/matching.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { ConfigError } from '../config.ts'
 import { createOutbound } from '../http/outbound.ts'
+import { quietLog } from '../log.ts'
 import { connect } from '../postgres/connect.ts'
 import { createLeadership } from '../postgres/leadership.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
@@ -27,6 +27,8 @@ const STATEMENT_MS = 8_000
 /** Any number that nobody else locks. */
 const DISPATCH_LOCK = 7_204_811_006
 const STAND_BY_MS = 1_000
+/** Postgres may be away for long, and every endpoint notices. */
+const LOG_EVERY_MS = 60_000
 
 export async function startDispatcher({ config, log }: ProcessContext): Promise<RunningProcess> {
   if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the dispatcher needs the Postgres that the other processes use.')
@@ -36,7 +38,8 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   })
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const starter = createWebhookStarter({ sql, address, namespace: config.temporalNamespace, log })
-  const outbound = createOutbound({ allowPrivate: config.webhookAllowPrivate, allowNetworks: config.webhookAllowNetworks })
+  const outbound = createOutbound(config.webhookNetworks)
+  const troubled = quietLog(log, LOG_EVERY_MS)
   const leadership = createLeadership(sql, DISPATCH_LOCK)
   const metrics = dispatcherMetrics(sql)
   const dispatcher = new Dispatcher({
@@ -44,7 +47,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
     match: createMatching(postgresLiveStore(sql), { find: modelOf, list: listModels }),
     attempt: metrics.measured(createTry(outbound)),
     now: Date.now,
-    trouble: troubleLog(log),
+    trouble: (error) => troubled(error, 'Postgres could not be asked about webhooks, or told; tried again'),
   })
   const stopping = new AbortController()
   let trouble: string | undefined = 'starting'
@@ -84,15 +87,5 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
       outbound.close()
       await Promise.all([sql.end({ timeout: 1 }), endpointSql.end({ timeout: 1 })])
     },
-  }
-}
-
-/** Once a minute: Postgres may be away for long, and every endpoint notices. */
-function troubleLog(log: Logger): (error: unknown) => void {
-  let saidAt = -Infinity
-  return (err) => {
-    if (performance.now() - saidAt < 60_000) return
-    saidAt = performance.now()
-    log.warn({ err }, 'Postgres could not be asked about webhooks, or told; tried again')
   }
 }

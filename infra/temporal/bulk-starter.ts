@@ -8,6 +8,7 @@ import { BULK_ASKED_SIGNAL, BULK_WORKFLOW, type BulkAsked } from '../../workflow
 import { OPERATIONS_QUEUE } from '../../workflows/task-queues.ts'
 import { bulkAsked, bulkStarted, bulkTold, type UntoldBulkChange } from '../postgres/bulk-changes.ts'
 import type { Sql } from '../postgres/connect.ts'
+import { createRounds } from './rounds.ts'
 
 const LOOK_MS = 1_000
 const CALL_TIMEOUT_MS = 5_000
@@ -22,22 +23,11 @@ export interface BulkStarterOptions {
 export function startBulkStarter({ sql, address, namespace, log }: BulkStarterOptions): { stop(): Promise<void> } {
   const connection = Connection.lazy({ address, connectTimeout: CALL_TIMEOUT_MS })
   const { workflow } = new Client({ connection, namespace })
-  let looking: Promise<void> | undefined
-  let failing = false
-  const timer = setInterval(() => {
-    looking ??= look().finally(() => {
-      looking = undefined
-    })
-  }, LOOK_MS)
+  const rounds = createRounds(look, (err) => log.warn({ err }, 'Bulk changes could not be started or told; tried again'))
+  const timer = setInterval(rounds.begin, LOOK_MS)
 
   async function look(): Promise<void> {
-    try {
-      for (const bulk of await bulkAsked(sql)) await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => serve(bulk))
-      failing = false
-    } catch (err) {
-      if (!failing) log.warn({ err }, 'Bulk changes could not be started or told; tried again')
-      failing = true
-    }
+    for (const bulk of await bulkAsked(sql)) await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => serve(bulk))
   }
 
   async function serve({ id, tenant, workflow: known, asked }: UntoldBulkChange): Promise<void> {
@@ -76,7 +66,7 @@ export function startBulkStarter({ sql, address, namespace, log }: BulkStarterOp
   return {
     stop: async () => {
       clearInterval(timer)
-      await looking
+      await rounds.ended()
       await connection.close()
     },
   }

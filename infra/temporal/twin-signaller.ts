@@ -10,9 +10,9 @@ import { twinWorkflowId } from '../../twin-models/ids.ts'
 import { INBOX_SIGNAL, REMOVED_SIGNAL, TWIN_WORKFLOW } from '../../workflows/messages.ts'
 import { firstSearchAttributes } from '../../workflows/search-attributes.ts'
 import { TWINS_QUEUE } from '../../workflows/task-queues.ts'
+import { quietLog } from '../log.ts'
 
 const CALL_TIMEOUT_MS = 5_000
-/** Of many refusals in a row, one line a while is enough. */
 const LOG_EVERY_MS = 10_000
 
 export interface ConnectedSignaller extends TwinSignaller {
@@ -22,7 +22,7 @@ export interface ConnectedSignaller extends TwinSignaller {
 export function temporalSignaller(options: { address: string; namespace: string; log: Logger }): ConnectedSignaller {
   const connection = Connection.lazy({ address: options.address, interceptors: [], connectTimeout: CALL_TIMEOUT_MS })
   const { workflow } = new Client({ connection, namespace: options.namespace })
-  const refused = quietLog(options.log)
+  const refused = quietLog(options.log, LOG_EVERY_MS)
   const call = <T>(run: () => Promise<T>): Promise<T> => connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, run)
 
   return {
@@ -56,18 +56,5 @@ export function temporalSignaller(options: { address: string; namespace: string;
       }
     },
     close: () => connection.close(),
-  }
-}
-
-function quietLog(log: Logger): (error: unknown, message: string) => void {
-  let next = 0
-  let left = 0
-  return (error, message) => {
-    left++
-    const now = Date.now()
-    if (now < next) return
-    log.warn({ err: error, times: left }, message)
-    next = now + LOG_EVERY_MS
-    left = 0
   }
 }

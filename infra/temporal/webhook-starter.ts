@@ -9,8 +9,8 @@ import { WEBHOOK_LOOK_SIGNAL, WEBHOOK_WORKFLOW, type WebhookLook, type WebhookSt
 import { WEBHOOKS_QUEUE } from '../../workflows/task-queues.ts'
 import type { Sql } from '../postgres/connect.ts'
 import { type TroubledWebhook, troubledWebhooks, webhookNudged } from '../postgres/webhook-trouble.ts'
+import { createRounds } from './rounds.ts'
 
-const LOOK_MS = 1_000
 const CALL_TIMEOUT_MS = 5_000
 const CLOSE_MS = 500
 
@@ -21,34 +21,17 @@ export interface WebhookStarterOptions {
   log: Logger
 }
 
-/** `look`: one round; by who leads. */
+/** `look`: a round begins, where none is under way; by who leads, about once a second. */
 export function createWebhookStarter({ sql, address, namespace, log }: WebhookStarterOptions) {
   const connection = Connection.lazy({ address, connectTimeout: CALL_TIMEOUT_MS })
   const { workflow } = new Client({ connection, namespace })
-  let lookedAt = 0
-  let looking: Promise<void> | undefined
-  let failing = false
-
-  /** At most once a second, and never two rounds at once. Does not wait for it. */
-  function look(): void {
-    if (looking || performance.now() - lookedAt < LOOK_MS) return
-    lookedAt = performance.now()
-    looking = round().finally(() => {
-      looking = undefined
-    })
-  }
+  const rounds = createRounds(round, (err) => log.warn({ err }, 'Webhooks in trouble could not be told to Temporal; tried again'))
 
   async function round(): Promise<void> {
-    try {
-      // One that Temporal does not take holds up no other.
-      const ends = await Promise.allSettled((await troubledWebhooks(sql)).map(tell))
-      const failed = ends.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined
-      if (failed) throw failed.reason
-      failing = false
-    } catch (err) {
-      if (!failing) log.warn({ err }, 'Webhooks in trouble could not be told to Temporal; tried again')
-      failing = true
-    }
+    // One that Temporal does not take holds up no other.
+    const ends = await Promise.allSettled((await troubledWebhooks(sql)).map(tell))
+    const failed = ends.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined
+    if (failed) throw failed.reason
   }
 
   async function tell(webhook: TroubledWebhook): Promise<void> {
@@ -68,10 +51,10 @@ export function createWebhookStarter({ sql, address, namespace, log }: WebhookSt
   }
 
   return {
-    look,
+    look: rounds.begin,
     /** Does not wait for a Temporal that does not answer. */
     close: async () => {
-      await Promise.race([looking, pause(CLOSE_MS, undefined, { ref: false })])
+      await Promise.race([rounds.ended(), pause(CLOSE_MS, undefined, { ref: false })])
       await connection.close()
     },
   }

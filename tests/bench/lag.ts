@@ -25,11 +25,17 @@ export async function unprocessed(sql: Sql): Promise<number> {
 /** Waits until the twins know all that they should: nothing pending, nothing under way. For figures that want a quiet machine. */
 export async function quiet(sql: Sql, timeoutMs: number, say: (line: string) => void): Promise<void> {
   await workedOff(sql, timeoutMs, say)
+  await decided(sql, '', timeoutMs, say)
+}
+
+/** The same of those twins alone whose device ids begin so, whatever is under way besides. */
+export async function decided(sql: Sql, prefix: string, timeoutMs: number, say: (line: string) => void): Promise<void> {
   const until = performance.now() + timeoutMs
   let saidAt = performance.now()
   for (;;) {
     const [row] = await sql<Array<{ twins: number }>>`
-      select count(*) as twins from twin_inbox where pending is not null or sealed is not null`
+      select count(*) as twins from twin_inbox i join devices d using (incarnation)
+      where (pending is not null or sealed is not null) and d.device like ${`${prefix}%`}`
     if (row!.twins === 0) return
     if (performance.now() > until) throw new Error(`${row!.twins} twins still wait for what is in their inbox`)
     if (performance.now() - saidAt > SAY_EVERY_MS) {

@@ -1,35 +1,18 @@
 /** What was wrong with messages of devices that speak HTTP: found in what is pending, until it was seen. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { NO_STREAM } from '../../api/ingest/log.ts'
 import { ERRORS_CHANNEL } from '../../infra/postgres/announcer.ts'
 import { takeDeviceErrors } from '../../infra/postgres/device-auth.ts'
-import { messagesOf, registerDevice, startTestBridge, type TestBridge, type TestDevice, wish } from '../support/bridge.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
+import { messagesOf, type TestDevice, wish } from '../support/bridge.ts'
+import { bridgeOfFile } from '../support/pending.ts'
 import { until } from '../support/wait.ts'
 
-let database: TestDatabase
-let bridge: TestBridge
-let serial = 0
-let leaving = new AbortController()
-
-beforeAll(async () => {
-  database = await testDatabase()
-  bridge = await startTestBridge(database.url)
-})
-afterEach(() => {
-  leaving.abort()
-  leaving = new AbortController()
-})
-afterAll(async () => {
-  await bridge?.stop()
-  await database?.drop()
-})
-
-const newDevice = (): Promise<TestDevice> => registerDevice(database, `e-${++serial}`)
+const on = bridgeOfFile('e')
+const { newDevice } = on
 
 /** As the processor leaves it. */
 async function refused({ incarnation }: TestDevice, code: string, { stream = NO_STREAM, minutesAgo = 0 } = {}): Promise<void> {
-  await database.sql`
+  await on.sql`
     insert into device_errors (stream, incarnation, body, at)
     values (${stream}, ${incarnation}, ${JSON.stringify({ code, count: 1 })}, now() - make_interval(mins => ${minutesAgo}::int))`
 }
@@ -43,9 +26,9 @@ interface Asked {
 }
 
 async function ask(device: TestDevice, { wait = 0, etag = '' } = {}): Promise<Asked> {
-  const answer = await fetch(`${bridge.url}/device/v1/pending?wait=${wait}`, {
+  const answer = await fetch(`${on.bridge.url}/device/v1/pending?wait=${wait}`, {
     headers: { authorization: `Bearer ${device.token}`, ...(etag !== '' && { 'if-none-match': etag }) },
-    signal: leaving.signal,
+    signal: on.leaving,
   })
   const text = await answer.text()
   const body: Asked['body'] = text === '' ? undefined : JSON.parse(text)
@@ -53,8 +36,8 @@ async function ask(device: TestDevice, { wait = 0, etag = '' } = {}): Promise<As
 }
 
 const waits = ({ incarnation }: TestDevice, times: number) =>
-  until(async () => (await messagesOf(database.sql, incarnation, 'get')).length === times, 'the device to wait')
-const announceErrors = ({ incarnation }: TestDevice) => database.sql`select pg_notify(${ERRORS_CHANNEL}, ${String(incarnation)})`
+  until(async () => (await messagesOf(on.sql, incarnation, 'get')).length === times, 'the device to wait')
+const announceErrors = ({ incarnation }: TestDevice) => on.sql`select pg_notify(${ERRORS_CHANNEL}, ${String(incarnation)})`
 
 describe('errors in what is pending', () => {
   test('stand there as on the topic, in their order, beside what is pending else', async () => {
@@ -70,7 +53,7 @@ describe('errors in what is pending', () => {
         { code: 'too-old', count: 1 },
       ],
     })
-    await wish(database.sql, device)
+    await wish(on.sql, device)
     expect((await ask(device)).body).toMatchObject({ desired: { version: 1 }, errors: [{ code: 'wrong-type' }, { code: 'too-old' }] })
   })
 
@@ -87,7 +70,7 @@ describe('errors in what is pending', () => {
     await refused(device, 'two')
     const second = await ask(device, { etag: first.etag })
     expect([second.status, second.errors]).toEqual([200, ['two']])
-    await wish(database.sql, device)
+    await wish(on.sql, device)
     const third = await ask(device, { etag: second.etag })
     expect([third.errors, third.body]).toMatchObject([undefined, { desired: { version: 1 } }])
     expect(await ask(device, { etag: third.etag })).toMatchObject({ status: 304 })
@@ -97,7 +80,7 @@ describe('errors in what is pending', () => {
     const device = await newDevice()
     await refused(device, 'one')
     const { etag } = await ask(device)
-    await database.sql`delete from device_errors where incarnation = ${device.incarnation}`
+    await on.sql`delete from device_errors where incarnation = ${device.incarnation}`
     expect(await ask(device, { etag })).toMatchObject({ status: 304, etag })
     expect((await ask(device)).status).toBe(204)
   })
@@ -148,7 +131,7 @@ describe('errors in what is pending', () => {
     const device = await newDevice()
     await refused(device, 'mine')
     await refused(device, 'theirs', { stream: 2_000_000 })
-    expect(await takeDeviceErrors(database.sql, 2_000_000, 10)).toMatchObject([{ body: expect.stringContaining('theirs') }])
+    expect(await takeDeviceErrors(on.sql, 2_000_000, 10)).toMatchObject([{ body: expect.stringContaining('theirs') }])
     expect((await ask(device)).errors).toEqual(['mine'])
   })
 

@@ -30,6 +30,20 @@ export type Attempt =
   /** `answer`: how its body begins, `retryAfter`: the header as it came. */
   { ms: number; status: number; answer: string; retryAfter?: string } | { ms: number; error: string }
 
+/** As it is kept with its delivery. `at`: when it began. */
+export interface StoredAttempt {
+  at: number
+  ms: number
+  status?: number
+  /** The first kilobyte. */
+  answer?: string
+  /** Why there was no answer. */
+  error?: string
+}
+
+/** `disabled`: given up, until somebody resumes it. */
+export type EndpointStatus = 'active' | 'paused' | 'disabled'
+
 export type Outcome =
   | { kind: 'delivered' }
   /** `throttled`: the receiver says not now; `gone`: never again. `until`: not before, where it said so. */

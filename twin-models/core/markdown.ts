@@ -15,6 +15,11 @@ export function short(value: Value): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }
 
+/** `head`: what is counted. */
+export function countTable(head: string, rows: Array<[name: string, count: number]>): string {
+  return [`| ${head} | number |`, '| --- | --- |', ...rows.map(([name, count]) => `| ${name} | ${count} |`)].join('\n')
+}
+
 /** Device text in Markdown: as code, so that nothing in it is markup. */
 export function code(text: string): string {
   return `\`${text.replace(/[`|\r\n]/g, ' ')}\``

@@ -2,6 +2,8 @@
  * A bulk change over 10,000 twins: one wish for all of a model, of which 5 % sleep until the others are done, and 5 % refuse. From the request
  * until each that can has converged and each other has its reason.
  */
+
+import type { Progress } from '../../../twin-models/core/pacing.ts'
 import type { Bench } from '../bench.ts'
 import { answerOf, endOf, forkBeside } from '../children.ts'
 import { connectionOf, MODEL, TENANT } from '../fleet.ts'
@@ -14,14 +16,6 @@ const ONE_IN = 20
 const QUIET_MS = 300_000
 const STALLED_MS = 120_000
 const LOOK_MS = 500
-
-interface Counts {
-  waiting: number
-  underway: number
-  succeeded: number
-  failed: number
-  skipped: number
-}
 
 export async function bulk(bench: Bench): Promise<void> {
   const castor = await bench.castor('large')
@@ -67,11 +61,11 @@ export async function bulk(bench: Bench): Promise<void> {
   }
 
   /** Waits until so many devices have ended. */
-  async function ended(path: string, most: number): Promise<Counts> {
+  async function ended(path: string, most: number): Promise<Progress> {
     let [best, bestAt, saidAt] = [0, performance.now(), performance.now()]
     for (;;) {
       const { body } = await http.get(path)
-      const counts = (JSON.parse(body.toString()) as { devices: Counts }).devices
+      const counts = (JSON.parse(body.toString()) as { devices: Progress }).devices
       const done = counts.succeeded + counts.failed + counts.skipped
       const now = performance.now()
       if (done >= most) return counts

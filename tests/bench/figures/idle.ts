@@ -1,6 +1,6 @@
 /** Figure 2, temporalEventsPerIdleTwinHour: 200 devices that stay connected and say nothing for ten minutes, while other figures run. */
 import type { Bench } from '../bench.ts'
-import type { Castor } from '../castor.ts'
+import { decided } from '../lag.ts'
 import { historyEvents } from '../temporal-events.ts'
 
 const TWINS = 200
@@ -16,22 +16,10 @@ let settling: Promise<void> | undefined
 export async function idleBegins(bench: Bench): Promise<void> {
   const castor = await bench.castor('small')
   await bench.fleet('small', PREFIX, TWINS)
-  settling = settled(castor).then(async () => {
+  settling = decided(castor.sql, PREFIX, SETTLED_MS, bench.say).then(async () => {
     begun = { events: await historyEvents(castor, [PREFIX]), at: performance.now() }
   })
   settling.catch(() => {}) // told at the end
-}
-
-async function settled({ sql }: Castor): Promise<void> {
-  const until = performance.now() + SETTLED_MS
-  for (;;) {
-    const [row] = await sql<[{ twins: number }]>`
-      select count(*)::int as twins from twin_inbox i join devices d using (incarnation)
-      where d.device like ${`${PREFIX}%`} and (i.pending is not null or i.sealed is not null)`
-    if (row.twins === 0) return
-    if (performance.now() > until) throw new Error(`${row.twins} of the idle twins still have something in their inbox`)
-    await new Promise((resolve) => setTimeout(resolve, 1000))
-  }
 }
 
 /** At the end; waits for what is missing of the ten minutes. */

@@ -1,5 +1,5 @@
 /** When the next request may begin, at so many a second. Times are those of performance.now(). */
-export class Pace {
+export class Turns {
   #at: number
 
   constructor(at = 0) {
