@@ -171,7 +171,7 @@ export class Twin {
   }
 }
 
-const FROM_DEVICE: ReadonlySet<string> = new Set(['reading', 'life', 'hello', 'event', 'reported', 'command-answer'])
+const FROM_DEVICE: ReadonlySet<string> = new Set(['reading', 'life', 'hello', 'event', 'reported', 'command-answer', 'update-answer'])
 
 /** Receipt of the oldest message that was worth a place of its own. What came by the lane or by a request was not accepted. */
 function acceptedAt(batch: Batch | undefined): { acceptedAt?: number } {
