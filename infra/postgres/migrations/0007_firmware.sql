@@ -107,14 +107,16 @@ create table rollouts (
   ended_at     timestamptz,
   status       text not null default 'draft',   -- draft, running, paused, halted, rolling-back, completed, cancelled
   reason       text,                            -- why it is halted, or how it ended
-  wave         integer not null default 0,      -- the current one
-  asked        text,                            -- JSON list: what REST was asked, until its workflow is told
+  wave         integer not null default 0,      -- the current one, from 0
+  back         boolean not null default false,  -- its devices go back; `wave` is one of the rollback then
+  step         integer not null default 0,      -- the newest of its workflow's steps that was done: none is done twice
+  asked        text,                            -- JSON list: what REST was asked, each with an id, until its workflow is told
   workflow     text                             -- id of the workflow that works on it; null: none was started yet
 );
 create index rollouts_tenant on rollouts (tenant, number desc);
 create index rollouts_untold on rollouts (number) where ended_at is null and (workflow is null or asked is not null);
 
--- Its devices. `back`: of its rollback, which has waves of its own.
+-- Its devices. `back`: of its rollback, which has waves of its own. Those that were left out when it chose stand in wave -1.
 create table rollout_targets (
   rollout     uuid not null references rollouts on delete cascade,
   back        boolean not null default false,
@@ -131,7 +133,8 @@ create table rollout_targets (
   started_at  timestamptz,
   ended_at    timestamptz,
   primary key (rollout, back, number)
-);
-create index rollout_targets_status on rollout_targets (rollout, back, wave, status, number);
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.05);
+-- All that is counted in every step stands in it.
+create index rollout_targets_status on rollout_targets (rollout, back, status, wave, number) include (reason, not_before);
 create unique index rollout_targets_device on rollout_targets (rollout, back, incarnation);
 create index rollout_targets_update on rollout_targets ("update");
