@@ -16,6 +16,8 @@ import { createWebhookActivities } from '../../activities/webhook-activities.ts'
 import { createTry } from '../../api/webhooks/attempt.ts'
 import { workOff } from '../../api/webhooks/work-off.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
+import { signEnvelope } from '../../twin-models/firmware/envelope.ts'
+import { JOB_TYPE, type SignJob } from '../../twin-models/firmware/job.ts'
 import { OPERATIONS_QUEUE, TWINS_QUEUE, WEBHOOKS_QUEUE } from '../../workflows/task-queues.ts'
 import { ConfigError } from '../config.ts'
 import { createOutbound } from '../http/outbound.ts'
@@ -23,6 +25,7 @@ import { createAnnouncer } from '../postgres/announcer.ts'
 import { createBulkStore } from '../postgres/bulk-changes.ts'
 import { connect } from '../postgres/connect.ts'
 import { createDecisionStore } from '../postgres/decision-store.ts'
+import { directorPrivateKey } from '../postgres/director-keys.ts'
 import { checkSchema } from '../postgres/migrate.ts'
 import { createWebhookWork } from '../postgres/webhook-work.ts'
 import { startBulkStarter } from '../temporal/bulk-starter.ts'
@@ -83,7 +86,10 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       shutdownForceTime: FORCE,
     }
     try {
-      const twins = { store: createDecisionStore(sql), announcer: createAnnouncer(sql, log), log }
+      const director = await patiently(stopping.signal, () => directorPrivateKey(sql), say)
+      if (!director) return
+      const signJob: SignJob = (payload) => signEnvelope(JOB_TYPE, payload, director)
+      const twins = { store: createDecisionStore(sql, { signJob }), announcer: createAnnouncer(sql, log), log }
       const bulk = { bulk: createBulkStore(sql), models: (name: string) => modelOf(name), log }
       const webhooks = { store: createWebhookWork(webhookSql), attempt: createTry(outbound) }
       workers = await Promise.all([

@@ -105,6 +105,15 @@ export interface CommandRecord extends NewCommand {
   late: string | null
 }
 
+export interface FirmwareRecord {
+  id: string
+  sha256: string
+  /** DSSE JSON; null: nobody has signed it. */
+  envelope: string | null
+  /** Not withdrawn, not expired, and signed by a key that is trusted. */
+  isUsable: boolean
+}
+
 /** What REST or a rollout writes of an update. */
 export interface NewUpdate {
   id: string
@@ -206,8 +215,10 @@ export class MemoryDatabase {
   /** In the order of their numbers. */
   readonly commands = new Map<string, CommandRecord>()
   readonly #commandsOf = new Map<number, CommandRecord[]>()
+  readonly firmware = new Map<string, FirmwareRecord>()
   /** In the order of their numbers. */
   readonly updates = new Map<string, UpdateRecord>()
+  readonly #updatesOf = new Map<number, UpdateRecord[]>()
   /** What was answered under an Idempotency-Key, by it. */
   readonly idempotencyKeys = new Map<string, string>()
   readonly wishes = new Map<number, WishRecord>()
@@ -276,12 +287,13 @@ export class MemoryDatabase {
     const open = { endedAt: null, code: null, message: null, cancelAt: null, cancelSentAt: null }
     const record = { ...update, number, createdAt, ...unsent, ...unreleased, ...open }
     this.updates.set(update.id, record)
+    this.#updatesOf.set(update.incarnation, [...this.updatesOf(update.incarnation), record])
     return record
   }
 
   /** Of one registration, in the order of their numbers. */
-  updatesOf(incarnation: number): UpdateRecord[] {
-    return [...this.updates.values()].filter((update) => update.incarnation === incarnation)
+  updatesOf(incarnation: number): readonly UpdateRecord[] {
+    return this.#updatesOf.get(incarnation) ?? []
   }
 
   answer(incarnation: number, seq: number, wake: string): void {

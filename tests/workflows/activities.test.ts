@@ -9,6 +9,7 @@ import { initialState } from '../../twin-models/core/initial.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 import { decisionOf, settings } from '../conformance/decision-store.ts'
+import { signJob } from '../support/director.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 
 let database: TestDatabase
@@ -25,7 +26,7 @@ beforeAll(async () => {
     insert into devices (tenant, device, model, model_version, token_hash) values ('demo', 'd', 'thermostat', '1', '\\x01') returning incarnation`
   key = { tenant: 'demo', device: 'd', incarnation: row.incarnation }
   activities = createActivities({
-    store: failingOnce(createDecisionStore(sql)),
+    store: failingOnce(createDecisionStore(sql, { signJob })),
     announcer: { announce: (of) => announced.push(of) },
     log: pino({ level: 'silent' }),
   })
@@ -104,6 +105,7 @@ test('the bridges are told after a decision that concerns its device, and only t
     released: [],
     ended: [],
     late: [],
+    updates: [],
     wish: { version: 1, body: { version: 1, state: { a: 1 } }, answered: false, retryMs: 1_000 },
   }
   const [{ revision } = { revision: 0 }] = await database.sql<[{ revision: number }]>`

@@ -3,7 +3,9 @@
  * foreign firmware (Uptane's director and image repository).
  */
 import { z } from 'zod'
-import { envelopeSchema } from './envelope.ts'
+import type { UpdateRelease } from '../core/effects.ts'
+import type { TwinKey } from '../ids.ts'
+import { canonicalJson, type Envelope, envelopeSchema } from './envelope.ts'
 
 export const JOB_TYPE = 'application/vnd.castor.update-job+json; version=1'
 
@@ -26,6 +28,17 @@ export const jobSchema = z.looseObject({
   expires: z.iso.datetime(),
 })
 export type Job = z.infer<typeof jobSchema>
+
+/** What the platform signs of a job: its canonical JSON. Makes an envelope of it. */
+export type SignJob = (payload: string) => Envelope
+
+/** Payload of the job for a device that may be told from now on. `now` in epoch ms. */
+export function jobFor({ tenant, device, incarnation }: TwinKey, release: UpdateRelease, nonce: string, now: number): string {
+  const { id, attempt, kind, firmware, until } = release
+  const times = { issued: new Date(now).toISOString(), expires: new Date(until).toISOString() }
+  const job: Job = { type: 'update-job', update: id, tenant, device, registration: incarnation, attempt, nonce, kind, firmware, ...times }
+  return canonicalJson(job)
+}
 
 /** Payload of `updates/{id}/job`; over HTTP it is the member `update` of what is pending, with its `id`. */
 export const jobMessageSchema = z.object({
