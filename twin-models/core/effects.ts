@@ -5,6 +5,7 @@
 import { outstandingOf } from './delta.ts'
 import { same } from './plain.ts'
 import type { CommandEnd, DeviceAnswer, Firmware, JsonObject, TwinEvent, TwinState, UpdateEnd, UpdateRequest, Value } from './types.ts'
+import { updateChanges } from './update-effects.ts'
 
 /** The decision write makes these true together with the state (infra/postgres/decision-store.ts). */
 export interface DecisionEffects {
@@ -54,7 +55,7 @@ const RETRY_MS = 30_000
 
 /** Undefined when it concerns nobody else: nearly all decisions. */
 export function effectsOf(before: TwinState, after: TwinState, events: TwinEvent[]): DecisionEffects | undefined {
-  const effects: DecisionEffects = { released: [], ended: [], late: [], updates: [] }
+  const effects: DecisionEffects = { released: [], ended: [], late: [], updates: updateChanges(after, events) }
   const wish = changedWish(before, after)
   if (wish) effects.wish = wish
   for (const event of events) {
@@ -70,7 +71,8 @@ export function effectsOf(before: TwinState, after: TwinState, events: TwinEvent
   }
   const ended = new Set(effects.ended.map(({ id }) => id))
   effects.released = effects.released.filter((id) => !ended.has(id))
-  return wish || effects.released.length + effects.ended.length + effects.late.length > 0 ? effects : undefined
+  const lists = [effects.released, effects.ended, effects.late, effects.updates]
+  return wish || lists.some((list) => list.length > 0) ? effects : undefined
 }
 
 function changedWish(before: TwinState, after: TwinState): DecisionEffects['wish'] {

@@ -42,7 +42,7 @@ export interface UpdateRequest {
 
 export interface OpenUpdate extends UpdateRequest {
   requestedAt: number
-  /** What ran when it was requested. */
+  /** What ran when it was requested, or let go. */
   from: Firmware | null
   /** From 1. */
   attempt: number
@@ -52,6 +52,8 @@ export interface OpenUpdate extends UpdateRequest {
   deadlineAt: number
   /** Of `released`: not told by then, it is not told any more. */
   until?: number
+  /** Of `soaking`: when it came with the new firmware. */
+  bootedAt?: number
   /** Of `soaking`: since when it is there without a break; absent while it is away. */
   soakingSince?: number
   /** Of `soaking`: what is not healthy by then never will be. */
