@@ -110,11 +110,12 @@ create table rollouts (
   wave         integer not null default 0,      -- the current one, from 0
   back         boolean not null default false,  -- its devices go back; `wave` is one of the rollback then
   step         integer not null default 0,      -- the newest of its workflow's steps that was done: none is done twice
+  state        text,                            -- JSON: what its workflow carried then (twin-models/core/rollout-types.ts)
   asked        text,                            -- JSON list: what REST was asked, each with an id, until its workflow is told
   workflow     text                             -- id of the workflow that works on it; null: none was started yet
 );
 create index rollouts_tenant on rollouts (tenant, number desc);
-create index rollouts_untold on rollouts (number) where ended_at is null and (workflow is null or asked is not null);
+create index rollouts_untold on rollouts (number) where asked is not null or (ended_at is null and workflow is null);
 
 -- Its devices. `back`: of its rollback, which has waves of its own. Those that were left out when it chose stand in wave -1.
 create table rollout_targets (
