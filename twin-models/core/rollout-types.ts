@@ -84,15 +84,18 @@ export interface RolloutState {
   pace: RolloutPace
   /** Epoch ms of the last start, 0 for none. */
   startedAt: number
-  /** How many looks in a row found nothing new. */
+  /** How many looks in a row found the same counts as `seen`. */
   idle: number
+  seen: string
+  /** A person said `advance`: the gate of the current wave is not waited for. */
+  passed?: true
   /** Failures that a resume took note of: of the current wave, and of all waves of its direction. They are in no share any more. */
   acknowledged: { wave: number; all: number }
   /** Late devices were looked for before the end. */
   joined: boolean
-  /** Going back. */
   back?: {
-    which: RolloutReturn /** Updates still under way are cancelled first; it waits for them until then, no longer. Epoch ms. */
+    which: RolloutReturn
+    /** Forward updates under way are cancelled first: it waits for their ends until then, no longer. Epoch ms. */
     chooseBy: number
   }
 }
@@ -131,7 +134,8 @@ export type RolloutStep =
   /** Late devices go into the last wave. */
   | { kind: 'join' }
   | { kind: 'halt'; reason: string; cancelRunning: boolean }
-  | { kind: 'wait'; ms: number }
+  /** Without `ms`: until somebody asks for something. */
+  | { kind: 'wait'; ms?: number }
   | { kind: 'done'; status: 'completed' | 'cancelled' }
 
 /** What a person asks of it. `by` of approve counts, of the others it is told. */

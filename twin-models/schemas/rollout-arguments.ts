@@ -1,6 +1,9 @@
-/** The arguments with which a person steers a rollout: `POST /v1/rollouts/{id}/{action}`. The Updates in the Temporal UI take the same (core/rollout-asked.ts). */
+/**
+ * The arguments with which a person steers a rollout over REST: `POST /v1/rollouts/{id}/{action}`. The Updates in the Temporal UI take the same
+ * (twin-models/rollout-asked.ts).
+ */
 import { z } from 'zod'
-import type { RolloutAction, RolloutAsk } from '../core/rollout-types.ts'
+import type { RolloutAction } from '../core/rollout-types.ts'
 import { ID_PATTERN } from '../ids.ts'
 import { atOnce, perSecond, running } from './rollout.ts'
 
@@ -19,4 +22,4 @@ export const rolloutArguments = {
     .strictObject({ perSecond: perSecond.optional(), atOnce: atOnce.optional() })
     .refine((given) => Object.keys(given).length > 0, 'one of perSecond and atOnce is needed'),
   exclude: z.strictObject({ device: z.string('must be the id of a device').regex(ID_PATTERN, 'must be the id of a device') }),
-} satisfies { [action in RolloutAction]: z.ZodType<Omit<Extract<RolloutAsk, { action: action }>, 'action'>> }
+} satisfies Record<RolloutAction, z.ZodType>
