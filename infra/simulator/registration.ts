@@ -4,6 +4,7 @@
  */
 import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
+import { createKeys, type Keys } from './firmware/keys.ts'
 
 export interface Registrar {
   /** The saved token, or that of a new registration. */
@@ -12,6 +13,8 @@ export interface Registrar {
   renew(device: string, model: string): Promise<string>
   /** Writes the tokens to their file. */
   save(): void
+  /** What the devices trust, once it was asked for. */
+  readonly keys: Keys
 }
 
 export interface RegistrarOptions {
@@ -21,6 +24,9 @@ export interface RegistrarOptions {
   /** How often a request that finds nobody is made before giving up. */
   tries?: number
 }
+
+/** Of every simulated device, and in its attributes: firmware may be for some hardware only. */
+export const HARDWARE = 'sim-1'
 
 const REQUEST_TIMEOUT_MS = 15_000
 const DEFAULT_TRIES = 5
@@ -52,11 +58,12 @@ export function createRegistrar(options: RegistrarOptions): Registrar {
       writeTokens(options.tokensFile, Object.fromEntries(tokens))
       changed = false
     },
+    keys: createKeys(options),
   }
 }
 
 async function register(options: RegistrarOptions, device: string, model: string): Promise<string> {
-  const created = await post(options, '/v1/devices', { id: device, model })
+  const created = await post(options, '/v1/devices', { id: device, model, attributes: { hardware: HARDWARE } })
   if (created.status === 201) return tokenFrom(created)
   if (created.status !== 409) throw await refusal(created, `registering ${device}`)
   const renewed = await post(options, `/v1/devices/${encodeURIComponent(device)}/token`, {})
