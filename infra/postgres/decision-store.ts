@@ -9,7 +9,7 @@
 import type { Decision, DecisionOutcome, DecisionStore, LastSeen } from '../../activities/ports.ts'
 import { laneOf } from '../../api/ingest/log.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
-import type { TwinState } from '../../twin-models/core/types.ts'
+import type { ToldUpdate, TwinState } from '../../twin-models/core/types.ts'
 import { upgrade } from '../../twin-models/core/upgrade.ts'
 import { wakeOf } from '../../twin-models/core/wake.ts'
 import { CastorError } from '../../twin-models/errors.ts'
@@ -30,6 +30,7 @@ export function createDecisionStore(sql: Sql, options: DecisionStoreOptions): De
     confirm: (key, revision) => told(() => standing(sql, key, revision)),
     lastSeen: (key) => told(() => lastSeen(sql, key)),
     sentCommands: (key) => told(() => sentCommands(sql, key)),
+    sentUpdate: (key, id) => told(() => sentUpdate(sql, key, id)),
   }
 }
 
@@ -109,6 +110,15 @@ async function sentCommands(sql: Queries, { tenant, device, incarnation }: TwinK
     left join commands c on c.incarnation = d.incarnation and c.ended_at is null and c.sent_at is not null
     where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
   return rows.length === 0 ? null : rows.flatMap(({ id }) => (id === null ? [] : [id]))
+}
+
+async function sentUpdate(sql: Queries, { tenant, device, incarnation }: TwinKey, id: string): Promise<ToldUpdate | null> {
+  const [row] = await sql<Omit<ToldUpdate, 'id'>[]>`
+    select (extract(epoch from u.sent_at) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status
+    from devices d
+    left join updates u on u.id = ${id} and u.incarnation = d.incarnation
+    where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
+  return row ? { id, ...row } : null
 }
 
 /** The event without what has a column of its own. */

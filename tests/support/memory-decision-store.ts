@@ -31,6 +31,12 @@ export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
       const open = db.commandsOf(key.incarnation).filter(({ endedAt }) => endedAt === null)
       return open.filter(({ sentAt }) => sentAt !== null).map(({ id }) => id)
     },
+    sentUpdate: async (key, id) => {
+      if (find(db, key) === undefined) return null
+      const row = db.updates.get(id)
+      const { sentAt, status } = row?.incarnation === key.incarnation ? row : { sentAt: null, status: 'scheduled' }
+      return { id, sentAt, status }
+    },
   }
 }
 

@@ -46,6 +46,7 @@ function failingOnce(store: DecisionStore): DecisionStore {
     confirm: (...args) => may(() => store.confirm(...args)),
     lastSeen: (...args) => may(() => store.lastSeen(...args)),
     sentCommands: (...args) => may(() => store.sentCommands(...args)),
+    sentUpdate: (...args) => may(() => store.sentUpdate(...args)),
   }
 }
 

@@ -61,6 +61,7 @@ export async function startTwins({ sql, address, maxCachedWorkflows }: TwinsOpti
     confirm: (key, revision) => store.confirm(key, revision),
     lastSeen: (key) => (instead.lastSeen ?? store.lastSeen)(key),
     sentCommands: (key) => store.sentCommands(key),
+    sentUpdate: (key, id) => store.sentUpdate(key, id),
   }
   const announced: number[] = []
   const announcer = { announce: (incarnation: number) => void announced.push(incarnation) }
