@@ -73,7 +73,7 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
     onAsked: (incarnation, wanted) => downlink.again(incarnation, wanted),
     onAcknowledged: (incarnation, subtopic) => downlink.acknowledged(incarnation, subtopic),
   })
-  const store = metrics.counted(createDownlinkStore(sql))
+  const store = metrics.counted(createDownlinkStore(sql, config.devicePublicUrl))
   const downlink = createDownlink({
     store,
     connections: broker.outgoing,

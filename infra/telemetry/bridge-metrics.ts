@@ -24,9 +24,13 @@ export function measureBridge() {
     unit: 's',
     advice: { explicitBucketBoundaries: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] },
   })
-  const sent = meter.createCounter('castor_downlink_sent_total', { description: 'Desired states, commands and cancels sent to devices' })
+  const sent = meter.createCounter('castor_downlink_sent_total', {
+    description: 'Desired states, commands, jobs of updates and cancels sent to devices',
+  })
   const repeated = meter.createCounter('castor_downlink_repeated_total', { description: 'Of these, those that were sent before' })
-  const claimed = meter.createCounter('castor_downlink_claimed_total', { description: 'Desired states and commands claimed, to be sent' })
+  const claimed = meter.createCounter('castor_downlink_claimed_total', {
+    description: 'Desired states, commands and jobs of updates claimed, to be sent',
+  })
   return {
     sent:
       (protocol: Protocol): OnSent =>
@@ -38,7 +42,7 @@ export function measureBridge() {
       ...store,
       async claim(asks) {
         const pending = await store.claim(asks)
-        for (const { desired, commands } of pending.values()) claimed.add((desired ? 1 : 0) + commands.length)
+        for (const { desired, commands, update } of pending.values()) claimed.add((desired ? 1 : 0) + commands.length + (update ? 1 : 0))
         return pending
       },
     }),

@@ -16,7 +16,7 @@ import type { World } from './world.ts'
 
 /** Slower than the real one: each look is a step. */
 const LIMITS = { tickMs: 1_000, sweepMs: 5_000 }
-const ALL = { desired: true, commands: true, cancels: true }
+const ALL = { desired: true, commands: true, cancels: true, updates: true, updateCancels: true }
 const SILENT = { info: () => {}, warn: () => {} } as unknown as Logger
 
 export interface DownParts {
@@ -66,6 +66,8 @@ export class WayDown {
     if (pending?.desired) ledger.sent(incarnation, 'desired', pending.desired.body)
     for (const command of pending?.commands ?? []) ledger.sent(incarnation, `commands/${command.id}/request`, requestJson(command))
     for (const id of pending?.cancels ?? []) ledger.sent(incarnation, `commands/${id}/cancel`, '{}')
+    if (pending?.update) ledger.sent(incarnation, `updates/${pending.update.id}/job`, pending.update.body)
+    for (const id of pending?.updateCancels ?? []) ledger.sent(incarnation, `updates/${id}/cancel`, '{}')
     return pending
   }
 
