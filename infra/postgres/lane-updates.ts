@@ -27,7 +27,8 @@ export function updateChanges(tx: Transaction, { updateNews, removed }: TickChan
   }
   if (removed.length > 0) {
     statements.push(tx`
-      update updates set status = 'cancelled', code = 'device-removed', message = null, job = null, status_at = now(), ended_at = now()
+      update updates set status = 'cancelled', code = 'device-removed', message = null, job = null, link = null, status_at = now(),
+        ended_at = now()
       where ended_at is null and incarnation in (select unnest(${`{${removed.join(',')}}`}::text::int[]))`)
   }
   return statements

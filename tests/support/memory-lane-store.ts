@@ -210,7 +210,7 @@ function forget(db: MemoryDatabase, incarnation: number): void {
   for (const update of db.updatesOf(incarnation)) {
     if (update.endedAt !== null) continue
     const at = db.clock()
-    Object.assign(update, { status: 'cancelled', code: 'device-removed', message: null, job: null, statusAt: at, endedAt: at })
+    Object.assign(update, { status: 'cancelled', code: 'device-removed', message: null, job: null, link: null, statusAt: at, endedAt: at })
   }
   for (const [id, answer] of db.answers) if (answer.incarnation === incarnation) db.answers.delete(id)
   for (const request of db.requests.values()) {
