@@ -1,5 +1,5 @@
 /** docs/asyncapi.yaml is a valid AsyncAPI document, and says what the topics, the decoder, the HTTP interface and docs/protocol.md say. */
-import { createPublicKey } from 'node:crypto'
+import { createHash, createPublicKey } from 'node:crypto'
 import specs from '@asyncapi/specs'
 import { Ajv, type AnySchemaObject, type ValidateFunction } from 'ajv'
 import { describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { decode } from '../../api/ingest/decode.ts'
 import type { MessageKind } from '../../api/ingest/log.ts'
 import { REASONS } from '../../api/ingest/reasons.ts'
 import { maySubscribe, topicPrefix, uplinkOf } from '../../api/mqtt/topics.ts'
+import { verifyUpdate } from '../../infra/simulator/firmware/verify.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import { keyIdOf, verifiedPayload } from '../../twin-models/firmware/envelope.ts'
 import { JOB_TYPE, jobMessageSchema, jobSchema } from '../../twin-models/firmware/job.ts'
@@ -156,16 +157,31 @@ describe('what docs/protocol.md shows of an update', () => {
     for (const word of words) expect(validators.get('updateStatus')!(word)).toBe(true)
   })
 
+  const publicKeyOf = (key: string) => createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' })
+
   test('to try the checks with is signed by the keys that it shows, and is the example of the document', () => {
     const envelopes = jobMessageSchema.parse(message)
     const check = (envelope: typeof envelopes.job, type: string, key: string) => {
-      const publicKey = createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' })
+      const publicKey = publicKeyOf(key)
       expect(envelope.signatures[0]!.keyid).toBe(keyIdOf(publicKey))
       return JSON.parse(verifiedPayload(envelope, type, publicKey)!)
     }
     expect(check(envelopes.job, JOB_TYPE, directorKey)).toEqual(body)
     expect(check(envelopes.manifest, MANIFEST_TYPE, releaseKey)).toEqual(manifest)
     expect(components.messages.job!.examples![0]!.payload).toEqual(message)
+  })
+
+  test('to try the checks with is accepted by the device that it is for, with the artifact that it names', () => {
+    const keys = (key: string) => new Map([[keyIdOf(publicKeyOf(key)), publicKeyOf(key)]])
+    const trust = { director: keys(directorKey), release: keys(releaseKey) }
+    const runs = { version: '1.4.2', sha256: 'b'.repeat(64) }
+    const knows = { registration: 17, runs, manifest: undefined, counters: new Map([['thermostat', 14]]), nonces: new Set<string>() }
+    const self = { tenant: 'demo', device: 't-1', model: 'thermostat', hardware: 't-2026', ...knows, battery: 81, freeBytes: 1e6 }
+    const { job, manifest } = jobMessageSchema.parse(message)
+    const verdict = verifyUpdate({ id: UPDATE, job, manifest }, self, trust, NOW)
+    expect(verdict.status).toBe('accepted')
+    const sha256 = createHash('sha256').update('firmware 1.5.0\n').digest('hex')
+    expect(verdict).toMatchObject({ manifest: { sha256, size: 15 } })
   })
 })
 
