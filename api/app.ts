@@ -7,6 +7,7 @@ import type { Context } from 'hono'
 import type { Logger } from 'pino'
 import { CastorError } from '../twin-models/errors.ts'
 import type { Commands } from './command-ports.ts'
+import type { DirectorKeys, FirmwareRows, FirmwareStore, ReleaseKeys } from './firmware-ports.ts'
 import { createAuthenticate } from './http/authenticate.ts'
 import { bulkChangeEndpoints } from './http/bulk-changes.ts'
 import { commandListEndpoints } from './http/command-lists.ts'
@@ -17,9 +18,11 @@ import { deviceEndpoints } from './http/devices.ts'
 import { docsPage } from './http/docs-page.ts'
 import { COMMON_HEADERS, createEndpoints, refusal, requestIdOf } from './http/endpoint.ts'
 import { eventTypeEndpoints } from './http/event-types.ts'
+import { firmwareEndpoints } from './http/firmware.ts'
 import { historyEndpoints } from './http/history.ts'
 import { modelEndpoints } from './http/models.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
+import { releaseKeyEndpoints } from './http/release-keys.ts'
 import { requestEndpoints } from './http/requests.ts'
 import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
@@ -48,6 +51,10 @@ export interface AppDeps {
   bulkChanges: BulkChanges
   webhooks: Webhooks
   webhookSender: WebhookSender
+  firmware: FirmwareRows
+  firmwareStore: FirmwareStore
+  releaseKeys: ReleaseKeys
+  directorKeys: DirectorKeys
   status: Status
   log: Logger
   now?: () => number
@@ -91,6 +98,8 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   modelEndpoints(endpoint, deps)
   requestEndpoints(endpoint, deps)
   bulkChangeEndpoints(endpoint, deps)
+  firmwareEndpoints(endpoint, { ...deps, now })
+  releaseKeyEndpoints(endpoint, deps)
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })

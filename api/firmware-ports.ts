@@ -17,8 +17,8 @@ export interface FirmwareStore {
    * Throws `unavailable` when there is no room.
    */
   put(content: AsyncIterable<Uint8Array>, mostBytes: number): Promise<StoredUpload>
-  /** Undefined: there is none. `range` is within its size, ends included; absent: all of it. */
-  open(sha256: string, range?: { first: number; last: number }): Promise<FirmwareContent | undefined>
+  /** Undefined: there is none. */
+  open(sha256: string, range: ByteRange): Promise<FirmwareContent | undefined>
 }
 
 export interface StoredUpload {
@@ -29,9 +29,13 @@ export interface StoredUpload {
   discard(): Promise<void>
 }
 
+/** Positions of the first and the last byte, both within. */
+export interface ByteRange {
+  first: number
+  last: number
+}
+
 export interface FirmwareContent {
-  /** Of the whole. */
-  size: number
   /** Undefined: the end. One call at a time. */
   read(): Promise<Uint8Array | undefined>
   /** Once, whatever was read; not during a `read`. */
@@ -139,6 +143,7 @@ export interface DownloadLink {
   /** The update has ended. */
   isOver: boolean
   sha256: string
+  size: number
   problem: UsableProblem | null
   rollout: string | null
   /** Of all downloads of the rollout together, on one bridge. Null: unbounded. */

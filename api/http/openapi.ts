@@ -24,6 +24,7 @@ export function openApiDocument(app: OpenAPIHono): object {
       { name: 'Dead letters', description: 'What was acknowledged but could not be taken.' },
       { name: 'Models', description: 'What kinds of device there are.' },
       { name: 'Webhooks', description: 'Who is told of what happens, and how that went.' },
+      { name: 'Firmware', description: 'What can be installed on devices, and whose signature counts.' },
       { name: 'Requests', description: 'What was asked of twins.' },
     ],
   })

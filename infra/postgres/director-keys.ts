@@ -31,8 +31,15 @@ async function newestKey(sql: Queries): Promise<string | undefined> {
   return row?.key
 }
 
-/** Newest first. The private parts stay where they are. */
-export async function listDirectorKeys(sql: Queries): Promise<DirectorKey[]> {
+/** Newest first, and at least one. The private parts stay where they are. */
+export async function listDirectorKeys(sql: Sql): Promise<DirectorKey[]> {
+  const keys = await readKeys(sql)
+  if (keys.length > 0) return keys
+  await sql.begin(makeFirst)
+  return readKeys(sql)
+}
+
+async function readKeys(sql: Queries): Promise<DirectorKey[]> {
   return sql<DirectorKey[]>`
     select id, public_key as "publicKey", ${sql.unsafe(epochMs('created_at'))} as "createdAt" from director_keys order by created_at desc, id`
 }

@@ -3,30 +3,36 @@
  * many times. It needs Postgres alone; without Temporal everything but strong reads goes on.
  */
 import type { Server } from 'node:http'
+import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
-import type { Logger } from 'pino'
 import { createApp } from '../../api/app.ts'
+import { UPLOAD_MS } from '../../api/http/firmware-upload.ts'
 import { LiveStreams } from '../../api/live/live.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { ConfigError } from '../config.ts'
+import { createFolderStore } from '../firmware/folder-store.ts'
+import { limitBodies } from '../http/body-deadline.ts'
 import { createOutbound } from '../http/outbound.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
 import { createBulkChanges } from '../postgres/bulk-read.ts'
-import { createCommands, forgetEndedCommands } from '../postgres/commands.ts'
+import { createCommands } from '../postgres/commands.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../postgres/dead-letters.ts'
+import { listDirectorKeys } from '../postgres/director-keys.ts'
+import { createFirmware } from '../postgres/firmware.ts'
 import { readDecisions } from '../postgres/history.ts'
-import { forgetOldAnswers } from '../postgres/idempotency.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
 import { createRegistry } from '../postgres/registry.ts'
+import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
 import { createWebhooks } from '../postgres/webhooks.ts'
 import { measureLive, measureOffered } from '../telemetry/live-metrics.ts'
 import { createTwinWorkflows } from '../temporal/twin-query.ts'
+import { keepHouse } from './api-housekeeping.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 8
@@ -35,12 +41,11 @@ const LIVE_CONNECTIONS = 4
 const STATEMENT_MS = 8_000
 const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
-const HOUSEKEEPING_MS = 10 * 60_000
-/** Of some thousand rows each, at a time. */
-const HOUSEKEEPING_STEPS = 20
 /** The supervisor gives the api 3 s; the database is closed after this. */
 const FINISH_MS = 1_500
 const MOST_CONNECTIONS = 10_000
+/** Until a request's body is there; uploads of firmware have UPLOAD_MS. */
+const BODY_MS = 30_000
 
 export async function startApi({ config, log, health }: ProcessContext): Promise<RunningProcess> {
   if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the api needs the Postgres that the other processes use.')
@@ -67,6 +72,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
   const outbound = createOutbound(config.webhookNetworks)
+  const firmwareStore = createFolderStore(join(config.dataDir, 'firmware'))
   const app = createApp({
     registry: createRegistry(sql),
     twins: createTwins(sql, searches),
@@ -85,14 +91,19 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     bulkChanges: createBulkChanges(sql, (name) => modelOf(name)),
     webhooks: createWebhooks(sql),
     webhookSender: outbound,
+    firmware: createFirmware(sql),
+    firmwareStore,
+    releaseKeys: createReleaseKeys(sql),
+    directorKeys: { list: () => listDirectorKeys(sql) },
     status: health,
     log,
   })
 
   const server = createAdaptorServer({
     fetch: app.fetch,
-    serverOptions: { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000, connectionsCheckingInterval: 5_000 },
+    serverOptions: { headersTimeout: 10_000, requestTimeout: UPLOAD_MS, keepAliveTimeout: 65_000, connectionsCheckingInterval: 5_000 },
   }) as Server
+  limitBodies(server, BODY_MS, ({ method, url }) => method === 'POST' && url === '/v1/firmware')
   server.maxConnections = MOST_CONNECTIONS
   try {
     await listen(server, config.host, config.httpPort)
@@ -102,12 +113,12 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   }
   measureLive(live)
   const database = watchDatabase(sql)
-  const housekeeping = setInterval(() => void keepHouse(sql, log), HOUSEKEEPING_MS)
+  const housekeeping = keepHouse({ sql, firmwareStore, log })
 
   return {
     ready: database.ready,
     stop: async () => {
-      clearInterval(housekeeping)
+      housekeeping.stop()
       database.stop()
       await Promise.all([close(server), live.stop()])
       outbound.close()
@@ -156,21 +167,5 @@ function watchDatabase(sql: Sql): { ready: () => true | string; stop(): void } {
   return {
     ready: () => (Date.now() - answeredAt < PROBE_TIMEOUT_MS ? true : 'Postgres does not answer'),
     stop: () => clearInterval(timer),
-  }
-}
-
-async function keepHouse(sql: Sql, log: Logger): Promise<void> {
-  await ensurePartitions(sql, new Date()).catch((error: unknown) =>
-    log.warn({ err: error }, 'No partitions could be made; tried again later'),
-  )
-  for (const [what, forget] of [
-    ['idempotency keys', forgetOldAnswers],
-    ['commands', forgetEndedCommands],
-  ] as const) {
-    try {
-      for (let step = 0; step < HOUSEKEEPING_STEPS && (await forget(sql)) > 0; step++);
-    } catch (error) {
-      log.warn({ err: error, what }, 'What is old was not removed; tried again later')
-    }
   }
 }
