@@ -36,7 +36,7 @@ export function haltReason(
   const { needed, counted, lost } = gateOf(gate, current, acknowledged.wave)
   if (!lost) return undefined
   const failed = current.failed - Math.min(acknowledged.wave, current.failed)
-  return `Wave ${wave + 1}: ${failed} of ${counted} devices failed, ${needed} healthy ones are out of reach${silentOnes(current)}.`
+  return `Wave ${wave + 1}: ${failed} of ${counted} devices failed: the gate, ${needed} healthy, is out of reach${silentOnes(current)}.`
 }
 
 function judged(wave: WaveCounts, acknowledged: number) {
