@@ -4,6 +4,7 @@
  */
 import type { TwinEvent } from '../core/types.ts'
 import { deadLetterCreated, deviceCreated, deviceRemoved, type PlatformEvent, webhookDisabled } from './platform-events.ts'
+import { rolloutEnded, rolloutHalted, rolloutStarted } from './rollout-events.ts'
 import type { EventType } from './schema.ts'
 import { twinChanged } from './twin-changed.ts'
 import {
@@ -29,6 +30,9 @@ const TYPES = [
   desiredConflict,
   commandEnded,
   updateEnded,
+  rolloutStarted,
+  rolloutHalted,
+  rolloutEnded,
   deadLetterCreated,
   webhookDisabled,
 ] as const
