@@ -10,7 +10,7 @@ import { NO_STREAM } from '../../api/ingest/log.ts'
 import { epochMs } from './columns.ts'
 import type { Queries } from './connect.ts'
 import { dueAt, isDue } from './downlink-retry.ts'
-import { CLAIM_UPDATES, LISTED_UPDATES, UPDATES_WHEN_DUE, updateCancels } from './downlink-updates.ts'
+import { CLAIM_UPDATES, LIST_UPDATES, UPDATES_WHEN_DUE } from './downlink-updates.ts'
 
 const CANCELS_AT_ONCE = 20
 /** So long a device without a connection can find what was wrong with a message. */
@@ -77,7 +77,7 @@ const CLAIM = `
   union all
   select incarnation, 'update', id, null, null, body, null, sends, true from updated
   union all
-  select incarnation, 'update-cancel', id, null, null, null, null, null, true from (${updateCancels('asked."updateCancels"')}) ended
+  select incarnation, 'update-cancel', id, null, null, null, null, null, true from update_cancels
   order by number`
 
 async function claimPending(sql: Queries, asks: Ask[], devicePublicUrl: string): Promise<Map<number, Pending>> {
@@ -85,7 +85,8 @@ async function claimPending(sql: Queries, asks: Ask[], devicePublicUrl: string):
 }
 
 const LIST = `
-  with asked as materialized (select json_array_elements_text($1::text::json)::integer as incarnation)
+  with asked as materialized (select json_array_elements_text($1::text::json)::integer as incarnation),
+  ${LIST_UPDATES}
   select w.incarnation, 'desired' as kind, null::uuid as id, null::bigint as number, null as name, w.body, null::float8 as "expiresAt", w.attempts as attempt, true as repeatable
     from asked join wishes w using (incarnation) where w.body is not null
   union all
@@ -101,9 +102,9 @@ const LIST = `
     order by c.number limit ${CANCELS_AT_ONCE}
   ) told
   union all
-  select incarnation, 'update', id, null, null, body, null, sends, true from (${LISTED_UPDATES}) open
+  select incarnation, 'update', id, null, null, body, null, sends, true from updated
   union all
-  select incarnation, 'update-cancel', id, null, null, null, null, null, true from (${updateCancels('true')}) ended
+  select incarnation, 'update-cancel', id, null, null, null, null, null, true from update_cancels
   union all
   select asked.incarnation, 'error', null, said.id, null, said.body, null, null, true from asked cross join lateral (
     select e.id, e.body from device_errors e

@@ -85,8 +85,8 @@ create table updates (
   cancel_at    timestamptz,                     -- it ended while the device was on it: the device is to be told
   cancel_sent_at timestamptz
 );
-create index updates_open on updates (incarnation, number) where ended_at is null;
-create index updates_cancel on updates (incarnation) where cancel_at is not null and cancel_sent_at is null;
+-- Open, or its device is to hear that it is not: one look for both.
+create index updates_open on updates (incarnation, number) where ended_at is null or (cancel_at is not null and cancel_sent_at is null);
 create index updates_tenant on updates (tenant, number desc);
 create index updates_device on updates (incarnation, number desc);
 create index updates_rollout on updates (rollout, number) where rollout is not null;
