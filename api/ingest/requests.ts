@@ -73,8 +73,8 @@ function isUpdate(body: Body): body is Body & UpdateRequest {
     (minBattery === undefined || isNumber(minBattery)) &&
     (windows === undefined || isShortList(windows, isWindow)) &&
     isWithin(offerUntil, 0, LAST_MS) &&
-    [installMs, soakMs, silenceMs].every((duration) => isWithin(duration, 0, LONGEST_MS)) &&
-    isWithin(retryMs, 1, LONGEST_MS) &&
+    [soakMs, silenceMs].every((duration) => isWithin(duration, 0, LONGEST_MS)) &&
+    [installMs, retryMs].every((duration) => isWithin(duration, 1, LONGEST_MS)) &&
     isWithin(body.attempts, 1, MOST_ATTEMPTS) &&
     isNumber(body.precedence)
   )
