@@ -74,6 +74,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['twin_requests', () => deleteRequests(sql, now)],
     ['removed_devices', () => deleteRemovedDevices(sql, now)],
     ['device_errors', () => deleteDeviceErrors(sql, now)],
+    ['updates', () => deleteEndedUpdates(sql, now)],
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
   ]
   for (const [name, step] of steps) {
@@ -207,6 +208,14 @@ async function deleteRemovedDevices(sql: Sql, now: Date): Promise<number> {
   const { count } = await sql`
     delete from removed_devices where incarnation in (
       select incarnation from removed_devices where ended_at < ${now}::timestamptz - interval '1 day' limit ${ROWS_PER_RUN})`
+  return count
+}
+
+/** As long as commands. */
+async function deleteEndedUpdates(sql: Sql, now: Date): Promise<number> {
+  const { count } = await sql`
+    delete from updates where id in (
+      select id from updates where ended_at < ${now}::timestamptz - interval '30 days' order by ended_at limit ${ROWS_PER_RUN})`
   return count
 }
 

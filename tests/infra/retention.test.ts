@@ -7,6 +7,7 @@ import { finishDrops, listPartitions } from '../../infra/postgres/old-partitions
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { limitsFor, type RetentionLimits, retain } from '../../infra/postgres/retention.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
+import { firmware, scheduledUpdate } from '../support/updates.ts'
 import { until } from '../support/wait.ts'
 
 const MINUTE = 60_000
@@ -201,7 +202,18 @@ describe('rows', () => {
       (1, 'demo', 'a', 1, ${at(25 * 60 * MINUTE)}), (2, 'demo', 'b', 2, ${at(23 * 60 * MINUTE)}), (3, 'demo', 'c', 3, null)`
     await sql`insert into device_errors (stream, incarnation, body, at) values (1, 1, 'old', ${at(61_000)}), (1, 1, 'new', ${at(59_000)}),
       (0, 1, 'old, to be asked for', ${at(11 * MINUTE)}), (0, 1, 'to be asked for', ${at(9 * MINUTE)})`
-    expect(await run()).toMatchObject({ twin_requests: 1, removed_devices: 1, device_errors: 2 })
+    const device = { tenant: 'demo', device: 'a', incarnation: 1 }
+    const of = await firmware(sql)
+    const [old, recent, open] = [
+      await scheduledUpdate(sql, device, of),
+      await scheduledUpdate(sql, device, of),
+      await scheduledUpdate(sql, device, of),
+    ]
+    await sql`update updates set ended_at = ${at(31 * DAY)} where id = ${old.id}`
+    await sql`update updates set ended_at = ${at(29 * DAY)} where id = ${recent.id}`
+    await sql`update updates set created_at = ${at(31 * DAY)} where id = ${open.id}`
+    expect(await run()).toMatchObject({ twin_requests: 1, removed_devices: 1, device_errors: 2, updates: 1 })
+    expect(await sql`select id from updates order by number`).toEqual([{ id: recent.id }, { id: open.id }])
     expect(await sql`select kind from twin_requests order by kind`).toEqual([{ kind: 'new' }, { kind: 'old waiting' }])
     expect(await sql`select incarnation from removed_devices order by 1`).toEqual([{ incarnation: 2 }, { incarnation: 3 }])
     expect(await sql`select body from device_errors order by id`).toEqual([{ body: 'new' }, { body: 'to be asked for' }])
