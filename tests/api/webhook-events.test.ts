@@ -51,6 +51,13 @@ function decidedEvents(): TwinEvent[] {
   twin.command('c')
   twin.cancel('c')
   twin.due(twin.now + 70_000)
+  twin.update('u-1', { rollout: 'r-1', windows: [[twin.now, twin.now + 90_000]], fromVersions: ['1.3.0'] })
+  twin.answerUpdate('u-1', 'failed', 'no-space', 'full')
+  twin.due(twin.now + 1_000)
+  twin.due(twin.now + 10_000, [], { id: 'u-1', sentAt: null, status: 'scheduled' })
+  twin.hello({ firmware: { version: '2', sha256: 'two' } })
+  twin.due(twin.now + 20_000)
+  twin.update('u-2')
   twin.give({ kind: 'silent', at: twin.now + 100_000, lastSeenAt: twin.now })
   return twin.events
 }

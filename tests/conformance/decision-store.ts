@@ -353,6 +353,16 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
       })
     })
 
+    test('the twin is told how a row of its updates stands, and that one which is none was told nobody', async () => {
+      const [unsent, sent, theirs] = [await under.update(key), await under.update(key), await under.update(await under.register())]
+      await under.updateHeard(sent)
+      expect(await under.store.sentUpdate(key, sent)).toEqual({ id: sent, sentAt: expect.any(Number), status: 'downloading' })
+      for (const id of [unsent, theirs, '00000000-0000-4000-8000-000000000000'])
+        expect(await under.store.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
+      await under.remove(key)
+      expect(await under.store.sentUpdate(key, sent)).toBeNull()
+    })
+
     test('the twin is told which of its open commands were sent', async () => {
       const sent = await under.command(key, { sent: true })
       await under.command(key)

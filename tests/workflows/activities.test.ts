@@ -101,6 +101,14 @@ test('sentCommands', async () => {
   expect(await activities.sentCommands({ ...key, device: 'other' })).toBeNull()
 })
 
+test('sentUpdate', async () => {
+  const id = '00000000-0000-4000-8000-000000000001'
+  nextFailure = new Error('connection lost')
+  await expect(activities.sentUpdate(key, id)).rejects.toThrow('connection lost')
+  expect(await activities.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
+  expect(await activities.sentUpdate({ ...key, device: 'other' }, id)).toBeNull()
+})
+
 test('the bridges are told after a decision that concerns its device, and only then', async () => {
   const effects = {
     released: [],
