@@ -24,11 +24,12 @@ import { startTwins } from '../workflows/twins.ts'
 import { startWebhookWorker } from '../workflows/webhook-worker.ts'
 import { askedScenes } from './asked-scenes.ts'
 import { bulkScenes } from './bulk-scenes.ts'
-import { CONTINUED, coveredBy, FOLDER, fileOf, isContinuedAsked, type Recording, type Stage, WEBHOOK_SCENES } from './recordings.ts'
+import { continuedWith, coveredBy, FOLDER, fileOf, type Recording, type Stage, WEBHOOK_SCENES } from './recordings.ts'
 import { twinScenes } from './twin-scenes.ts'
+import { updateScenes } from './update-scenes.ts'
 import { webhookScenes } from './webhook-scenes.ts'
 
-const scenes = Object.entries({ ...twinScenes, ...askedScenes, ...bulkScenes, ...webhookScenes })
+const scenes = Object.entries({ ...twinScenes, ...askedScenes, ...updateScenes, ...bulkScenes, ...webhookScenes })
 
 await record()
 
@@ -91,6 +92,6 @@ async function recorded(stage: Stage, scene: string, play: (typeof scenes)[numbe
   const { workflowId, runId } = await play(stage)
   delete twins.instead.lastSeen
   const history: Recording['history'] = JSON.parse(historyToJSON(await twins.client.workflow.getHandle(workflowId, runId).fetchHistory()))
-  if (isContinuedAsked(history)) covers.add(CONTINUED)
+  for (const covered of continuedWith(history)) covers.add(covered)
   return { workflowId, covers: [...covers], history }
 }

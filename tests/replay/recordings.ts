@@ -64,17 +64,23 @@ const DECIDED: { [kind in TwinEvent['kind']]: string[] } = {
   'command-released': [],
   'command-ended': ['succeeded', 'failed', 'failed unknown', 'expired', 'cancelled'],
   'command-late': [],
+  'update-requested': [],
+  'update-released': [],
+  'update-postponed': [],
+  'update-awaited': [],
+  'update-soaking': [],
+  'update-ended': ['healthy', 'rolled-back'],
 }
 const BULK: Array<BulkCarried['status'] | BulkEnd['status']> = ['running', 'paused', 'halted', 'cancelled', 'completed']
 /** What stands in the recording of such a scene is its name. */
 export const WEBHOOK_SCENES = ['a webhook recovers', 'a webhook is skipped and stopped', 'a webhook in trouble continues as new']
-export const CONTINUED = 'continued with wishes and commands under way'
+const CONTINUED = { asked: 'continued with wishes and commands under way', updating: 'continued with an update under way' }
 
 /** All of it stands in a recording. */
 export const COVERED = [
   ...Object.entries(DECIDED).flatMap(([kind, hows]) => (hows.length === 0 ? [kind] : hows.map((how) => `${kind} ${how}`))),
   'refused precondition-failed',
-  CONTINUED,
+  ...Object.values(CONTINUED),
   ...BULK.map((status) => `bulk ${status}`),
   ...WEBHOOK_SCENES,
 ]
@@ -92,6 +98,8 @@ function wordsOf(event: TwinEvent): string {
       return `${event.kind} ${event.reason}`
     case 'desired-conflict':
       return `${event.kind} ${event.winner}`
+    case 'update-ended':
+      return `${event.kind} ${event.status}`
     case 'command-ended':
       return [event.kind, event.status, ...(event.code === 'unknown' ? ['unknown'] : [])].join(' ')
     default:
@@ -99,10 +107,11 @@ function wordsOf(event: TwinEvent): string {
   }
 }
 
-/** The run ended by continue-as-new, and its twin carried both on. */
-export function isContinuedAsked({ events }: Recording['history']): boolean {
+/** What a run that ended by continue-as-new carried on of what takes long. */
+export function continuedWith({ events }: Recording['history']): string[] {
   const data = events.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.input.payloads[0]?.data
-  if (data === undefined) return false
+  if (data === undefined) return []
   const { carried } = JSON.parse(Buffer.from(data, 'base64').toString()) as TwinStart
-  return carried !== undefined && carried.commands.length > 0 && Object.values(carried.desired.leaves).some(isOutstanding)
+  const isAsked = carried !== undefined && carried.commands.length > 0 && Object.values(carried.desired.leaves).some(isOutstanding)
+  return [...(isAsked ? [CONTINUED.asked] : []), ...(carried?.update ? [CONTINUED.updating] : [])]
 }
