@@ -83,6 +83,13 @@ describe('a download', () => {
     )
   })
 
+  test('is whole when the line breaks right after its last byte', async () => {
+    serve(content(16), [{ cutsAfter: 5 }])
+    const cuts = [16, 11].values()
+    expect(await got({ breaksAfter: () => cuts.next().value })).toEqual({ bytes: 16, resumes: 1 })
+    expect(requests).toHaveLength(2)
+  })
+
   test('never takes other content for the right one, however it comes', async () => {
     const size = 2_000
     await fc.assert(

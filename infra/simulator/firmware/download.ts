@@ -66,13 +66,14 @@ export async function download(options: DownloadOptions): Promise<Download> {
     let pauseMs = 0
     try {
       await fetchSome(options, piece, found)
-      if (piece.have === size) return piece.hash.digest('hex') === sha256 ? found : failed('hash-mismatch', 'The content is another one.')
       last = `it ended after ${piece.have} of ${size} bytes`
     } catch (error) {
       if (error instanceof Hopeless) return failed('download-failed', error.message)
       if (error instanceof AskedToWait) pauseMs = error.ms
       last = messageOf(error)
     }
+    // Also when the line broke right after the last byte.
+    if (piece.have === size) return piece.hash.digest('hex') === sha256 ? found : failed('hash-mismatch', 'The content is another one.')
     if (signal.aborted) return failed('aborted', 'It was called off.')
     // A line that breaks each time at the same place brings nothing, however much comes over it.
     if (piece.have > best) fruitless = 0
