@@ -12,6 +12,7 @@ export const ERRORS = {
   'precondition-failed': { status: 412, title: 'It has changed meanwhile', retryable: false },
   'too-large': { status: 413, title: 'Too large', retryable: false },
   'unsupported-media-type': { status: 415, title: 'Content type not supported', retryable: false },
+  'range-not-satisfiable': { status: 416, title: 'There is no such range', retryable: false },
   'too-many-requests': { status: 429, title: 'Too many requests', retryable: true },
   internal: { status: 500, title: 'Castor failed', retryable: true },
   unavailable: { status: 503, title: 'Not available right now', retryable: true },

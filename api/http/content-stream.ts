@@ -8,12 +8,14 @@ export interface ContentStreamOptions {
   onEnd?: () => void
   /** A client that takes nothing for so long. */
   stallMs?: number
+  /** Breaks its connection. Without it the stream fails, which the server makes a noise of. */
+  hangUp?: () => void
 }
 
 const STALL_MS = 60_000
 
 export function contentStream(content: FirmwareContent, options: ContentStreamOptions = {}): ReadableStream<Uint8Array> {
-  const { take, onEnd, stallMs = STALL_MS } = options
+  const { take, onEnd, stallMs = STALL_MS, hangUp } = options
   const gone = new AbortController()
   let stall: NodeJS.Timeout | undefined
 
@@ -55,7 +57,8 @@ export function contentStream(content: FirmwareContent, options: ContentStreamOp
   function waitForClient(controller: ReadableStreamDefaultController<Uint8Array>): void {
     stall = setTimeout(() => {
       end()
-      controller.error(new Error(`The client took nothing of a file for ${stallMs / 1000} s`))
+      if (hangUp) hangUp()
+      else controller.error(new Error(`The client took nothing of a file for ${stallMs / 1000} s`))
     }, stallMs)
   }
 }

@@ -8,6 +8,8 @@ export interface BridgeGauges {
   connections: number
   /** Devices that wait over HTTP for what is pending. */
   polls: number
+  /** Of firmware, under way. */
+  downloads: number
   /** Waiting for their commit. */
   messages: number
   bytes: number
@@ -31,7 +33,9 @@ export function measureBridge() {
   const claimed = meter.createCounter('castor_downlink_claimed_total', {
     description: 'Desired states, commands and jobs of updates claimed, to be sent',
   })
+  const downloaded = meter.createCounter('castor_firmware_download_bytes_total', { description: 'Firmware sent to devices', unit: 'By' })
   return {
+    downloaded: (bytes: number) => downloaded.add(bytes),
     sent:
       (protocol: Protocol): OnSent =>
       (kind, attempt) => {
@@ -53,6 +57,7 @@ export function measureBridge() {
     observe(read: () => BridgeGauges): void {
       const connections = meter.createObservableGauge('castor_mqtt_connections', { description: 'MQTT connections of devices' })
       const polls = meter.createObservableGauge('castor_long_polls', { description: 'Devices that wait over HTTP for what is pending' })
+      const downloads = meter.createObservableGauge('castor_firmware_downloads', { description: 'Downloads of firmware under way' })
       const messages = meter.createObservableGauge('castor_append_queue_messages', { description: 'Messages that wait for their commit' })
       const bytes = meter.createObservableGauge('castor_append_queue_bytes', {
         description: 'Bytes that wait for their commit',
@@ -63,10 +68,11 @@ export function measureBridge() {
           const now = read()
           result.observe(connections, now.connections)
           result.observe(polls, now.polls)
+          result.observe(downloads, now.downloads)
           result.observe(messages, now.messages)
           result.observe(bytes, now.bytes)
         },
-        [connections, polls, messages, bytes],
+        [connections, polls, downloads, messages, bytes],
       )
     },
   }
