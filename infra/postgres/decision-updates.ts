@@ -25,6 +25,8 @@ export interface UpdateRowChange {
   afresh: boolean
   ended: boolean
   tell: boolean
+  /** What ran is known anew, or not known. */
+  from: boolean
   fromVersion?: string
   fromSha256?: string
 }
@@ -50,6 +52,7 @@ export function updateRowChanges(key: TwinKey, changes: UpdateChange[], signJob:
       afresh: status === 'scheduled' || release !== undefined,
       ended,
       tell: ended && tell,
+      from: from !== undefined,
       ...(from && { fromVersion: from.version, ...(from.sha256 !== undefined && { fromSha256: from.sha256 }) }),
     }
   })
@@ -86,11 +89,11 @@ export function updateQuery(sql: Queries, changes: UpdateRowChange[]) {
         progress = case when not new.afresh then u.progress end,
         ended_at = case when new.ended then now() end,
         cancel_at = case when new.tell and u.sent_at is not null then now() end,
-        from_version = coalesce(new."fromVersion", u.from_version),
-        from_sha256 = coalesce(new."fromSha256", u.from_sha256)
+        from_version = case when new."from" then new."fromVersion" else u.from_version end,
+        from_sha256 = case when new."from" then new."fromSha256" else u.from_sha256 end
       from device, json_to_recordset(${JSON.stringify(rows)}::text::json) as new (id uuid, status text, attempt int, code text, message text,
         job text, link text, until timestamptz, "linkUntil" timestamptz, untold boolean, afresh boolean, ended boolean, tell boolean,
-        "fromVersion" text, "fromSha256" text)
+        "from" boolean, "fromVersion" text, "fromSha256" text)
       where u.id = new.id and u.incarnation = device.incarnation and u.ended_at is null
     )`
 }

@@ -299,12 +299,13 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
         await under.updateHeard(id)
         expect(await under.updateOf(id)).toMatchObject({ status: 'downloading', sent: true, sends: 1, answered: true, progress: 40 })
         const failed = { status: 'scheduled' as const, attempt: 2, withdraw: true as const, code: 'download-failed', message: 'reset' }
-        const two = await decide(one, { id, ...failed })
+        const two = await decide(one, { id, ...failed, from: { version: '1.0.0', sha256: 'b'.repeat(64) } })
         const waiting = { status: 'scheduled', attempt: 2, code: 'download-failed', message: 'reset', ended: false }
         expect(await under.updateOf(id)).toMatchObject({ ...waiting, ...untold })
-        await decide(two, { id, attempt: 2, release: release(id, 2) })
+        expect(await under.updateOf(id)).toMatchObject({ from: ['1.0.0', 'b'.repeat(64)] })
+        await decide(two, { id, attempt: 2, release: release(id, 2), from: { version: '1.1.0' } })
         const after = await under.updateOf(id)
-        expect(after).toMatchObject({ ...waiting, sends: 0, sent: false, answered: false })
+        expect(after).toMatchObject({ ...waiting, sends: 0, sent: false, answered: false, from: ['1.1.0', null] })
         expect(after.link).not.toBe(before.link)
         expect(JSON.parse(Buffer.from(after.job!.payload, 'base64').toString())).toMatchObject({ attempt: 2 })
       })

@@ -94,7 +94,7 @@ function applyUpdates(db: MemoryDatabase, key: TwinKey, updates: UpdateChange[])
   for (const change of updateRowChanges(key, updates, unsigned)) {
     const row = db.updates.get(change.id)
     if (row?.incarnation !== key.incarnation || row.endedAt !== null) continue
-    const { status, attempt, code = null, message = null, told, untold, afresh, ended, tell, fromVersion, fromSha256 } = change
+    const { status, attempt, code = null, message = null, told, untold, afresh, ended, tell, from } = change
     if (status !== undefined && status !== row.status) row.statusAt = now
     if (status !== undefined) Object.assign(row, { status, code, message })
     if (tell && row.sentAt !== null) row.cancelAt = now
@@ -103,8 +103,7 @@ function applyUpdates(db: MemoryDatabase, key: TwinKey, updates: UpdateChange[])
     else if (untold) Object.assign(row, { job: null, link: null })
     if (ended) row.endedAt = now
     row.attempt = attempt ?? row.attempt
-    row.fromVersion = fromVersion ?? row.fromVersion
-    row.fromSha256 = fromSha256 ?? row.fromSha256
+    if (from) Object.assign(row, { fromVersion: change.fromVersion ?? null, fromSha256: change.fromSha256 ?? null })
   }
 }
 

@@ -13,7 +13,7 @@ export interface TestFirmware {
 }
 
 /** An artifact that is signed, so far as the database can say. */
-export async function firmware(sql: Sql, { tenant = 'demo', version = randomUUID() } = {}): Promise<TestFirmware> {
+export async function firmware(sql: Sql, { tenant = 'demo', version = randomUUID() as string } = {}): Promise<TestFirmware> {
   const id = randomUUID()
   const sha256 = id.replaceAll('-', '').repeat(2)
   const key = 'f'.repeat(32)
