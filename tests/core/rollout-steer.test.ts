@@ -8,6 +8,7 @@ import { EMPTY_WAVE } from '../../twin-models/core/rollout-waves.ts'
 const plan: RolloutPlan = {
   gate: 0.95,
   failures: { share: 0.1, minimum: 10 },
+  soakMs: 0,
   pace: { perSecond: 10, atOnce: 100 },
   onHalt: 'continue',
   lateJoiners: 'ignore',

@@ -54,6 +54,7 @@ const plan: fc.Arbitrary<RolloutPlan> = fc
       minimum: fc.integer({ min: 1, max: 20 }),
       count: fc.option(fc.nat(10), { nil: undefined }),
     }),
+    soakMs: fc.constantFrom(0, 600_000),
     pace,
     onHalt: fc.constantFrom('continue', 'cancel'),
     lateJoiners: fc.constantFrom('ignore', 'join'),
@@ -132,6 +133,7 @@ test('good firmware reaches every device, and bad firmware only those of the fir
   const plan: RolloutPlan = {
     gate: 0.95,
     failures: { share: 0.1, minimum: 10 },
+    soakMs: 30_000,
     pace: { perSecond: 50, atOnce: 1_000 },
     onHalt: 'continue',
     lateJoiners: 'ignore',

@@ -8,6 +8,7 @@ import { EMPTY_WAVE, portion, waveSizes } from '../../twin-models/core/rollout-w
 const plan: RolloutPlan = {
   gate: 0.95,
   failures: { share: 0.1, minimum: 10 },
+  soakMs: 0,
   pace: { perSecond: 10, atOnce: 100 },
   onHalt: 'continue',
   lateJoiners: 'ignore',
@@ -299,6 +300,7 @@ describe('the next step', () => {
       { kind: 'advance', to: 1, join: true },
     ],
     ['back is to wait for forward updates before it ends', back, plan, { ...done, ahead: 1 }, 0, { kind: 'wait', ms: 1_000 }],
+    ['back is to leave room for forward updates', back, plan, { ...counts(wave(10), wave(9)), ahead: 97 }, 0, { kind: 'start', count: 3 }],
     ['back is to look for late ones before it ends', back, plan, done, 0, join],
   ])('%s', (_title, state, plan, counts, now, step) => {
     expect(nextRolloutStep(state, plan, counts, now)).toMatchObject(step)
@@ -315,6 +317,16 @@ describe('the next step', () => {
       state = afterStep(state, step, seen, 0)
     }
     expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 1_000, 2_000])
+  })
+
+  test('of a wave that soaks for long is not looked for every second', () => {
+    const soaking = counts(wave(10, { underway: 10 }))
+    for (const [soakMs, ms] of [
+      [0, 1_000],
+      [600_000, 10_000],
+      [86_400_000, 30_000],
+    ] as const)
+      expect(nextRolloutStep(running, { ...plan, soakMs }, soaking, 0)).toEqual({ kind: 'wait', ms })
   })
 
   test('leads from wave to wave without the failures that were acknowledged in the one before', () => {

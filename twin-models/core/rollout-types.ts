@@ -61,7 +61,9 @@ export type Running = 'continue' | 'cancel'
 export type RolloutPace = Pick<Pace, 'perSecond' | 'atOnce'>
 
 /** What the pure core needs of the spec, and who asked for it. */
-export type RolloutPlan = Pick<RolloutSpec, 'gate' | 'failures' | 'pace' | 'onHalt' | 'lateJoiners' | 'approval'> & { by: string }
+export type RolloutPlan = Pick<RolloutSpec, 'gate' | 'failures' | 'soakMs' | 'pace' | 'onHalt' | 'lateJoiners' | 'approval'> & {
+  by: string
+}
 
 export type RolloutStatus = 'draft' | 'running' | 'paused' | 'halted' | 'rolling-back' | 'completed' | 'cancelled'
 /** `back`: its devices return to what they ran before. */
@@ -123,11 +125,11 @@ export interface RolloutCounts {
   ahead: number
 }
 
-/** What the workflow does next; afterStep says what it carries then. Each may be done again when its result was lost. */
+/** What the workflow does next; afterStep says what it carries then. Each may come twice, when its result was lost, and is done once. */
 export type RolloutStep =
   /** Choose the devices of the direction and put them into their waves; nothing when they are chosen. */
   | { kind: 'choose'; direction: RolloutDirection; which?: RolloutReturn }
-  /** Ask the next `count` waiting devices, in order, of waves up to `wave`. Done again with the same time it asks only what is missing of them. */
+  /** Ask the next `count` waiting devices, in order, of waves up to `wave`. */
   | { kind: 'start'; wave: number; count: number }
   /** The wave `to` is the current one. `join`: late devices go into it first. */
   | { kind: 'advance'; to: number; join: boolean }

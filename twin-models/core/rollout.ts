@@ -29,13 +29,14 @@
  * Rollback has the same rules over waves of its own: nobody who waits is asked any more, updates under way are cancelled, then those that run
  * what the rollout brought are chosen; who becomes healthy even so joins the last wave. A rollout without devices is completed.
  *
- * Each step may be lost and done again. `start` is stamped with the time at which it was decided (startedAt): done again with the same time it
- * asks only what is missing of its count.
+ * The result of a step may be lost, and the step done again: whoever does it sees to it that twice is once.
  */
 import { pacedStart, watchMs } from './pacing.ts'
 import { gateOf, haltReason } from './rollout-judge.ts'
 import type { RolloutCounts, RolloutPlan, RolloutState, RolloutStep } from './rollout-types.ts'
 import { summed } from './rollout-waves.ts'
+
+const SOAK_LOOKS = 60
 
 export function initialRollout({ approval, pace }: RolloutPlan): RolloutState {
   return {
@@ -60,11 +61,11 @@ export function nextRolloutStep(state: RolloutState, plan: RolloutPlan, counts: 
     case 'completed':
       return { kind: 'done', status: 'completed' }
     case 'cancelled':
-      return areUnderway(counts) ? watch(state, counts) : { kind: 'done', status: 'cancelled' }
+      return areUnderway(counts) ? watch(state, plan, counts) : { kind: 'done', status: 'cancelled' }
     case 'halted':
-      return areUnderway(counts) ? watch(state, counts) : { kind: 'wait' }
+      return areUnderway(counts) ? watch(state, plan, counts) : { kind: 'wait' }
     case 'paused':
-      return haltStep(state, plan, counts) ?? (areUnderway(counts) ? watch(state, counts) : { kind: 'wait' })
+      return haltStep(state, plan, counts) ?? (areUnderway(counts) ? watch(state, plan, counts) : { kind: 'wait' })
     case 'running':
     case 'rolling-back':
       return state.chosen ? workStep(state, plan, counts, now) : chooseStep(state, counts, now)
@@ -113,12 +114,14 @@ function workStep(state: RolloutState, plan: RolloutPlan, counts: RolloutCounts,
   }
   const all = summed(waves)
   if (all.waiting === 0 && all.underway === 0) {
-    if (ahead > 0) return watch(state, counts)
+    if (ahead > 0) return watch(state, plan, counts)
     return doJoin && !state.joined ? { kind: 'join' } : { kind: 'done', status: 'completed' }
   }
   const open = summed(waves.slice(0, state.wave + 1))
+  const able = open.waiting - open.later
+  if (able === 0) return watch(state, plan, counts)
   const before = { startedAt: state.startedAt, idle: idleLooks(state, counts) }
-  const step = pacedStart(state.pace, { waiting: open.waiting - open.later, underway: all.underway + ahead }, before, now)
+  const step = pacedStart(state.pace, { waiting: able, underway: all.underway + ahead }, before, now)
   return step.kind === 'start' ? { ...step, wave: state.wave } : step
 
   function isPassed(wave: number, acknowledged: number): boolean {
@@ -131,8 +134,9 @@ function haltStep(state: RolloutState, plan: RolloutPlan, { waves }: RolloutCoun
   return reason === undefined ? undefined : { kind: 'halt', reason, cancelRunning: plan.onHalt === 'cancel' }
 }
 
-function watch(state: RolloutState, counts: RolloutCounts): RolloutStep {
-  return { kind: 'wait', ms: watchMs(idleLooks(state, counts)) }
+/** A wave that soaks for long needs no look every second. */
+function watch(state: RolloutState, { soakMs }: RolloutPlan, counts: RolloutCounts): RolloutStep {
+  return { kind: 'wait', ms: Math.max(watchMs(idleLooks(state, counts)), Math.min(soakMs / SOAK_LOOKS, watchMs(Number.POSITIVE_INFINITY))) }
 }
 
 /** Looks in a row that found the same: it is looked at ever more seldom while nothing happens. */
