@@ -19,6 +19,7 @@ import { docsPage } from './http/docs-page.ts'
 import { COMMON_HEADERS, createEndpoints, refusal, requestIdOf } from './http/endpoint.ts'
 import { eventTypeEndpoints } from './http/event-types.ts'
 import { firmwareEndpoints } from './http/firmware.ts'
+import { groupEndpoints } from './http/groups.ts'
 import { historyEndpoints } from './http/history.ts'
 import { modelEndpoints } from './http/models.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
@@ -35,6 +36,7 @@ import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
+import type { Groups } from './rollout-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
@@ -55,6 +57,7 @@ export interface AppDeps {
   firmwareStore: FirmwareStore
   releaseKeys: ReleaseKeys
   directorKeys: DirectorKeys
+  groups: Groups
   status: Status
   log: Logger
   now?: () => number
@@ -100,6 +103,7 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   bulkChangeEndpoints(endpoint, deps)
   firmwareEndpoints(endpoint, { ...deps, now })
   releaseKeyEndpoints(endpoint, deps)
+  groupEndpoints(endpoint, deps)
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })

@@ -95,6 +95,8 @@ export interface FirmwareRows {
   insert(firmware: NewFirmware): Promise<boolean>
   find(tenant: string, id: string): Promise<FirmwareRow | undefined>
   findVersion(tenant: string, name: string, version: string): Promise<FirmwareRow | undefined>
+  /** Of all names, by name; some, where there are many. */
+  findVersions(tenant: string, version: string): Promise<FirmwareRow[]>
   /** Newest first. */
   list(tenant: string, query: FirmwareQuery): Promise<FirmwareRow[]>
   /** Only where nobody has signed it, or by a key that was revoked. False: else. */

@@ -3,11 +3,16 @@ import type { DownloadLink, FirmwareQuery, FirmwareRow, FirmwareRows, FirmwareSi
 import { epochMs } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
 
+/** Lines of releases that have the same version, where it alone is asked for. */
+const MOST_NAMES = 20
+
 export function createFirmware(sql: Sql): FirmwareRows {
   return {
     insert: (firmware) => insertFirmware(sql, firmware),
     find: (tenant, id) => findFirmware(sql, tenant, id),
     findVersion: (tenant, name, version) => findVersion(sql, tenant, name, version),
+    findVersions: (tenant, version) => sql<FirmwareRow[]>`
+      select ${sql.unsafe(FIRMWARE_COLUMNS)} from firmware f where tenant = ${tenant} and version = ${version} order by name limit ${MOST_NAMES}`,
     list: (tenant, query) => listFirmware(sql, tenant, query),
     sign: (tenant, id, signature) => signFirmware(sql, tenant, id, signature),
     withdraw: (tenant, id) => withdrawFirmware(sql, tenant, id),

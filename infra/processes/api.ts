@@ -20,6 +20,7 @@ import { connect, type Sql } from '../postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../postgres/dead-letters.ts'
 import { listDirectorKeys } from '../postgres/director-keys.ts'
 import { createFirmware } from '../postgres/firmware.ts'
+import { createGroups } from '../postgres/groups.ts'
 import { readDecisions } from '../postgres/history.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
@@ -95,6 +96,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     firmwareStore,
     releaseKeys: createReleaseKeys(sql),
     directorKeys: { list: () => listDirectorKeys(sql) },
+    groups: createGroups(sql),
     status: health,
     log,
   })

@@ -15,6 +15,7 @@ import { connect } from '../../infra/postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../../infra/postgres/dead-letters.ts'
 import { listDirectorKeys } from '../../infra/postgres/director-keys.ts'
 import { createFirmware } from '../../infra/postgres/firmware.ts'
+import { createGroups } from '../../infra/postgres/groups.ts'
 import { readDecisions } from '../../infra/postgres/history.ts'
 import { postgresLiveStore } from '../../infra/postgres/live-log.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
@@ -87,6 +88,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     firmwareStore: createFolderStore(join(folder, 'firmware')),
     releaseKeys: createReleaseKeys(sql),
     directorKeys: { list: () => listDirectorKeys(sql) },
+    groups: createGroups(sql),
     webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,

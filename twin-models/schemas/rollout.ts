@@ -27,6 +27,7 @@ const DEFAULTS = {
 } as const
 const LONGEST_MS = 366 * 86_400_000
 const VERSION = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/
+export const version = z.string('must be a version').regex(VERSION, 'must be a version like 1.3.0')
 
 const duration = (least: 'may be 0s' | 'above 0s') =>
   z.string('must be a duration like 30s, 5m, 24h').transform((text, context) => {
@@ -51,11 +52,11 @@ const percent = z
   .gt(0)
   .max(100)
   .refine((value) => Number(value.toFixed(4)) === value, 'must have at most 4 decimals')
-const group = z.string('must be the name of a group').regex(ID_PATTERN, 'must be the name of a group')
+export const groupName = z.string('must be the name of a group').regex(ID_PATTERN, 'must be the name of a group')
 
 const count = whole(1, ROLLOUT_LIMITS.targets)
 
-const waves = wavesOf(z.strictObject({ percent: percent.optional(), count: count.optional(), group: group.optional() }))
+const waves = wavesOf(z.strictObject({ percent: percent.optional(), count: count.optional(), group: groupName.optional() }))
 const rollbackWaves = wavesOf(z.strictObject({ percent: percent.optional(), count: count.optional() }))
 
 function wavesOf(wave: z.ZodType<{ percent?: number | undefined; count?: number | undefined; group?: string | undefined }>) {
@@ -105,7 +106,7 @@ const windowSchema = z
   })
   .refine(({ from, to }) => from !== to, { path: ['to'], message: 'must be another time than from: the whole day is 00:00 to 24:00' })
 
-const filter = z
+export const filter = z
   .string('must be a filter')
   .min(1)
   .max(FILTER_LIMITS.length)
@@ -128,11 +129,11 @@ export const rolloutRequest = z
     name: z.string('must be a text').regex(/^[^\p{Cc}]{1,100}$/u, 'must have 1 to 100 characters, in one line'),
     firmware: z.strictObject({
       name: z.string().regex(NAME_PATTERN, 'must be the name of a firmware'),
-      version: z.string().regex(VERSION, 'must be a version of it'),
+      version,
     }),
     /** Whom it is for: this or a group. */
     filter: filter.optional(),
-    group: group.optional(),
+    group: groupName.optional(),
     waves: waves.default([...DEFAULTS.waves]),
     gate: share.default(DEFAULTS.gate),
     failures: z
