@@ -1,6 +1,7 @@
 /** Many simulated devices together: registers them, sets them going, and brings them home. */
 import { createMischief } from './chaos.ts'
 import { createSimulatedDevice } from './devices/device.ts'
+import { createFlash, type Flash } from './firmware/flash.ts'
 import { openHttpLink } from './http-link.ts'
 import { openMqttLink } from './mqtt-link.ts'
 import { type Plan, type PlanOptions, planOf } from './plan.ts'
@@ -23,6 +24,8 @@ export interface FleetOptions extends PlanOptions {
   mqttUrl: string
   deviceHttpUrl: string
   registrar: Registrar
+  /** Absent: a second run begins with the firmware that the devices came with. */
+  flash?: Flash
   acknowledged?(message: AcknowledgedMessage): void
 }
 
@@ -108,6 +111,7 @@ export function createFleet(options: FleetOptions): Fleet {
     async stop(goodbye) {
       await Promise.all(clients.map((client) => client.stop(goodbye)))
       options.registrar.save()
+      options.flash?.save()
     },
     unacknowledged: () => unacknowledged(clients),
   }
@@ -136,6 +140,7 @@ function clientOf(
     fate,
     locks,
     keys: options.registrar.keys,
+    flash: options.flash ?? createFlash(),
     device: createSimulatedDevice(kind, random.fork('device'), Date.now(), options.dayMs),
     intervalMs: options.intervalMs,
     withIds: kind === 'pump',

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, ConfigError, readConfig } from '../config.ts'
+import { createFlash } from './firmware/flash.ts'
 import { createFleet } from './fleet.ts'
 import { parseArguments } from './options.ts'
 import { progressLine, showProgress, summary } from './progress.ts'
@@ -33,6 +34,7 @@ async function simulate(): Promise<void> {
     keepaliveSeconds: KEEPALIVE_SECONDS,
     tenant: TENANT,
     registrar,
+    flash: createFlash(join(config.dataDir, 'simulator-firmware.json')),
     ...(report && { acknowledged: report.add }),
   })
 

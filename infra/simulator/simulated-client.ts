@@ -25,7 +25,7 @@ import { createTimers } from './timers.ts'
 import { createVoice } from './voice.ts'
 
 export interface ClientOptions
-  extends Pick<UpdaterOptions, 'tenant' | 'hardware' | 'fate' | 'locks' | 'keys'>,
+  extends Pick<UpdaterOptions, 'tenant' | 'hardware' | 'fate' | 'locks' | 'keys' | 'flash'>,
     Pick<LineOptions, 'open' | 'token' | 'renewToken'> {
   id: string
   device: SimulatedDevice

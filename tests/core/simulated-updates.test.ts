@@ -5,6 +5,7 @@ import { createSimulatedDevice, factoryFirmware } from '../../infra/simulator/de
 import { thermostat } from '../../infra/simulator/devices/thermostat.ts'
 import type { Download, DownloadOptions } from '../../infra/simulator/firmware/download.ts'
 import { FATES, type Fate, fateOf } from '../../infra/simulator/firmware/fate.ts'
+import { createFlash, type Flash } from '../../infra/simulator/firmware/flash.ts'
 import { createUpdater } from '../../infra/simulator/firmware/updater.ts'
 import { type Self, type Trust, verifyUpdate } from '../../infra/simulator/firmware/verify.ts'
 import { type Outgoing, pathOf, payloadOf } from '../../infra/simulator/message.ts'
@@ -280,6 +281,19 @@ describe('a simulated device with a job', () => {
   })
 })
 
+test('a device that is started again runs what it was updated to, and goes back from there', async () => {
+  const flash = createFlash()
+  const first = updatable({ flash, fate: 'unhealthy' })
+  await first.does(first.offer())
+  const again = updatable({ flash })
+  expect(again.device.firmware).toEqual(first.device.firmware)
+  expect(again.device.health().ok).toBe(false)
+  await again.does(again.offer(rollback('1.3.0')))
+  expect(again.said().at(-1)).toMatchObject({ code: 'no-way-back' })
+  await again.does(again.offer(rollback('1.4.2')))
+  expect(again.device.firmware).toEqual(factoryFirmware(thermostat))
+})
+
 test('fates are dealt out by their shares, evenly, also among every third device', () => {
   const shares = { fail: 0.3, brick: 0.1, return: 0.1, unhealthy: 0.1, reject: 0.05 }
   const counts = (step: number) => {
@@ -322,10 +336,18 @@ interface Setting {
   trusts?: Trust
   /** When it asks again. */
   learns?: Trust
+  flash?: Flash
 }
 
 /** A thermostat whose downloads, reboots and time are the test's. */
-function updatable({ fate, locks = false, got = { bytes: NEW.length, resumes: 1 }, trusts = trust, learns }: Setting = {}) {
+function updatable({
+  fate,
+  locks = false,
+  got = { bytes: NEW.length, resumes: 1 },
+  trusts = trust,
+  learns,
+  flash = createFlash(),
+}: Setting = {}) {
   const device = createSimulatedDevice('thermostat', createRandom('updatable'), NOW, 86_400_000)
   const clock = fakeClock(NOW)
   const messages: Outgoing[] = []
@@ -339,7 +361,19 @@ function updatable({ fate, locks = false, got = { bytes: NEW.length, resumes: 1 
     },
   }
   const updater = createUpdater({
-    ...{ tenant: 'demo', id: 't-1', hardware: 'sim-1', device, fate, locks, slow: false, keys, figures, random: createRandom('updates') },
+    ...{
+      tenant: 'demo',
+      id: 't-1',
+      hardware: 'sim-1',
+      device,
+      fate,
+      locks,
+      slow: false,
+      keys,
+      flash,
+      figures,
+      random: createRandom('updates'),
+    },
     say(message, then) {
       messages.push(message)
       then?.()

@@ -9,6 +9,7 @@ import { Hono } from 'hono'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { factoryFirmware } from '../../infra/simulator/devices/device.ts'
 import { thermostat } from '../../infra/simulator/devices/thermostat.ts'
+import { createFlash } from '../../infra/simulator/firmware/flash.ts'
 import { createFleet, type Fleet, type FleetOptions } from '../../infra/simulator/fleet.ts'
 import { summary } from '../../infra/simulator/progress.ts'
 import { createRegistrar, RegistrationError } from '../../infra/simulator/registration.ts'
@@ -96,6 +97,19 @@ test('reuses saved tokens, which only their owner can read', async () => {
   await fleetWith({ devices: 3 }).register()
   expect(readFileSync(file, 'utf8')).toBe(before)
   expect(standIn.registrations).toBe(3)
+})
+
+test('finds its devices with the firmware that they were updated to', async () => {
+  const file = join(folder, 'firmware.json')
+  fleet = fleetWith({ devices: 1, models: ['thermostat'], flash: createFlash(file) })
+  await start(fleet)
+  const { version } = offerFirmware('sim-thermostat-0001')
+  await until(() => fleet!.figures.updates.installed === 1, 'it is updated')
+  await fleet.stop(true)
+  const before = standIn.received.length
+  fleet = fleetWith({ devices: 1, models: ['thermostat'], flash: createFlash(file) })
+  await start(fleet)
+  await until(() => hellosOf('sim-thermostat-0001', before).at(-1)?.firmware.version === version, 'it says hello with it')
 })
 
 test('gets a new token for a device whose token is lost, and for one whose token is refused', async () => {
@@ -272,8 +286,11 @@ function wordsOn(device: string, command: string): string[] {
   return words.map(({ payload }) => JSON.parse(payload).status)
 }
 
-function hellosOf(device: string): Json[] {
-  const words = standIn.received.filter((m) => m.device === device && m.path === 'presence').map(({ payload }) => JSON.parse(payload))
+function hellosOf(device: string, from = 0): Json[] {
+  const words = standIn.received
+    .slice(from)
+    .filter((m) => m.device === device && m.path === 'presence')
+    .map(({ payload }) => JSON.parse(payload))
   return words.filter(({ status }) => status === 'online')
 }
 

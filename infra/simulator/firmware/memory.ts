@@ -1,56 +1,58 @@
-/** What a simulated device remembers of its updates: what runs and what vouches for it, which jobs it has answered, and how. Bounded, as its flash is. */
+/** What a simulated device knows of itself: who it is, what runs, what vouches for that, and which jobs it has answered. Bounded, as its flash is. */
 import type { Job } from '../../../twin-models/firmware/job.ts'
 import type { Manifest } from '../../../twin-models/firmware/manifest.ts'
-import type { Outgoing } from '../message.ts'
+import type { SimulatedDevice } from '../devices/device.ts'
+import type { Image } from './flash.ts'
 import type { Self } from './verify.ts'
 
-export interface Memory extends Pick<Self, 'registration' | 'manifest' | 'counters' | 'nonces'> {
-  /** Its job is done, whatever comes of it: the same again is answered by the same word. */
+export interface Memory {
+  /** As it is now. */
+  self(): Self
+  /** Its job is done, whatever comes of it. */
   answered(job: Job): void
-  runs(manifest: Manifest): void
-  keepWord(id: string, word: Outgoing): void
-  /** The last one on that update. */
-  wordOn(id: string): Outgoing | undefined
+  /** What is to be kept of it. */
+  boots(manifest: Manifest, isWell: boolean): Image
   cancel(id: string): void
   isCancelled(id: string): boolean
   forgetRegistration(): void
 }
 
+export interface Identity {
+  tenant: string
+  id: string
+  hardware: string
+  device: SimulatedDevice
+}
+
 /** The jobs of older updates have expired. */
 const REMEMBERED = 100
+const FREE_BYTES = 64 * 2 ** 20
 
-export function createMemory(): Memory {
-  const words = new Map<string, Outgoing>()
+/** `image`: what it has in its flash, if it was updated before. */
+export function createMemory({ tenant, id, hardware, device }: Identity, image?: Image): Memory {
   const nonces = new Set<string>()
   const cancelled = new Set<string>()
-  const counters = new Map<string, number>()
-  let manifest: Manifest | undefined
+  const counters = new Map(Object.entries(image?.counters ?? {}))
+  let manifest = image?.manifest
   let registration: number | undefined
   return {
-    get registration() {
-      return registration
+    self() {
+      const { model, firmware } = device
+      const { battery } = device.health()
+      const known = { registration, runs: firmware, manifest, counters, nonces }
+      return { tenant, device: id, model, hardware, ...known, battery, freeBytes: FREE_BYTES }
     },
-    get manifest() {
-      return manifest
-    },
-    counters,
-    nonces,
     answered(job) {
       registration ??= job.registration
       keep(nonces, job.nonce)
     },
-    runs(next) {
+    boots(next, isWell) {
       manifest = next
       counters.set(next.name, next.counter)
+      return { isWell, manifest, counters: Object.fromEntries(counters) }
     },
-    keepWord(id, word) {
-      words.delete(id)
-      words.set(id, word)
-      dropOldest(words)
-    },
-    wordOn: (id) => words.get(id),
-    cancel: (id) => keep(cancelled, id),
-    isCancelled: (id) => cancelled.has(id),
+    cancel: (update) => keep(cancelled, update),
+    isCancelled: (update) => cancelled.has(update),
     forgetRegistration() {
       registration = undefined
     },
@@ -59,10 +61,6 @@ export function createMemory(): Memory {
 
 function keep(set: Set<string>, item: string): void {
   set.add(item)
-  dropOldest(set)
-}
-
-function dropOldest(kept: Set<string> | Map<string, unknown>): void {
-  const [oldest] = kept.keys()
-  if (kept.size > REMEMBERED) kept.delete(oldest!)
+  const [oldest] = set
+  if (set.size > REMEMBERED) set.delete(oldest!)
 }

@@ -9,32 +9,25 @@ import type { UpdateAnswer } from '../../../twin-models/core/update-types.ts'
 import type { Job } from '../../../twin-models/firmware/job.ts'
 import type { Manifest } from '../../../twin-models/firmware/manifest.ts'
 import type { AskedUpdate } from '../asked.ts'
-import type { SimulatedDevice } from '../devices/device.ts'
-import { type Outgoing, type UpdateWord, updateWord } from '../message.ts'
 import type { Random } from '../random.ts'
 import type { Figures } from '../report.ts'
 import type { Download, DownloadOptions } from './download.ts'
 import type { Fate } from './fate.ts'
+import type { Flash, Image } from './flash.ts'
 import type { Keys } from './keys.ts'
-import { createMemory } from './memory.ts'
-import { type Self, verifyUpdate } from './verify.ts'
+import { createMemory, type Identity } from './memory.ts'
+import { verifyUpdate } from './verify.ts'
+import { createWords, type Speech } from './words.ts'
 
-export interface UpdaterOptions {
-  tenant: string
-  id: string
-  device: SimulatedDevice
-  hardware: string
+export interface UpdaterOptions extends Speech, Identity {
   fate: Fate | undefined
   /** It holds a lock for a while when it is first asked: somebody works with it. */
   locks: boolean
   slow: boolean
   keys: Keys
+  flash: Flash
   random: Random
   figures: Pick<Figures, 'updates'>
-  /** `then` when it has arrived. */
-  say(message: Outgoing, then?: () => void): void
-  nextId(): string
-  now(): number
   later(ms: number, act: () => void): () => void
   download(options: DownloadOptions): Promise<Download>
   /** Mischief: the line breaks after so many bytes. */
@@ -54,7 +47,6 @@ export interface Updater {
   readonly isBusy: boolean
 }
 
-const FREE_BYTES = 64 * 2 ** 20
 const LOCKED_MS = 5_000
 const STEP_MS = { least: 50, most: 300 } as const
 const REBOOT_MS = { least: 200, most: 1_500 } as const
@@ -70,8 +62,11 @@ interface Work {
 }
 
 export function createUpdater(options: UpdaterOptions): Updater {
-  const { device, fate, random, figures, say, now, later } = options
-  const memory = createMemory()
+  const { device, fate, random, figures, now, later } = options
+  const { tell, repeat } = createWords(options)
+  const before = options.flash.of(options.id)
+  const memory = createMemory(options, before)
+  if (before) start(before)
   let lockedUntil = options.locks ? undefined : 0
   let work: Work | undefined
 
@@ -82,10 +77,10 @@ export function createUpdater(options: UpdaterOptions): Updater {
     if (work) return tell(id, { status: 'failed', code: 'busy', message: 'I am on another update' })
     const mine: Work = { id, gone: new AbortController() }
     work = mine
-    let verdict = verifyUpdate(asked, self(), options.keys.trust, now())
+    let verdict = verifyUpdate(asked, memory.self(), options.keys.trust, now())
     if (verdict.status === 'rejected' && verdict.code === 'untrusted') {
       await options.keys.refresh()
-      verdict = verifyUpdate(asked, self(), options.keys.trust, now())
+      verdict = verifyUpdate(asked, memory.self(), options.keys.trust, now())
     }
     if (work !== mine) return
     if (verdict.status === 'rejected' && verdict.code === 'replayed') {
@@ -152,9 +147,14 @@ export function createUpdater(options: UpdaterOptions): Updater {
       figures.updates.returned += 1
       return
     }
-    memory.runs(wanted)
-    device.boot({ version: wanted.version, sha256: wanted.sha256 }, befalls !== 'unhealthy')
+    const image = memory.boots(wanted, befalls !== 'unhealthy')
+    options.flash.write(options.id, image)
+    start(image)
     figures.updates.installed += 1
+  }
+
+  function start({ manifest: { version, sha256 }, isWell }: Image): void {
+    device.boot({ version, sha256 }, isWell)
   }
 
   function end(mine: Work, { status, code, message }: UpdateAnswer): void {
@@ -174,26 +174,6 @@ export function createUpdater(options: UpdaterOptions): Updater {
   function isLocked(): boolean {
     lockedUntil ??= now() + LOCKED_MS
     return now() < lockedUntil
-  }
-
-  function tell(id: string, word: UpdateWord, then?: () => void): void {
-    const message = updateWord(now(), id, options.nextId(), word)
-    memory.keepWord(id, message)
-    say(message, then)
-  }
-
-  /** Under the same id, so that it counts once. */
-  function repeat(id: string): void {
-    const word = memory.wordOn(id)
-    if (word) say({ ...word, attempts: 0 })
-  }
-
-  function self(): Self {
-    const { tenant, id, hardware } = options
-    const { model, firmware } = device
-    const { registration, manifest, counters, nonces } = memory
-    const knows = { registration, runs: firmware, manifest, counters, nonces }
-    return { tenant, device: id, model, hardware, ...knows, battery: device.health().battery, freeBytes: FREE_BYTES }
   }
 
   function callOff(): void {
