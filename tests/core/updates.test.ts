@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { nextDeadline } from '../../twin-models/core/deadline.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
-import type { UpdateRequest } from '../../twin-models/core/types.ts'
+import type { TwinInput, UpdateRequest } from '../../twin-models/core/types.ts'
 import { AskedTwin, brief, updateRequest } from '../support/asked-twin.ts'
 import { goodbye, NEW, OLD, ofUpdate, released, silent, soaking, told, updatable, will } from '../support/updating-twin.ts'
 
@@ -396,6 +396,37 @@ describe('cancelling', () => {
     expect(twin.cancelUpdate('v')).toMatchObject({ events: [], answers: [{ answer: { id: 'v', cancelled: false } }] })
     expect(twin.state.update?.id).toBe('u')
   })
+})
+
+describe('in one decision', () => {
+  const asked = (twin: AskedTwin): TwinInput => {
+    const update = updateRequest('u', { offerUntil: 102_000 })
+    return { kind: 'update', at: twin.now, request: 'r', update }
+  }
+
+  test('one that is let go and cancelled is not told', () => {
+    const twin = updatable()
+    const { effects } = twin.give(asked(twin), { kind: 'cancel-update', at: twin.now, request: 'r', id: 'u', by: 'bob' })
+    const end = { status: 'cancelled', code: 'cancelled', message: 'Cancelled by bob.' }
+    expect(effects?.updates).toEqual([{ id: 'u', from: OLD, ...end, withdraw: true, tell: true }])
+  })
+
+  test('one that is put off and comes all the same soaks without a word on that', () => {
+    const twin = released()
+    const failed: TwinInput = { kind: 'update-answer', at: twin.now, id: 'u', status: 'failed', code: 'no-space', message: 'full' }
+    const { effects } = twin.give(failed, { kind: 'hello', at: twin.now, status: 'online', firmware: NEW })
+    expect(effects?.updates).toEqual([{ id: 'u', status: 'soaking', attempt: 2, withdraw: true }])
+  })
+})
+
+test('a device that runs the version without saying its hash is updated, and has come when it says the hash', () => {
+  const twin = new AskedTwin()
+  twin.hello({ firmware: { version: '2' }, health: { ok: true } })
+  twin.update('u')
+  expect(ofUpdate(will(twin).events)).toEqual([])
+  expect(ofUpdate(twin.hello({ firmware: { version: '2' }, health: { ok: false } }).events)).toEqual([])
+  expect(twin.state.update?.phase).toBe('released')
+  expect(ofUpdate(twin.hello({ firmware: NEW, health: { ok: true } }).events)).toEqual(['update-soaking u until 21005, at most 51005'])
 })
 
 test('the five that ended last are known', () => {
