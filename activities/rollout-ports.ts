@@ -1,0 +1,110 @@
+/** What activities of rollouts need of the outside (infra/postgres/rollouts.ts). Times are epoch milliseconds. */
+import type {
+  RolloutCounts,
+  RolloutDirection,
+  RolloutReturn,
+  RolloutSpec,
+  RolloutState,
+  RolloutStep,
+  SteerEffects,
+} from '../twin-models/core/rollout-types.ts'
+import type { UpdateEnd } from '../twin-models/core/types.ts'
+import type { Manifest } from '../twin-models/firmware/manifest.ts'
+import type { UsableProblem } from '../twin-models/firmware/usable.ts'
+
+export interface NewRollout {
+  id: string
+  tenant: string
+  spec: RolloutSpec
+  by: string
+}
+
+/** A rollout as stored. */
+export interface Rollout extends NewRollout {
+  createdAt: number
+  firmware: RolloutFirmware
+  /** After its newest step. Absent: none was done yet. */
+  carried?: { n: number; state: RolloutState }
+}
+
+export interface RolloutFirmware {
+  id: string
+  name: string
+  model: string
+  version: string
+  counter: number
+  sha256: string
+  manifest: Manifest
+  /** Why it may not be rolled out. */
+  problem: UsableProblem | null
+}
+
+/** Whom a rollout would reach if it chose now. */
+export interface RolloutPreview {
+  /** Devices that its filter finds. */
+  found: number
+  /** Of those, how many take part. */
+  total: number
+  /** One a wave: how many devices, and the ids of some. */
+  waves: Array<{ devices: number; sample: string[] }>
+  /** What those that take part run now, the most frequent first. Null: unknown. */
+  versions: Array<{ version: string | null; devices: number }>
+  leftOut: LeftOut[]
+}
+
+/** The most frequent reason first. */
+export interface LeftOut {
+  reason: string
+  devices: number
+  sample: string[]
+}
+
+/** One step of its workflow: what it carries from now on, and what is to be done of it. */
+export interface RolloutStoreStep {
+  /** Counts up; one that was done is not done again. With the number of the last one nothing is done: it is a look. */
+  n: number
+  state: RolloutState
+  /** What a person asked for, for the devices of the direction before. */
+  effects?: SteerEffects & { direction: RolloutDirection }
+  step?: Exclude<RolloutStep, { kind: 'choose' | 'join' | 'wait' }>
+  /** Look at the details too. */
+  detailed: boolean
+}
+
+export interface RolloutLook {
+  /** The newest step that was done. */
+  n: number
+  /** It is a later one than was asked for, of a run of the workflow that was further: what it carried. */
+  ahead?: RolloutState
+  counts: RolloutCounts
+  /** Why its firmware must not go to further devices. */
+  problem: UsableProblem | null
+  details?: RolloutDetails
+  /** What became of a device that was to be left out. */
+  excluded?: 'excluded' | 'cancelled' | 'ended' | 'unknown'
+}
+
+/** What an operator wants to know besides. Every list is short. */
+export interface RolloutDetails {
+  /** Of devices that did not end healthy, the most frequent first. */
+  reasons: Array<{ status: UpdateEnd; reason: string; devices: number; sample: string[] }>
+  /** Sites whose share of failures is well above that of all. */
+  sites: Array<{ site: string; failed: number; judged: number }>
+  leftOut: LeftOut[]
+}
+
+export interface RolloutStore {
+  /** Makes it known, once. Throws `invalid` where tenant, firmware or a group is not there, or the firmware may not be rolled out. */
+  register(rollout: NewRollout): Promise<void>
+  find(tenant: string, id: string): Promise<Rollout | undefined>
+  /** This workflow works on it from now on. Throws `conflict` when another does. */
+  claim(rollout: Rollout, workflow: string): Promise<void>
+  /** Throws `invalid` where there are too many devices, or a group is gone. */
+  preview(rollout: Pick<Rollout, 'tenant' | 'spec' | 'firmware' | 'id'>): Promise<RolloutPreview>
+  /** Chooses the devices of a direction and puts them into their waves, once. Throws `invalid` as a preview does. */
+  choose(rollout: Rollout, direction: RolloutDirection, which?: RolloutReturn): Promise<void>
+  /** Late devices go into the last wave. */
+  join(rollout: Rollout, direction: RolloutDirection, which?: RolloutReturn): Promise<void>
+  /** Sees how those under way fare, does what the step says, and counts. Twice is once. */
+  step(rollout: Rollout, step: RolloutStoreStep): Promise<RolloutLook>
+}

@@ -1,0 +1,55 @@
+/** A worker for long work with a queue of its own, without any cache: each step is replayed from the history. A namespace of its own would cost a server. */
+import { randomUUID } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client, Connection } from '@temporalio/client'
+import { NativeConnection, Worker } from '@temporalio/worker'
+import { workflowBundle } from '../../infra/temporal/workflow-bundle.ts'
+import { installedRuntime } from './runtime.ts'
+
+export interface OperationsWorker {
+  client: Client
+  taskQueue: string
+  /** As a worker that ends and another that begins. */
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+export async function startOperationsWorker(address: string, activities: object): Promise<OperationsWorker> {
+  const logger = installedRuntime()
+  const bundle = await workflowBundle({ folder: join(tmpdir(), 'castor-test-bundles'), logger })
+  const taskQueue = `operations-${randomUUID()}`
+  const native = await NativeConnection.connect({ address })
+  const connection = await Connection.connect({ address })
+  let running: Promise<void>
+  let worker = await begin()
+
+  async function begin(): Promise<Worker> {
+    const made = await Worker.create({
+      ...{ connection: native, taskQueue, workflowBundle: bundle, activities },
+      maxCachedWorkflows: 0,
+      shutdownGraceTime: '1 second',
+    })
+    running = made.run()
+    return made
+  }
+
+  async function end(): Promise<void> {
+    worker.shutdown()
+    await running
+  }
+
+  return {
+    client: new Client({ connection }),
+    taskQueue,
+    restart: async () => {
+      await end()
+      worker = await begin()
+    },
+    stop: async () => {
+      await end()
+      await connection.close()
+      await native.close()
+    },
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * What a run of `rollout` holds: what it carries, and what its last look found. What is carried is a copy of what stands in Postgres, where each
+ * step is done once under its number.
+ */
+import { proxyActivities, proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow'
+import type { RolloutActivities } from '../activities/rollout-activities.ts'
+import type { RolloutDetails, RolloutLook, RolloutStoreStep } from '../activities/rollout-ports.ts'
+import { afterStep, nextRolloutStep } from '../twin-models/core/rollout.ts'
+import { steer } from '../twin-models/core/rollout-steer.ts'
+import type { RolloutAsk, RolloutCounts, RolloutStep, Steered } from '../twin-models/core/rollout-types.ts'
+import { USABLE_PROBLEMS } from '../twin-models/firmware/usable.ts'
+import { ROLLOUT_BEGIN, ROLLOUT_STEP } from './activity-options.ts'
+import type { RolloutCarried } from './messages.ts'
+import { showStatus } from './operators.ts'
+import type { Answer } from './rollout-asked.ts'
+import { rolloutReport } from './rollout-report.ts'
+
+const DETAILS_MS = 10_000
+const HEARD = 50
+
+const { chooseForRollout, joinRollout } = proxyActivities<RolloutActivities>(ROLLOUT_BEGIN)
+const { stepRollout } = proxyLocalActivities<RolloutActivities>(ROLLOUT_STEP)
+
+type RolloutWork = Exclude<RolloutStep, { kind: 'wait' }>
+export class RolloutRun {
+  carried: RolloutCarried
+  counts: RolloutCounts = { waves: [], ahead: 0 }
+  #problem: RolloutLook['problem'] = null
+  #details: RolloutDetails | undefined
+  #detailsAt = 0
+
+  constructor(carried: RolloutCarried) {
+    this.carried = carried
+  }
+
+  /** Sees how its devices fare. */
+  async look(): Promise<void> {
+    const { n, state } = this.carried
+    await this.#step({ n, state, detailed: this.#wantsDetails() })
+  }
+
+  /** What is to be done next, by the last look. */
+  next(): RolloutStep {
+    const { state, plan } = this.carried
+    const step = nextRolloutStep(state, plan, this.counts, Date.now())
+    const isGoing = step.kind === 'start' || step.kind === 'choose' || step.kind === 'advance'
+    if (!isGoing || state.direction === 'back' || !this.#problem) return step
+    const reason = `Its firmware must not go to further devices. ${USABLE_PROBLEMS[this.#problem]}`
+    return { kind: 'halt', reason, cancelRunning: plan.onHalt === 'cancel' }
+  }
+
+  /** Does it, and sees what came of it. */
+  async take(step: RolloutWork): Promise<void> {
+    const { id, tenant, n, state } = this.carried
+    const { direction, back } = state
+    const choice = { id, tenant, direction, ...(back && { which: back.which }) }
+    let taken = step
+    if (step.kind === 'choose' || step.kind === 'join' || (step.kind === 'advance' && step.join)) {
+      const { problem } = await (step.kind === 'choose' ? chooseForRollout(choice) : joinRollout(choice))
+      if (problem !== undefined) taken = { kind: 'halt', reason: problem, cancelRunning: false }
+    }
+    const after = afterStep(state, taken, this.counts, Date.now())
+    const told = taken.kind === 'choose' || taken.kind === 'join' ? undefined : taken
+    const detailed = taken.kind === 'halt' || taken.kind === 'done' || this.#wantsDetails()
+    await this.#step({ n: n + 1, state: after, ...(told && { step: told }), detailed })
+  }
+
+  /** Nothing is to be done until then: how long, and what is carried. */
+  wait(step: Extract<RolloutStep, { kind: 'wait' }>): void {
+    this.carried = { ...this.carried, state: afterStep(this.carried.state, step, this.counts, Date.now()) }
+  }
+
+  /** Whether it would be done now, without doing it. */
+  wouldRefuse(ask: RolloutAsk): string | undefined {
+    return this.#steered(ask).refused
+  }
+
+  /** Does what a person asks for, by fresh counts. */
+  async obey(ask: RolloutAsk, by: string | undefined): Promise<Answer> {
+    for (;;) {
+      const steered = this.#steered(ask)
+      if (steered.refused !== undefined) return this.#noted(ask, by, { answer: steered.refused, isRefused: true })
+      const { state, answer, effects } = steered
+      const { n } = this.carried
+      const look = await this.#step({ n: n + 1, state, effects: { ...effects, direction: this.carried.state.direction }, detailed: true })
+      if (look.ahead) continue
+      return this.#noted(ask, by, { answer: excludedWords(look.excluded, ask) ?? answer, isRefused: false })
+    }
+  }
+
+  hears(id: string): boolean {
+    if (this.carried.heard.includes(id)) return false
+    this.carried = { ...this.carried, heard: [...this.carried.heard, id].slice(-HEARD) }
+    return true
+  }
+
+  report(): void {
+    const { tenant, id, state } = this.carried
+    setCurrentDetails(rolloutReport(this.carried, this.counts, this.#details))
+    showStatus(tenant, state.status, id)
+  }
+
+  #steered(ask: RolloutAsk): Steered {
+    return steer(this.carried.state, this.carried.plan, ask, this.counts, Date.now())
+  }
+
+  #wantsDetails(): boolean {
+    const isStill = this.counts.ahead === 0 && this.counts.waves.every(({ underway }) => underway === 0)
+    return isStill || Date.now() - this.#detailsAt >= DETAILS_MS
+  }
+
+  /** Another run of this rollout was further: what it carried is taken over, and what was to be done is not. */
+  async #step(step: RolloutStoreStep): Promise<RolloutLook> {
+    const { id, tenant } = this.carried
+    const look = await stepRollout({ id, tenant, ...step })
+    const state = look.ahead ?? step.state
+    const { preview, ...about } = this.carried.about
+    this.carried = { ...this.carried, n: look.n, state, about: { ...about, ...(preview && !state.chosen && { preview }) } }
+    this.counts = look.counts
+    this.#problem = look.problem
+    if (look.details) {
+      this.#details = look.details
+      this.#detailsAt = Date.now()
+    }
+    return look
+  }
+
+  #noted(ask: RolloutAsk, by: string | undefined, answer: Answer): Answer {
+    const who = by === undefined ? 'in the Temporal UI' : `by ${by}`
+    this.carried = { ...this.carried, note: `${ask.action}, asked ${who}${answer.isRefused ? ', was refused' : ''}. ${answer.answer}` }
+    return answer
+  }
+}
+
+function excludedWords(excluded: RolloutLook['excluded'], ask: RolloutAsk): string | undefined {
+  if (excluded === undefined || ask.action !== 'exclude') return undefined
+  return {
+    excluded: `${ask.device} is left out: it is not asked.`,
+    cancelled: `${ask.device} is left out: its update is cancelled.`,
+    ended: `The update of ${ask.device} has ended before: nothing is left to be excluded.`,
+    unknown: `There is no device ${ask.device}: nothing was excluded.`,
+  }[excluded]
+}
