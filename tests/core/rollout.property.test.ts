@@ -110,10 +110,10 @@ test('no wave starts before its gate, what stands still starts nothing, counts a
         reached.halts += run.halts
       },
     ),
-    { numRuns: 1_200 },
+    { numRuns: 800 },
   )
   // Otherwise the fleets would be too kind, or too cruel, to say anything.
-  for (const times of Object.values(reached)) expect(times).toBeGreaterThan(60)
+  for (const times of Object.values(reached)) expect(times).toBeGreaterThan(40)
 })
 
 /** Only who runs what the rollout brought returns. */
