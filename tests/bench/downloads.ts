@@ -32,7 +32,9 @@ process.once('message', async (job: DownloadsJob) => {
   await Promise.all(
     job.links.map(async (link) => {
       try {
-        bytes += await artifact(agent, link, job)
+        // Not `bytes += await …`: that adds to what it was before the wait.
+        const came = await artifact(agent, link, job)
+        bytes += came
         took.push(performance.now() - from)
       } catch (error) {
         failures.push((error as Error).message)
