@@ -8,12 +8,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readParts } from '../../api/http/multipart.ts'
 import { usableProblemSql } from '../../infra/postgres/firmware.ts'
 import { usableProblem } from '../../twin-models/firmware/usable.ts'
-import { imageOf, manifestOf, newKey, sha256Of, signed, type TestKey } from '../support/firmware.ts'
+import { imageOf, type KeyPair, manifestOf, newKeyPair, sha256Of, signManifest } from '../support/signed-firmware.ts'
 import { until } from '../support/wait.ts'
 import { type Answer, allItems, DEMO_KEY, OTHER_KEY, type TestApi, testApi } from './test-api.ts'
 
 let api: TestApi
-let key: TestKey
+let key: KeyPair
 const image = imageOf()
 let versions = 0
 
@@ -23,9 +23,9 @@ beforeAll(async () => {
 })
 afterAll(() => api.database.drop())
 
-async function trusted(tenantKey = DEMO_KEY): Promise<TestKey> {
-  const made = newKey()
-  const { status, json } = await api.ask('POST', '/v1/release-keys', { key: tenantKey, body: { name: 'ci', publicKey: made.publicPem } })
+async function trusted(tenantKey = DEMO_KEY): Promise<KeyPair> {
+  const made = newKeyPair()
+  const { status, json } = await api.ask('POST', '/v1/release-keys', { key: tenantKey, body: { name: 'ci', publicKey: made.pem } })
   expect(status).toBe(201)
   expect(json.id).toBe(made.id)
   return made
@@ -69,7 +69,7 @@ async function filesOf(folder: string): Promise<string[]> {
 describe('an upload', () => {
   test('that is signed can be used, looked at, and read byte for byte', async () => {
     const manifest = manifestOf(image, { version: nextVersion(), expires: '2100-01-01T00:00:00Z' })
-    const envelope = signed(manifest, key)
+    const envelope = signManifest(manifest, key)
     const made = await send([
       ['notes', 'quieter'],
       ['manifest', envelope],
@@ -88,13 +88,13 @@ describe('an upload', () => {
 
   test('of members that this version does not know keeps them, as they were signed', async () => {
     const manifest = { ...manifestOf(image, { version: nextVersion() }), delta: { from: 'abc' } }
-    const { json } = await upload(signed(manifest, key))
+    const { json } = await upload(signManifest(manifest, key))
     expect(json.manifest).toEqual(manifest)
   })
 
   test('of the very same again changes nothing', async () => {
     const manifest = manifestOf(image, { version: nextVersion() })
-    const envelope = signed(manifest, key)
+    const envelope = signManifest(manifest, key)
     const first = await upload(envelope)
     const again = await upload(envelope)
     expect([first.status, again.status]).toEqual([201, 200])
@@ -104,7 +104,7 @@ describe('an upload', () => {
   })
 
   test('by many at once is one artifact', async () => {
-    const envelope = signed(manifestOf(image, { version: nextVersion() }), key)
+    const envelope = signManifest(manifestOf(image, { version: nextVersion() }), key)
     const answers = await Promise.all([upload(envelope), upload(envelope), upload(envelope)])
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 201])
     expect(new Set(answers.map(({ json }) => json.id)).size).toBe(1)
@@ -112,14 +112,14 @@ describe('an upload', () => {
 
   test('of an image that is there under another version keeps both', async () => {
     const shared = imageOf()
-    const one = await upload(signed(manifestOf(shared, { version: nextVersion() }), key), shared)
-    const two = await upload(signed(manifestOf(shared, { version: nextVersion() }), key), shared)
+    const one = await upload(signManifest(manifestOf(shared, { version: nextVersion() }), key), shared)
+    const two = await upload(signManifest(manifestOf(shared, { version: nextVersion() }), key), shared)
     expect([one.status, two.status]).toEqual([201, 201])
     expect((await filesOf(api.folder)).filter((name) => name === sha256Of(shared))).toHaveLength(1)
   })
 
   test('with the manifest as a file among the parts is taken too', async () => {
-    const envelope = signed(manifestOf(image, { version: nextVersion() }), key)
+    const envelope = signManifest(manifestOf(image, { version: nextVersion() }), key)
     const answer = await send([
       ['manifest', Buffer.from(JSON.stringify(envelope))],
       ['file', image],
@@ -128,7 +128,7 @@ describe('an upload', () => {
   })
 
   test('of a tenant is none of another', async () => {
-    const { json } = await upload(signed(manifestOf(image, { version: nextVersion() }), key))
+    const { json } = await upload(signManifest(manifestOf(image, { version: nextVersion() }), key))
     for (const path of ['', '/content'])
       expect((await api.ask('GET', `/v1/firmware/${json.id}${path}`, { key: OTHER_KEY })).status).toBe(404)
     expect((await api.ask('POST', `/v1/firmware/${json.id}/withdraw`, { key: OTHER_KEY })).status).toBe(404)
@@ -140,36 +140,41 @@ describe('is refused, and leaves nothing behind:', () => {
   const other = imageOf()
   const fresh = (changes = {}) => manifestOf(image, { version: nextVersion(), ...changes })
   const cases: Array<[what: string, parts: () => Parts | Promise<Parts>, status: number, says: RegExp]> = [
-    ['a swapped artifact of the same size', () => pair(signed(fresh(), key), other), 400, /is not what its manifest names/],
-    ['a truncated artifact', () => pair(signed(fresh(), key), image.subarray(1)), 400, /has 999 bytes, and its manifest names 1000/],
-    ['a longer artifact', () => pair(signed(fresh(), key), Buffer.concat([image, image])), 413, /larger than the 1000 bytes/],
+    ['a swapped artifact of the same size', () => pair(signManifest(fresh(), key), other), 400, /is not what its manifest names/],
+    ['a truncated artifact', () => pair(signManifest(fresh(), key), image.subarray(1)), 400, /has 999 bytes, and its manifest names 1000/],
+    ['a longer artifact', () => pair(signManifest(fresh(), key), Buffer.concat([image, image])), 413, /larger than the 1000 bytes/],
     [
       'a manifest that was changed after it was signed',
-      () => pair(altered(signed(fresh(), key)), image),
+      () => pair(altered(signManifest(fresh(), key)), image),
       403,
       /not one of the release key/,
     ],
-    ['a signature by a key that nobody knows', () => pair(signed(fresh(), newKey()), image), 403, /No release key .* is known/],
-    ['a signature by a key of another tenant', async () => pair(signed(fresh(), await trusted(OTHER_KEY)), image), 403, /No release key/],
-    ['a signature by a revoked key', async () => pair(signed(fresh(), await revoked()), image), 403, /was revoked/],
+    ['a signature by a key that nobody knows', () => pair(signManifest(fresh(), newKeyPair()), image), 403, /No release key .* is known/],
+    [
+      'a signature by a key of another tenant',
+      async () => pair(signManifest(fresh(), await trusted(OTHER_KEY)), image),
+      403,
+      /No release key/,
+    ],
+    ['a signature by a revoked key', async () => pair(signManifest(fresh(), await revoked()), image), 403, /was revoked/],
     ['a key id with the signature of another key', async () => pair(mixed(fresh(), await trusted()), image), 403, /not one of the release/],
     [
       'a signature of another kind of statement',
-      () => pair({ ...signed(fresh(), key, 'application/x-other'), payloadType: signed(fresh(), key).payloadType }, image),
+      () => pair({ ...signManifest(fresh(), key, 'application/x-other'), payloadType: signManifest(fresh(), key).payloadType }, image),
       403,
       /not one of the release key/,
     ],
-    ['a statement of another type', () => pair(signed(fresh(), key, 'application/x-other'), image), 400, /payloadType must be/],
+    ['a statement of another type', () => pair(signManifest(fresh(), key, 'application/x-other'), image), 400, /payloadType must be/],
     ['a payload that is not canonical', () => pair(notCanonical(fresh()), image), 400, /is not canonical JSON/],
-    ['a manifest that has expired', () => pair(signed(fresh({ expires: '2026-01-02T00:00:00Z' }), key), image), 400, /has expired/],
+    ['a manifest that has expired', () => pair(signManifest(fresh({ expires: '2026-01-02T00:00:00Z' }), key), image), 400, /has expired/],
     [
       'a model that there is none of',
-      () => pair(signed(fresh({ model: 'toaster' }), key), image),
+      () => pair(signManifest(fresh({ model: 'toaster' }), key), image),
       400,
       /no model 'toaster'; there are lock/,
     ],
-    ['a manifest that lacks something', () => pair(signed({ ...fresh(), counter: 0 }, key), image), 400, /\/counter/],
-    ['an artifact beyond the bound', () => pair(signed(fresh({ size: 2 ** 31 }), key), image), 413, /may have 1073741824 bytes/],
+    ['a manifest that lacks something', () => pair(signManifest({ ...fresh(), counter: 0 }, key), image), 400, /\/counter/],
+    ['an artifact beyond the bound', () => pair(signManifest(fresh({ size: 2 ** 31 }), key), image), 413, /may have 1073741824 bytes/],
     ['a manifest that is no JSON', () => pair('{', image), 400, /The manifest is not JSON/],
     ['a file before its manifest', () => pair(fresh(), image).reverse(), 400, /manifest has to come before/],
     ['a manifest without a file', () => [['manifest', fresh()]], 400, /The part file is missing/],
@@ -202,26 +207,26 @@ describe('is refused, and leaves nothing behind:', () => {
       expect((await allItems(api, '/v1/firmware')).filter(({ version }) => version === `9.0.${versions}`)).toEqual([])
     })
 
-  async function revoked(): Promise<TestKey> {
+  async function revoked(): Promise<KeyPair> {
     const made = await trusted()
     expect((await api.ask('DELETE', `/v1/release-keys/${made.id}`)).status).toBe(204)
     return made
   }
 
-  function altered(envelope: ReturnType<typeof signed>) {
+  function altered(envelope: ReturnType<typeof signManifest>) {
     const text = Buffer.from(envelope.payload, 'base64').toString()
-    return { ...envelope, payload: Buffer.from(text.replace('"counter":1', '"counter":2')).toString('base64') }
+    return { ...envelope, payload: Buffer.from(text.replace('"counter":20', '"counter":21')).toString('base64') }
   }
 
-  function mixed(manifest: object, second: TestKey) {
-    const envelope = signed(manifest, second)
+  function mixed(manifest: object, second: KeyPair) {
+    const envelope = signManifest(manifest, second)
     return { ...envelope, signatures: [{ ...envelope.signatures[0], keyid: key.id }] }
   }
 
   function notCanonical(manifest: object) {
     // As a careless signer does it: signed is what stands there, in any order.
     const text = JSON.stringify({ zeta: 1, ...manifest })
-    const { payloadType } = signed({}, key)
+    const { payloadType } = signManifest({}, key)
     const bytes = Buffer.from(`DSSEv1 ${payloadType.length} ${payloadType} ${Buffer.byteLength(text)} ${text}`)
     const sig = sign(null, bytes, key.privateKey).toString('base64')
     return { payloadType, payload: Buffer.from(text).toString('base64'), signatures: [{ keyid: key.id, sig }] }
@@ -231,25 +236,25 @@ describe('is refused, and leaves nothing behind:', () => {
 describe('a version is one artifact for ever:', () => {
   test('other bytes under it are refused before they are read', async () => {
     const version = nextVersion()
-    await upload(signed(manifestOf(image, { version }), key))
+    await upload(signManifest(manifestOf(image, { version }), key))
     const other = imageOf()
-    const answer = await upload(signed(manifestOf(other, { version }), key), other)
+    const answer = await upload(signManifest(manifestOf(other, { version }), key), other)
     expect([answer.status, answer.json.code]).toEqual([409, 'conflict'])
     expect(answer.json.detail).toContain(`with other bytes (SHA-256 ${sha256Of(image)})`)
   })
 
   test('another manifest for the same bytes is refused', async () => {
     const version = nextVersion()
-    await upload(signed(manifestOf(image, { version }), key))
-    const answer = await upload(signed(manifestOf(image, { version, rollbackTo: ['1.0.0'] }), key))
+    await upload(signManifest(manifestOf(image, { version }), key))
+    const answer = await upload(signManifest(manifestOf(image, { version, rollbackTo: ['1.0.0'] }), key))
     expect(answer.json).toMatchObject({ status: 409, detail: expect.stringContaining('another manifest') })
   })
 
   test('an older release, sent again, is still what it was, and a newer one is not touched', async () => {
     const [older, newer] = [nextVersion(), nextVersion()]
-    const envelope = signed(manifestOf(image, { version: older, counter: 1 }), key)
+    const envelope = signManifest(manifestOf(image, { version: older, counter: 1 }), key)
     await upload(envelope)
-    const { json } = await upload(signed(manifestOf(image, { version: newer, counter: 2 }), key))
+    const { json } = await upload(signManifest(manifestOf(image, { version: newer, counter: 2 }), key))
     expect((await upload(envelope)).json).toMatchObject({ version: older, counter: 1 })
     expect((await api.ask('GET', `/v1/firmware/${json.id}`)).json).toMatchObject({ version: newer, counter: 2 })
   })
@@ -261,48 +266,48 @@ describe('a signature', () => {
     const { json } = await upload(manifest)
     expect(json).toMatchObject({ usable: false, problem: { code: 'unsigned' } })
     const path = `/v1/firmware/${json.id}/signature`
-    const foreign = await api.ask('PUT', path, { body: signed({ ...manifest, counter: 2 }, key) })
+    const foreign = await api.ask('PUT', path, { body: signManifest({ ...manifest, counter: 2 }, key) })
     expect(foreign.json).toMatchObject({ status: 409, detail: expect.stringContaining('another manifest') })
-    expect((await api.ask('PUT', path, { body: signed(manifest, newKey()) })).status).toBe(403)
+    expect((await api.ask('PUT', path, { body: signManifest(manifest, newKeyPair()) })).status).toBe(403)
 
-    const envelope = signed(manifest, key)
+    const envelope = signManifest(manifest, key)
     const answer = await api.ask('PUT', path, { body: envelope })
     expect(answer.json).toMatchObject({ usable: true, key: key.id, envelope })
     expect((await api.ask('PUT', path, { body: envelope })).status).toBe(200)
-    expect((await api.ask('PUT', path, { body: signed(manifest, await trusted()) })).json).toMatchObject({ status: 409 })
+    expect((await api.ask('PUT', path, { body: signManifest(manifest, await trusted()) })).json).toMatchObject({ status: 409 })
   })
 
   test('comes with a second upload too', async () => {
     const manifest = manifestOf(image, { version: nextVersion() })
     await upload(manifest)
-    const answer = await upload(signed(manifest, key))
+    const answer = await upload(signManifest(manifest, key))
     expect([answer.status, answer.json.usable]).toEqual([200, true])
   })
 
   test('of a revoked key no longer counts, until another key signs', async () => {
     const lost = await trusted()
     const manifest = manifestOf(image, { version: nextVersion() })
-    const { json } = await upload(signed(manifest, lost))
+    const { json } = await upload(signManifest(manifest, lost))
     await api.ask('DELETE', `/v1/release-keys/${lost.id}`)
     expect((await api.ask('GET', `/v1/firmware/${json.id}`)).json).toMatchObject({ usable: false, problem: { code: 'key-revoked' } })
-    const again = await api.ask('PUT', `/v1/firmware/${json.id}/signature`, { body: signed(manifest, key) })
+    const again = await api.ask('PUT', `/v1/firmware/${json.id}/signature`, { body: signManifest(manifest, key) })
     expect(again.json).toMatchObject({ usable: true, key: key.id })
   })
 })
 
 test('what is withdrawn stays so, and is still there to be looked at', async () => {
   const manifest = manifestOf(image, { version: nextVersion() })
-  const { json } = await upload(signed(manifest, key))
+  const { json } = await upload(signManifest(manifest, key))
   const first = await api.ask('POST', `/v1/firmware/${json.id}/withdraw`)
   expect(first.json).toMatchObject({ usable: false, problem: { code: 'withdrawn' }, withdrawnAt: expect.any(String) })
   expect((await api.ask('POST', `/v1/firmware/${json.id}/withdraw`)).json).toEqual(first.json)
-  expect((await upload(signed(manifest, key))).json).toEqual(first.json)
+  expect((await upload(signManifest(manifest, key))).json).toEqual(first.json)
 })
 
 test('the list is paged, newest first, and filtered by name and model', async () => {
   const ids: string[] = []
   for (const name of ['pump-a', 'pump-b', 'pump-a'])
-    ids.unshift((await upload(signed(manifestOf(image, { name, model: 'pump', version: nextVersion() }), key))).json.id)
+    ids.unshift((await upload(signManifest(manifestOf(image, { name, model: 'pump', version: nextVersion() }), key))).json.id)
   expect((await allItems(api, '/v1/firmware?model=pump&limit=1')).map(({ id }) => id)).toEqual(ids)
   expect((await allItems(api, '/v1/firmware?name=pump-a')).map(({ id }) => id)).toEqual([ids[0], ids[2]])
 })
@@ -338,9 +343,9 @@ describe('release keys', () => {
   const add = (publicKey: string, name = 'ci') => api.ask('POST', '/v1/release-keys', { body: { name, publicKey } })
 
   test('are listed with their names, and one that is known stays as it is', async () => {
-    const made = newKey()
-    const first = await add(made.publicPem, 'laptop')
-    const again = await add(made.publicPem, 'another name')
+    const made = newKeyPair()
+    const first = await add(made.pem, 'laptop')
+    const again = await add(made.pem, 'another name')
     expect([first.status, again.status]).toEqual([201, 200])
     expect(again.json).toEqual(first.json)
     expect((await api.ask('GET', '/v1/release-keys')).json.items).toContainEqual(first.json)
@@ -350,7 +355,7 @@ describe('release keys', () => {
   test('once revoked do not come back', async () => {
     const made = await trusted()
     await api.ask('DELETE', `/v1/release-keys/${made.id}`)
-    expect((await add(made.publicPem)).json).toMatchObject({ status: 409, detail: expect.stringContaining('for good') })
+    expect((await add(made.pem)).json).toMatchObject({ status: 409, detail: expect.stringContaining('for good') })
     expect((await api.ask('DELETE', `/v1/release-keys/${made.id}`)).status).toBe(204)
     expect((await api.ask('DELETE', `/v1/release-keys/${'0'.repeat(32)}`)).status).toBe(404)
     expect((await api.ask('DELETE', `/v1/release-keys/${key.id}`, { key: OTHER_KEY })).status).toBe(404)
@@ -359,7 +364,7 @@ describe('release keys', () => {
   test('are public ones of Ed25519, and a private one is sent back', async () => {
     const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
     const rsa = publicKey.export({ type: 'spki', format: 'pem' }).toString()
-    const privatePem = newKey().privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    const privatePem = newKeyPair().privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
     for (const [pem, says] of [
       [rsa, /must be of Ed25519; this one is of rsa/],
       [privatePem, /is a private key: keep that to yourself/],
@@ -393,7 +398,7 @@ describe('over the network', () => {
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
     try {
       const before = (await filesOf(api.folder)).sort()
-      const manifest = JSON.stringify(signed(manifestOf(image, { version: nextVersion() }), key))
+      const manifest = JSON.stringify(signManifest(manifestOf(image, { version: nextVersion() }), key))
       const part = (name: string) => `--x\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n`
       socket.write(
         `POST /v1/firmware HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${DEMO_KEY}\r\ntransfer-encoding: chunked\r\ncontent-type: multipart/form-data; boundary=x\r\n\r\n`,

@@ -15,8 +15,8 @@ import { createFolderStore } from '../../infra/firmware/folder-store.ts'
 import { createFirmware } from '../../infra/postgres/firmware.ts'
 import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { registerDevice, startTestBridge, type TestBridge, type TestDevice } from '../support/bridge.ts'
-import { imageOf, manifestOf, newKey, sha256Of, signed } from '../support/firmware.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
+import { imageOf, manifestOf, newKeyPair, sha256Of, signManifest } from '../support/signed-firmware.ts'
 import { until } from '../support/wait.ts'
 
 const SIZE = 300_000
@@ -339,16 +339,16 @@ describe('on a bridge', () => {
   let bridge: TestBridge
   let device: TestDevice
   let firmware: string
-  const key = newKey()
+  const key = newKeyPair()
 
   beforeAll(async () => {
     database = await testDatabase()
     device = await registerDevice(database, 't-1')
-    await createReleaseKeys(database.sql).insert('demo', { id: key.id, name: 'ci', publicKey: key.publicPem })
+    await createReleaseKeys(database.sql).insert('demo', { id: key.id, name: 'ci', publicKey: key.pem })
     const manifest = manifestOf(image)
     firmware = '55555555-5555-4555-8555-555555555555'
     const { name, model, version, counter, size } = manifest
-    const envelope = JSON.stringify(signed(manifest, key))
+    const envelope = JSON.stringify(signManifest(manifest, key))
     const values = { name, model, version, counter, size, sha256, manifest: JSON.stringify(manifest), signature: { envelope, key: key.id } }
     await createFirmware(database.sql).insert({ ...values, id: firmware, tenant: 'demo', expiresAt: null, notes: '', createdBy: 'test' })
     const data = join(folder, 'data')

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { FirmwareStore } from '../../api/firmware-ports.ts'
 import { createFolderStore, type FolderStore } from '../../infra/firmware/folder-store.ts'
-import { imageOf, sha256Of } from '../support/firmware.ts'
+import { imageOf, sha256Of } from '../support/signed-firmware.ts'
 
 let folder: string
 let store: FolderStore

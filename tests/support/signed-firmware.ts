@@ -1,5 +1,5 @@
 /** Firmware for tests: keys, and jobs and manifests that they signed, each of which may be made other than right. */
-import { createHash, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes, randomUUID } from 'node:crypto'
 import { canonicalJson, type Envelope, keyIdOf, signEnvelope } from '../../twin-models/firmware/envelope.ts'
 import { JOB_TYPE, type Job } from '../../twin-models/firmware/job.ts'
 import { MANIFEST_TYPE, type Manifest } from '../../twin-models/firmware/manifest.ts'
@@ -14,6 +14,10 @@ export interface KeyPair {
 export function newKeyPair(): KeyPair {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
   return { id: keyIdOf(publicKey), publicKey, privateKey, pem: publicKey.export({ type: 'spki', format: 'pem' }) as string }
+}
+
+export function imageOf(size = 1_000): Buffer {
+  return randomBytes(size)
 }
 
 export function sha256Of(content: Uint8Array | string): string {
