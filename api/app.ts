@@ -31,12 +31,13 @@ import { systemEndpoints } from './http/system.ts'
 import { telemetryEndpoints } from './http/telemetry.ts'
 import { createTwinAnswers } from './http/twin-answers.ts'
 import { twinEndpoints } from './http/twins.ts'
+import { updateEndpoints } from './http/updates.ts'
 import { webhookDeliveryEndpoints } from './http/webhook-deliveries.ts'
 import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
-import type { Groups } from './rollout-ports.ts'
+import type { Groups, Updates } from './rollout-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
@@ -58,6 +59,7 @@ export interface AppDeps {
   releaseKeys: ReleaseKeys
   directorKeys: DirectorKeys
   groups: Groups
+  updates: Updates
   status: Status
   log: Logger
   now?: () => number
@@ -104,6 +106,7 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   firmwareEndpoints(endpoint, { ...deps, now })
   releaseKeyEndpoints(endpoint, deps)
   groupEndpoints(endpoint, deps)
+  updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })

@@ -30,6 +30,7 @@ import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
+import { createUpdates } from '../postgres/updates.ts'
 import { createWebhooks } from '../postgres/webhooks.ts'
 import { measureLive, measureOffered } from '../telemetry/live-metrics.ts'
 import { createTwinWorkflows } from '../temporal/twin-query.ts'
@@ -97,6 +98,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     releaseKeys: createReleaseKeys(sql),
     directorKeys: { list: () => listDirectorKeys(sql) },
     groups: createGroups(sql),
+    updates: createUpdates(sql),
     status: health,
     log,
   })

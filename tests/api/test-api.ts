@@ -24,6 +24,7 @@ import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
+import { createUpdates } from '../../infra/postgres/updates.ts'
 import { createWebhooks } from '../../infra/postgres/webhooks.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
@@ -89,6 +90,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     releaseKeys: createReleaseKeys(sql),
     directorKeys: { list: () => listDirectorKeys(sql) },
     groups: createGroups(sql),
+    updates: createUpdates(sql),
     webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,
