@@ -41,6 +41,9 @@ const self: Self = {
 }
 /** The same with 2.0.0. */
 const updated: Self = { ...self, runs: manifestOf(NEW), manifest: manifestOf(NEW), counters: new Map([['thermostat', 20]]) }
+/** Then another line was installed. */
+const beta = manifestOf('the image of beta', { name: 'beta', version: '0.1', counter: 1 })
+const onBeta: Self = { ...updated, runs: beta, manifest: beta, counters: new Map([...updated.counters, ['beta', 1]]) }
 
 interface Made {
   manifest?: Partial<Manifest>
@@ -69,6 +72,7 @@ describe('a device takes', () => {
     ['a later release', { manifest: { version: '2.0.1', counter: 21, sha256: 'a'.repeat(64) } }, updated],
     ['what runs once more', {}, updated],
     ['the first of another line of releases', { manifest: { name: 'beta', version: '0.1', counter: 1, sha256: 'a'.repeat(64) } }, updated],
+    ['what it ran before it went to another line', {}, onBeta],
     ['a rollback to what the manifest of what runs names', rollback('1.4.2'), updated],
     ['members of the manifest that it does not know', { manifest: { delta: { from: '1.4.2' } } as Partial<Manifest> }],
   ])('%s', (_, made, from) => {
