@@ -1,16 +1,19 @@
 /** What activities of rollouts need of the outside (infra/postgres/rollouts.ts). Times are epoch milliseconds. */
 import type {
   RolloutCounts,
+  RolloutDetails,
   RolloutDirection,
+  RolloutPreview,
   RolloutReturn,
   RolloutSpec,
   RolloutState,
   RolloutStep,
   SteerEffects,
 } from '../twin-models/core/rollout-types.ts'
-import type { UpdateEnd } from '../twin-models/core/types.ts'
 import type { Manifest } from '../twin-models/firmware/manifest.ts'
 import type { UsableProblem } from '../twin-models/firmware/usable.ts'
+
+export type { LeftOut, RolloutDetails, RolloutPreview } from '../twin-models/core/rollout-types.ts'
 
 export interface NewRollout {
   id: string
@@ -39,26 +42,6 @@ export interface RolloutFirmware {
   problem: UsableProblem | null
 }
 
-/** Whom a rollout would reach if it chose now. */
-export interface RolloutPreview {
-  /** Devices that its filter finds. */
-  found: number
-  /** Of those, how many take part. */
-  total: number
-  /** One a wave: how many devices, and the ids of some. */
-  waves: Array<{ devices: number; sample: string[] }>
-  /** What those that take part run now, the most frequent first. Null: unknown. */
-  versions: Array<{ version: string | null; devices: number }>
-  leftOut: LeftOut[]
-}
-
-/** The most frequent reason first. */
-export interface LeftOut {
-  reason: string
-  devices: number
-  sample: string[]
-}
-
 /** One step of its workflow: what it carries from now on, and what is to be done of it. */
 export interface RolloutStoreStep {
   /** Counts up; one that was done is not done again. With the number of the last one nothing is done: it is a look. */
@@ -82,15 +65,6 @@ export interface RolloutLook {
   details?: RolloutDetails
   /** What became of a device that was to be left out. */
   excluded?: 'excluded' | 'cancelled' | 'ended' | 'unknown'
-}
-
-/** What an operator wants to know besides. Every list is short. */
-export interface RolloutDetails {
-  /** Of devices that did not end healthy, the most frequent first. */
-  reasons: Array<{ status: UpdateEnd; reason: string; devices: number; sample: string[] }>
-  /** Sites whose share of failures is well above that of all. */
-  sites: Array<{ site: string; failed: number; judged: number }>
-  leftOut: LeftOut[]
 }
 
 export interface RolloutStore {

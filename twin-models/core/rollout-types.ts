@@ -3,6 +3,7 @@
  * threshold means stands in rollout.ts.
  */
 import type { ErrorLimit, Pace } from './pacing.ts'
+import type { UpdateEnd } from './update-types.ts'
 
 /** Bounds that REST, the Temporal UI and the workflow hold an argument to. */
 export const ROLLOUT_LIMITS = {
@@ -161,3 +162,32 @@ export interface SteerEffects {
 }
 
 export type Steered = { state: RolloutState; answer: string; effects: SteerEffects; refused?: undefined } | { refused: string }
+
+/** Whom a rollout would reach if it chose now. */
+export interface RolloutPreview {
+  /** Devices that its filter finds. */
+  found: number
+  /** Of those, how many take part. */
+  total: number
+  /** One a wave: how many devices, and the ids of some. */
+  waves: Array<{ devices: number; sample: string[] }>
+  /** What those that take part run now, the most frequent first. Null: unknown. */
+  versions: Array<{ version: string | null; devices: number }>
+  leftOut: LeftOut[]
+}
+
+/** The most frequent reason first. */
+export interface LeftOut {
+  reason: string
+  devices: number
+  sample: string[]
+}
+
+/** What an operator wants to know besides. Every list is short. */
+export interface RolloutDetails {
+  /** Of devices that did not end healthy, the most frequent first. */
+  reasons: Array<{ status: UpdateEnd; reason: string; devices: number; sample: string[] }>
+  /** Sites whose share of failures is well above that of all. */
+  sites: Array<{ site: string; failed: number; judged: number }>
+  leftOut: LeftOut[]
+}
