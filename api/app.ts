@@ -25,6 +25,9 @@ import { modelEndpoints } from './http/models.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
 import { releaseKeyEndpoints } from './http/release-keys.ts'
 import { requestEndpoints } from './http/requests.ts'
+import { rolloutActionEndpoints } from './http/rollout-actions.ts'
+import { rolloutDeviceEndpoints } from './http/rollout-devices.ts'
+import { rolloutEndpoints } from './http/rollouts.ts'
 import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
@@ -37,7 +40,7 @@ import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
-import type { Groups, Updates } from './rollout-ports.ts'
+import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
@@ -60,6 +63,7 @@ export interface AppDeps {
   directorKeys: DirectorKeys
   groups: Groups
   updates: Updates
+  rollouts: Rollouts
   status: Status
   log: Logger
   now?: () => number
@@ -106,6 +110,9 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   firmwareEndpoints(endpoint, { ...deps, now })
   releaseKeyEndpoints(endpoint, deps)
   groupEndpoints(endpoint, deps)
+  rolloutEndpoints(endpoint, { ...deps, now })
+  rolloutDeviceEndpoints(endpoint, deps)
+  rolloutActionEndpoints(endpoint, { ...deps, now })
   updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)

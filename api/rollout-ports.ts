@@ -2,6 +2,17 @@
  * What REST needs of the outside for groups, updates and rollouts (infra/postgres/groups.ts, updates.ts, rollout-read.ts). Times are epoch
  * milliseconds.
  */
+import type {
+  RolloutAsk,
+  RolloutCounts,
+  RolloutDetails,
+  RolloutPlan,
+  RolloutPreview,
+  RolloutSpec,
+  RolloutState,
+  RolloutStatus,
+  WaveCounts,
+} from '../twin-models/core/rollout-types.ts'
 import type { IdempotencyClaim, Page } from './ports.ts'
 
 /** Of a tenant. Pins are fewer: each is asked of every device that a rollout looks at. */
@@ -102,4 +113,96 @@ export interface Updates {
   }): Promise<UpdateRow[]>
   /** Those of `ids` that ended. */
   ended(ids: string[]): Promise<Array<{ id: string }>>
+}
+
+export const ROLLOUT_STATUSES = ['draft', 'running', 'paused', 'halted', 'rolling-back', 'completed', 'cancelled'] as const
+export const TARGET_STATUSES = ['waiting', 'underway', ...UPDATE_ENDS] as const
+export type TargetStatus = (typeof TARGET_STATUSES)[number]
+
+export interface RolloutRow {
+  id: string
+  /** Rises with every rollout. */
+  number: number
+  name: string
+  spec: RolloutSpec
+  requestedBy: string
+  createdAt: number
+  approvedBy: string | null
+  /** Its devices are chosen since then. */
+  startedAt: number | null
+  endedAt: number | null
+  status: RolloutStatus
+  reason: string | null
+  /** The current one, from 0; of its direction. */
+  wave: number
+  isBack: boolean
+  /** What its workflow is yet to be told. */
+  asked: RolloutAsked[]
+}
+
+export interface RolloutAsked {
+  by: string
+  ask: RolloutAsk
+}
+
+/** A device of it. */
+export interface TargetRow {
+  /** Its place among those of its direction. */
+  number: number
+  isBack: boolean
+  device: string
+  /** From 0; -1: it was left out when it chose. */
+  wave: number
+  /** What it ran before. */
+  fromVersion: string | null
+  /** Of its update, when it was asked. */
+  update: string | null
+  status: TargetStatus
+  reason: string | null
+  startedAt: number | null
+  endedAt: number | null
+}
+
+export interface TargetQuery {
+  statuses: readonly TargetStatus[] | undefined
+  /** As in the row. */
+  wave: number | undefined
+  isBack: boolean | undefined
+}
+
+/** How it stands while somebody asks for something: all that the pure core needs to say whether that makes sense. */
+export interface RolloutStanding {
+  state: RolloutState
+  plan: RolloutPlan
+  counts: RolloutCounts
+  /** Before this, and not done yet. */
+  asked: RolloutAsked[]
+}
+
+export interface NewRollout {
+  id: string
+  tenant: string
+  spec: RolloutSpec
+  by: string
+}
+
+export interface Rollouts {
+  /** With `claim`, and its id, under an Idempotency-Key; 'claimed': the key is taken. Throws `invalid` where what it names is gone. */
+  create(rollout: NewRollout, claim?: IdempotencyClaim): Promise<'written' | 'claimed'>
+  /** Throws `invalid` where there are too many devices, or what it names is gone. */
+  preview(rollout: Pick<NewRollout, 'id' | 'tenant' | 'spec'>): Promise<RolloutPreview>
+  find(tenant: string, id: string): Promise<RolloutRow | undefined>
+  /** Newest first. */
+  list(tenant: string, statuses: readonly RolloutStatus[] | undefined, page: Page<number>): Promise<RolloutRow[]>
+  /** `back`: once it goes back. */
+  look(rollout: RolloutRow): Promise<{ waves: WaveCounts[]; back?: WaveCounts[]; details: RolloutDetails }>
+  /** In the order in which they are asked, those of the way back last. */
+  targets(id: string, query: TargetQuery, page: Page<Pick<TargetRow, 'isBack' | 'number'>>): Promise<TargetRow[]>
+  /** `judge` says what is answered, or throws why it is not taken. Undefined: there is none. 'too-many': too much waits for its workflow. */
+  ask(
+    tenant: string,
+    id: string,
+    asked: RolloutAsked,
+    judge: (standing: RolloutStanding) => string,
+  ): Promise<{ answer: string } | 'too-many' | undefined>
 }

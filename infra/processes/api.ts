@@ -28,6 +28,7 @@ import { ensurePartitions } from '../postgres/partitions.ts'
 import { createRegistry } from '../postgres/registry.ts'
 import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
+import { createRollouts } from '../postgres/rollout-read.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
 import { createUpdates } from '../postgres/updates.ts'
@@ -40,6 +41,8 @@ import type { ProcessContext, RunningProcess } from './process.ts'
 const DATABASE_CONNECTIONS = 8
 const SEARCH_CONNECTIONS = 4
 const LIVE_CONNECTIONS = 4
+/** Each may look at a million devices. */
+const PREVIEW_CONNECTIONS = 2
 const STATEMENT_MS = 8_000
 const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
@@ -63,7 +66,9 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     statementTimeoutMs: STATEMENT_MS,
     genericPlans: true,
   })
+  const previewSql = connect(config.databaseUrl, { max: PREVIEW_CONNECTIONS, name: 'api previews', lockTimeoutMs: 4_000 })
   const liveSql = connect(config.databaseUrl, { max: LIVE_CONNECTIONS, name: 'api live', statementTimeoutMs: STATEMENT_MS })
+  const disconnect = () => [sql, searches, previewSql, liveSql].map((pool) => pool.end({ timeout: 1 }))
   for (const name of await migrate(sql)) log.info({ migration: name }, 'Migrated the database')
   // Whoever registers a device writes an event.
   await ensurePartitions(sql, new Date())
@@ -99,6 +104,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     directorKeys: { list: () => listDirectorKeys(sql) },
     groups: createGroups(sql),
     updates: createUpdates(sql),
+    rollouts: createRollouts(sql, previewSql),
     status: health,
     log,
   })
@@ -112,7 +118,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   try {
     await listen(server, config.host, config.httpPort)
   } catch (error) {
-    await Promise.all([live.stop(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
+    await Promise.all([live.stop(), ...disconnect()])
     throw error
   }
   measureLive(live)
@@ -126,7 +132,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
       database.stop()
       await Promise.all([close(server), live.stop()])
       outbound.close()
-      await Promise.all([workflows.close(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
+      await Promise.all([workflows.close(), ...disconnect()])
     },
   }
 }

@@ -22,6 +22,7 @@ import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { createRegistry } from '../../infra/postgres/registry.ts'
 import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
+import { createRollouts } from '../../infra/postgres/rollout-read.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
 import { createUpdates } from '../../infra/postgres/updates.ts'
@@ -91,6 +92,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     directorKeys: { list: () => listDirectorKeys(sql) },
     groups: createGroups(sql),
     updates: createUpdates(sql),
+    rollouts: createRollouts(sql, sql),
     webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,
