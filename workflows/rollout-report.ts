@@ -8,17 +8,18 @@ import { formatDuration } from '../twin-models/durations.ts'
 import type { RolloutCarried } from './messages.ts'
 
 const BAR = 20
+const MOST_OF_A_NAME = 24
 
 export function rolloutReport(carried: RolloutCarried, counts: RolloutCounts, details: RolloutDetails | undefined): string {
   const { about, state, note } = carried
   const parts = [
     headline(carried, counts),
     ...(state.reason ? [`**${state.reason}**`] : []),
+    ...(note ? [`Last: ${note}`] : []),
     state.chosen ? wavesOf(carried, counts) : plannedWaves(carried),
     ...(state.status === 'draft' && about.preview ? [about.preview] : []),
     ...(state.chosen ? [gateWords(carried, counts)] : []),
     ...(details ? detailsOf(details) : []),
-    ...(note ? [`Last: ${note}`] : []),
     mayBeDone(state),
   ]
   return parts.filter((part) => part !== '').join('\n\n')
@@ -37,23 +38,27 @@ function headline({ id, tenant, about, plan, state }: RolloutCarried, counts: Ro
   ].join('\n\n')
 }
 
+/** Narrow: the UI shows it in half of its page, and cuts off what is wider. */
 function wavesOf({ about, state }: RolloutCarried, { waves, ahead }: RolloutCounts): string {
-  const names = state.direction === 'back' ? about.rollbackWaves : about.waves
+  const names = (state.direction === 'back' ? about.rollbackWaves : about.waves).map((name) => shortened(name, MOST_OF_A_NAME))
+  const widest = Math.max(...names.map((name) => name.length))
   const rows = waves.map((wave, i) => {
     const mark = i === state.wave ? '▶' : i < state.wave ? '✓' : ' '
-    return [`${mark} ${i + 1}`, names[i] ?? '', bar(wave), ...numbersOf(wave)]
+    const first = `${mark} ${String(i + 1).padEnd(2)} ${(names[i] ?? '').padEnd(widest)}  ${bar(wave)}`.trimEnd()
+    return `${first}\n     ${numbersOf(wave)}`
   })
-  const table = aligned([['wave', '', '', 'devices', 'waiting', 'under way', 'healthy', 'failed', 'left'], ...rows])
   const before = ahead > 0 ? `\n\nUpdates from before the rollback that have not ended yet: ${ahead}.` : ''
-  return `\`\`\`text\n${table}\n\`\`\`\n█ healthy, ▓ failed, ▒ under way, ░ waiting${before}`
+  return `\`\`\`text\n${rows.join('\n')}\n\`\`\`\n█ healthy, ▓ failed, ▒ under way, ░ waiting${before}`
 }
 
 function plannedWaves({ about, state }: RolloutCarried): string {
   return `Waves: ${(state.direction === 'back' ? about.rollbackWaves : about.waves).join(', ')}. Its devices are not chosen yet.`
 }
 
-function numbersOf({ total, waiting, underway, healthy, failed, left }: WaveCounts): string[] {
-  return [total, waiting, underway, healthy, failed, left].map(String)
+function numbersOf({ total, waiting, underway, healthy, failed, left }: WaveCounts): string {
+  const counts = { healthy, failed, 'under way': underway, waiting, left }
+  const words = Object.entries(counts).filter(([, count]) => count > 0)
+  return `${total} devices${words.length > 0 ? `: ${words.map(([word, count]) => `${count} ${word}`).join(', ')}` : ''}`
 }
 
 /** Of those that have a part in it. Whatever there is of something is at least one mark long, so rounding takes from the longest. */
@@ -76,7 +81,7 @@ function gateWords({ plan, state, about }: RolloutCarried, { waves }: RolloutCou
   const silent = current.silent > 0 ? `, ${current.silent} of them fell silent` : ''
   const lines = [
     `- Wave ${state.wave + 1}: ${current.healthy} of ${counted} are healthy, its gate is ${needed} (${percent(plan.gate)}). ${rate}${silent}.`,
-    `- It halts when more than ${percent(share)} of at least ${minimum} judged devices of a wave fail${count === undefined ? '' : `, or more than ${count} of all`}.`,
+    `- It halts when more than ${percent(share)} of at least ${minimum} judged devices of a wave fail${count === undefined ? '' : `, or more than ${count} of all`}, or so many that its gate is out of reach.`,
     state.acknowledged.all > 0 ? `- Failures acknowledged by a resume: ${state.acknowledged.all}.` : '',
     `- Healthy is who runs it${about.soakMs === 0 ? ' and says so' : ` without a fault for ${formatDuration(about.soakMs)}`}. At most ${state.pace.perSecond} devices are asked a second, ${state.pace.atOnce} at once.`,
   ]
@@ -151,18 +156,6 @@ function mayBeDone({ status, direction }: RolloutState): string {
   }
 }
 
-function aligned(rows: string[][]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  return rows
-    .map((row) =>
-      row
-        .map((cell, i) => (i < 3 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
-}
-
 function percentOf(count: number, whole: number): string {
   return whole === 0 ? '100 %' : `${Math.floor((count / whole) * 1000) / 10} %`
 }
@@ -171,6 +164,6 @@ function percent(share: number): string {
   return `${Math.round(share * 1e6) / 1e4} %`
 }
 
-function shortened(text: string): string {
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text
+function shortened(text: string, most = 200): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text
 }
