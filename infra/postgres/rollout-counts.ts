@@ -1,4 +1,4 @@
-/** How the devices of a rollout stand: counts of each step from one index, and the details that an operator reads now and then. */
+/** How the devices of a rollout stand: counts for each step, and the details that an operator reads now and then. */
 import type { LeftOut, Rollout, RolloutDetails } from '../../activities/rollout-ports.ts'
 import type { RolloutCounts, WaveCounts } from '../../twin-models/core/rollout-types.ts'
 import { EMPTY_WAVE } from '../../twin-models/core/rollout-waves.ts'
@@ -13,30 +13,27 @@ const SITE = { failed: 3, times: 2, most: 5 } as const
 
 /** `waves`: how many there are. */
 export async function countsOf(sql: Queries, { id }: Pick<Rollout, 'id'>, isBack: boolean, waves: number): Promise<RolloutCounts> {
-  const rows = await sql<Array<{ wave: number; status: string; reason: string | null; devices: number; later: number }>>`
-    select wave, status, case when status = 'timed-out' then reason end as reason, count(*)::int as devices,
-      (count(*) filter (where not_before > now()))::int as later
-    from rollout_targets where rollout = ${id} and back = ${isBack} and wave >= 0 group by 1, 2, 3`
+  const rows = await sql<Array<{ wave: number; status: string; reason: string; devices: number; back: boolean }>>`
+    select wave, status, reason, devices, back from rollout_counts where rollout = ${id} and wave >= 0`
+  const later = await sql<Array<{ wave: number; devices: number }>>`
+    select wave, count(*)::int as devices from rollout_targets
+    where rollout = ${id} and back = ${isBack} and not_before > now() group by wave`
   const counts: WaveCounts[] = Array.from({ length: waves }, () => ({ ...EMPTY_WAVE }))
-  for (const { wave, status, reason, devices, later } of rows) {
+  let ahead = 0
+  for (const { wave, status, reason, devices, back } of rows) {
     const of = counts[wave]
-    if (!of) continue
+    if (isBack && !back && status === 'underway') ahead += devices
+    if (!of || back !== isBack) continue
     of.total += devices
     of[columnOf(status, reason)] += devices
-    if (status === 'waiting') of.later += later
-    if (reason === 'silent') of.silent += devices
+    if (status === 'timed-out' && reason === 'silent') of.silent += devices
   }
-  return { waves: counts, ahead: isBack ? await underway(sql, id) : 0 }
-}
-
-async function underway(sql: Queries, id: string): Promise<number> {
-  const [row] = await sql<Array<{ count: number }>>`
-    select count(*)::int as count from rollout_targets where rollout = ${id} and not back and status = 'underway'`
-  return row!.count
+  for (const { wave, devices } of later) if (counts[wave]) counts[wave].later += devices
+  return { waves: counts, ahead }
 }
 
 /** As twin-models/core/rollout.ts says it: who was away or found no window is in no share. */
-function columnOf(status: string, reason: string | null): 'waiting' | 'underway' | 'healthy' | 'failed' | 'left' {
+function columnOf(status: string, reason: string): 'waiting' | 'underway' | 'healthy' | 'failed' | 'left' {
   switch (status) {
     case 'waiting':
     case 'underway':

@@ -135,7 +135,38 @@ create table rollout_targets (
   ended_at    timestamptz,
   primary key (rollout, back, number)
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.05);
--- All that is counted in every step stands in it.
-create index rollout_targets_status on rollout_targets (rollout, back, status, wave, number) include (reason, not_before);
+create index rollout_targets_status on rollout_targets (rollout, back, status, wave, number) include (reason);
+create index rollout_targets_later on rollout_targets (rollout, back, wave) where not_before is not null;
 create unique index rollout_targets_device on rollout_targets (rollout, back, incarnation);
 create index rollout_targets_update on rollout_targets ("update");
+
+-- How many targets stand how, kept by the triggers below: a look costs the same however many there are, and whoever changes targets, the sums
+-- are theirs. `reason` only where it says how a target counts (timed-out), else ''.
+create table rollout_counts (
+  rollout uuid not null references rollouts on delete cascade,
+  back    boolean not null,
+  wave    integer not null,
+  status  text not null,
+  reason  text not null,
+  devices integer not null,
+  primary key (rollout, back, wave, status, reason)
+) with (fillfactor = 50);
+
+create function count_rollout_targets() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'UPDATE' then
+    insert into rollout_counts
+    select rollout, back, wave, status, case when status = 'timed-out' then coalesce(reason, '') else '' end, -count(*)
+    from changed_from group by 1, 2, 3, 4, 5
+    on conflict (rollout, back, wave, status, reason) do update set devices = rollout_counts.devices + excluded.devices;
+  end if;
+  insert into rollout_counts
+  select rollout, back, wave, status, case when status = 'timed-out' then coalesce(reason, '') else '' end, count(*)
+  from changed_to group by 1, 2, 3, 4, 5
+  on conflict (rollout, back, wave, status, reason) do update set devices = rollout_counts.devices + excluded.devices;
+  return null;
+end $$;
+create trigger rollout_targets_added after insert on rollout_targets referencing new table as changed_to
+  for each statement execute function count_rollout_targets();
+create trigger rollout_targets_changed after update on rollout_targets referencing old table as changed_from new table as changed_to
+  for each statement execute function count_rollout_targets();
