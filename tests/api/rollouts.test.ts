@@ -1,94 +1,23 @@
-/** /v1/rollouts over REST, on real Postgres. The workflow is played by the store that it uses. */
-import { hash } from 'node:crypto'
+/** /v1/rollouts over REST, on real Postgres: asked for, looked at, listed. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { rolloutStarted, rolloutTold, untoldRollouts } from '../../infra/postgres/rollout-asked.ts'
-import { createRolloutStore } from '../../infra/postgres/rollouts.ts'
-import { initialRollout } from '../../twin-models/core/rollout.ts'
-import type { RolloutState } from '../../twin-models/core/rollout-types.ts'
+import { untoldRollouts } from '../../infra/postgres/rollout-asked.ts'
 import { CastorError } from '../../twin-models/errors.ts'
-import type { KeyPair } from '../support/signed-firmware.ts'
-import { allItems, DEMO_KEY, OTHER_KEY, type TestApi, testApi } from './test-api.ts'
-import { trustedKey, type Uploaded, uploaded } from './test-firmware.ts'
+import { allItems, DEMO_KEY, OTHER_KEY } from './test-api.ts'
+import { uploaded } from './test-firmware.ts'
+import { LEFT_OUT, type RolloutApi, rolloutApi, WANTED } from './test-rollouts.ts'
 
-const ANN_KEY = 'ann-key-0123456789'
 const ACTIONS = ['approve', 'pause', 'resume', 'advance', 'halt', 'rollback', 'cancel', 'pace', 'exclude']
 const nowhere = '00000000-0000-4000-8000-000000000000'
 
-let api: TestApi
-let key: KeyPair
-let [old, next, newest]: Uploaded[] = []
+let api: RolloutApi
 beforeAll(async () => {
-  api = await testApi()
-  const { sql } = api.database
-  await sql`insert into api_keys (key_hash, tenant, name) values (${hash('sha256', ANN_KEY, 'buffer')}, 'demo', 'ann')`
-  key = await trustedKey(api)
-  old = await uploaded(api, key, { version: '1.0.0', counter: 1, rollbackTo: [] })
-  next = await uploaded(api, key, { version: '2.0.0', counter: 2, rollbackTo: ['1.0.0'] })
-  newest = await uploaded(api, key, { version: '3.0.0', counter: 3, rollbackTo: ['2.0.0'] })
-  for (let n = 1; n <= 8; n++) await device(`t-${n}`, old)
-  await device('has-it', next)
-  await device('is-newer', newest)
-  await device('is-pump', old, 'pump')
-  await device('is-pinned', old)
-  await api.ask('PUT', '/v1/groups/museum', { body: { filter: "id = 'is-pinned'", firmwarePin: '1.0.0' } })
-  await api.ask('PUT', '/v1/groups/pilots', { body: { filter: "id in ('t-7', 't-8')" } })
+  api = await rolloutApi()
 })
 afterAll(() => api?.database.drop())
 
-async function device(id: string, runs: Uploaded | undefined, model?: string): Promise<void> {
-  await api.register(id, { site: 'north' }, undefined, model)
-  const decided = { presence: { status: 'online' }, firmware: runs!.firmware }
-  await api.database.sql`update devices set decided = ${JSON.stringify(decided)}::text::jsonb where tenant = 'demo' and device = ${id}`
-}
-
-const wanted = {
-  name: 'To 2.0.0',
-  firmware: { name: 'thermostat', version: '2.0.0' },
-  filter: "attributes.site = 'north'",
-  waves: [{ percent: 25 }, { percent: 100 }],
-}
-const draft = (more: object = {}, headers: Record<string, string> = {}) =>
-  api.ask('POST', '/v1/rollouts', { body: { ...wanted, ...more }, headers })
-const show = async (id: string) => (await api.ask('GET', `/v1/rollouts/${id}`)).json
-const act = (id: string, action: string, body?: object, actKey?: string) =>
-  api.ask('POST', `/v1/rollouts/${id}/${action}`, { ...(body && { body }), ...(actKey && { key: actKey }) })
-const askedOf = async (id: string) => (await show(id)).asked
-
-const LEFT_OUT = [
-  { reason: 'already-installed', devices: 1, sample: ['has-it'] },
-  { reason: 'model', devices: 1, sample: ['is-pump'] },
-  { reason: 'older', devices: 1, sample: ['is-newer'] },
-  { reason: 'pinned', devices: 1, sample: ['is-pinned'] },
-]
-
-/** Plays its workflow: what was asked until now is done, and then it stands like this. */
-async function stands(id: string, more: Partial<RolloutState> = {}): Promise<void> {
-  const { sql } = api.database
-  const store = createRolloutStore(sql)
-  const rollout = (await store.find('demo', id))!
-  const before = rollout.carried ?? { n: 0, state: initialRollout({ ...rollout.spec, by: rollout.by }) }
-  const state = { ...before.state, ...more }
-  await rolloutStarted(sql, id, 'w')
-  const asked = (await untoldRollouts(sql)).find((row) => row.id === id)?.asked ?? []
-  if (asked.length > 0) await rolloutTold(sql, id, asked)
-  if (state.chosen) await store.choose(rollout, state.direction)
-  const isEnd = state.status === 'completed' || state.status === 'cancelled'
-  await store.step(rollout, {
-    ...{ n: before.n + 1, state, detailed: false },
-    ...(isEnd && { step: { kind: 'done' as const, status: state.status as 'completed' } }),
-  })
-}
-
-async function running(more: object = {}): Promise<string> {
-  const { json } = await draft(more)
-  await act(json.id, 'approve')
-  await stands(json.id, { status: 'running', approvedBy: 'admin', chosen: true })
-  return json.id
-}
-
 describe('asking for one', () => {
   test('a preview says who is reached in which wave, and who is left out and why, and makes nothing', async () => {
-    const { status, json } = await api.ask('POST', '/v1/rollouts?preview=true', { body: wanted })
+    const { status, json } = await api.ask('POST', '/v1/rollouts?preview=true', { body: WANTED })
     expect(status).toBe(200)
     expect(json).toEqual({
       found: 12,
@@ -105,7 +34,7 @@ describe('asking for one', () => {
   })
 
   test('one that is made is a draft with its defaults and its preview, and waits for its workflow', async () => {
-    const { status, json, headers } = await draft()
+    const { status, json, headers } = await api.draft()
     expect([status, headers.get('location')]).toEqual([201, `/v1/rollouts/${json.id}`])
     expect(json).toMatchObject({
       name: 'To 2.0.0',
@@ -114,7 +43,7 @@ describe('asking for one', () => {
       requestedBy: 'admin',
       asked: [],
       spec: {
-        ...wanted,
+        ...WANTED,
         gate: 0.95,
         failures: { share: 0.1, minimum: 10 },
         ...{
@@ -135,7 +64,7 @@ describe('asking for one', () => {
     expect((await untoldRollouts(api.database.sql)).map(({ id }) => id)).toContain(json.id)
     const empty = { total: 0, waiting: 0, later: 0, underway: 0, healthy: 0, failed: 0, silent: 0, left: 0 }
     const { preview: _, ...rest } = json
-    expect(await show(json.id)).toEqual({
+    expect(await api.show(json.id)).toEqual({
       ...rest,
       devices: empty,
       waves: [
@@ -149,7 +78,7 @@ describe('asking for one', () => {
   })
 
   test('its waves are those of its preview, and a canary group comes first', async () => {
-    const { json } = await draft({ waves: [{ group: 'pilots' }, { count: 3 }] })
+    const { json } = await api.draft({ waves: [{ group: 'pilots' }, { count: 3 }] })
     expect(json.preview.waves.map(({ rule, devices }: { rule: object; devices: number }) => [rule, devices])).toEqual([
       [{ group: 'pilots' }, 2],
       [{ count: 3 }, 3],
@@ -157,8 +86,8 @@ describe('asking for one', () => {
     ])
     const again = await api.ask('GET', `/v1/rollouts/${json.id}/preview`)
     expect([again.status, again.json]).toEqual([200, json.preview])
-    await act(json.id, 'approve')
-    await stands(json.id, { status: 'running', chosen: true })
+    await api.act(json.id, 'approve')
+    await api.stands(json.id, { status: 'running', chosen: true })
     const devices = (await api.ask('GET', `/v1/rollouts/${json.id}/devices`)).json.items
     const of = (wave: number) => devices.filter((row: { wave?: number }) => row.wave === wave).map((row: { device: string }) => row.device)
     for (const { wave, sample } of json.preview.waves) expect(of(wave).sort()).toEqual(sample.toSorted())
@@ -192,7 +121,7 @@ describe('asking for one', () => {
     ],
     ['for a group', { filter: undefined, group: 'pilots' }],
   ])('what was asked for, %s, can be asked for again as it is shown', async (_what, more) => {
-    const first = await draft(more)
+    const first = await api.draft(more)
     expect(first.status).toBe(201)
     expect(first.json.spec).toMatchObject(JSON.parse(JSON.stringify({ ...more, waves: undefined, rollbackWaves: undefined })))
     const again = await api.ask('POST', '/v1/rollouts', { body: first.json.spec })
@@ -217,7 +146,7 @@ describe('asking for one', () => {
   ])('%s is refused and says where', async (_what, more, path) => {
     const before = await allItems(api, '/v1/rollouts')
     for (const query of ['', '?preview=true']) {
-      const { status, json } = await api.ask('POST', `/v1/rollouts${query}`, { body: { ...wanted, ...more } })
+      const { status, json } = await api.ask('POST', `/v1/rollouts${query}`, { body: { ...WANTED, ...more } })
       expect([status, json.errors[0].path]).toEqual([400, path])
     }
     expect(await allItems(api, '/v1/rollouts')).toEqual(before)
@@ -225,7 +154,7 @@ describe('asking for one', () => {
 
   test('firmware that must not be rolled out is refused, and says why', async () => {
     await uploaded(api, undefined, { version: '4.0.0', counter: 4 })
-    const body = { ...wanted, firmware: { name: 'thermostat', version: '4.0.0' } }
+    const body = { ...WANTED, firmware: { name: 'thermostat', version: '4.0.0' } }
     for (const query of ['', '?preview=true']) {
       const { status, json } = await api.ask('POST', `/v1/rollouts${query}`, { body })
       expect([status, json.detail]).toEqual([409, expect.stringContaining('4.0.0 cannot be rolled out. Nobody has signed it')])
@@ -237,7 +166,7 @@ describe('asking for one', () => {
     const rollouts = { find: async () => undefined, preview: () => Promise.reject(tooMany), create: () => expect.unreachable() }
     const app = api.with({ rollouts: rollouts as never })
     const headers = { authorization: `Bearer ${DEMO_KEY}`, 'content-type': 'application/json' }
-    const { status } = await app.request('/v1/rollouts', { method: 'POST', body: JSON.stringify(wanted), headers })
+    const { status } = await app.request('/v1/rollouts', { method: 'POST', body: JSON.stringify(WANTED), headers })
     expect(status).toBe(400)
   })
 })
@@ -246,27 +175,27 @@ describe('an Idempotency-Key', () => {
   const headers = { 'idempotency-key': '6a0f2b0e-1111-4222-8333-444455556666' }
 
   test('makes the same request one rollout, also for many at once', async () => {
-    const answers = await Promise.all([1, 2, 3].map(() => draft({}, headers)))
+    const answers = await Promise.all([1, 2, 3].map(() => api.draft({}, headers)))
     expect(answers.map(({ status }) => status)).toEqual([201, 201, 201])
     expect(new Set(answers.map(({ json }) => json.id)).size).toBe(1)
     expect(new Set(answers.map(({ json }) => JSON.stringify(json.preview))).size).toBe(1)
     expect(answers.filter((answer) => answer.headers.get('idempotency-replayed') === 'true')).toHaveLength(2)
 
     const { id } = answers[0]!.json
-    await act(id, 'approve')
-    await stands(id, { status: 'running', approvedBy: 'admin', chosen: true })
-    const again = await draft({}, headers)
+    await api.act(id, 'approve')
+    await api.stands(id, { status: 'running', approvedBy: 'admin', chosen: true })
+    const again = await api.draft({}, headers)
     expect(again.json).toMatchObject({ id, status: 'running', wave: 1 })
     expect(again.json.preview).toBeUndefined()
-    const other = await draft({ gate: 0.5 }, headers)
+    const other = await api.draft({ gate: 0.5 }, headers)
     expect([other.status, other.json.errors[0].path]).toEqual([409, 'header:Idempotency-Key'])
   })
 
   test('is free again after a refusal', async () => {
     const free = { 'idempotency-key': 'free-free-free-free' }
-    expect((await draft({ filter: undefined, group: 'later' }, free)).status).toBe(400)
+    expect((await api.draft({ filter: undefined, group: 'later' }, free)).status).toBe(400)
     await api.ask('PUT', '/v1/groups/later', { body: { filter: 'exists id' } })
-    const taken = await draft({ filter: undefined, group: 'later' }, free)
+    const taken = await api.draft({ filter: undefined, group: 'later' }, free)
     expect([taken.status, taken.headers.get('idempotency-replayed')]).toEqual([201, null])
   })
 })
@@ -274,7 +203,7 @@ describe('an Idempotency-Key', () => {
 describe('looking at one', () => {
   let id: string
   beforeAll(async () => {
-    id = await running()
+    id = await api.running()
     const { sql } = api.database
     const ends: Array<[number, string, string | null]> = [
       [1, 'healthy', null],
@@ -290,7 +219,7 @@ describe('looking at one', () => {
   })
 
   test('its waves are counted, with who failed and why, and who was left out', async () => {
-    const json = await show(id)
+    const json = await api.show(id)
     expect(json).toMatchObject({ status: 'running', wave: 1, approvedBy: 'admin', direction: 'forward', startedAt: expect.any(String) })
     expect(json.waves).toMatchObject([
       { wave: 1, total: 2, healthy: 1, failed: 1, silent: 1 },
@@ -370,7 +299,7 @@ describe('looking at one', () => {
   })
 
   test('very many come whole and in order', async () => {
-    const { json } = await draft()
+    const { json } = await api.draft()
     await api.database.sql`
       insert into rollout_targets (rollout, back, number, wave, incarnation, device, status)
       select ${json.id}, n > 4000, n, 0, n, 'd-' || n, 'waiting' from generate_series(1, 5000) n`
@@ -384,21 +313,21 @@ describe('looking at one', () => {
     const chosen = await api.ask('GET', `/v1/rollouts/${id}/preview`)
     expect([chosen.status, chosen.json.detail]).toEqual([409, expect.stringContaining('devices are chosen')])
     await api.ask('PUT', '/v1/groups/short', { body: { filter: 'exists id' } })
-    const { json } = await draft({ filter: undefined, group: 'short' })
+    const { json } = await api.draft({ filter: undefined, group: 'short' })
     await api.ask('DELETE', '/v1/groups/short')
     const gone = await api.ask('GET', `/v1/rollouts/${json.id}/preview`)
     expect([gone.status, gone.json.detail]).toEqual([409, expect.stringContaining('short')])
   })
 
   test('one that goes back shows both ways', async () => {
-    const back = await running()
+    const back = await api.running()
     await api.database.sql`
       update rollout_targets set status = 'healthy', started_at = now(), ended_at = now() where rollout = ${back} and number = 1 and not back`
     await api.database.sql`
-      update devices set decided = decided || ${JSON.stringify({ firmware: next!.firmware })}::text::jsonb
+      update devices set decided = decided || ${JSON.stringify({ firmware: api.next.firmware })}::text::jsonb
       where incarnation = (select incarnation from rollout_targets where rollout = ${back} and number = 1 and not back)`
-    await stands(back, { status: 'rolling-back', direction: 'back', wave: 0 })
-    const json = await show(back)
+    await api.stands(back, { status: 'rolling-back', direction: 'back', wave: 0 })
+    const json = await api.show(back)
     expect(json).toMatchObject({ status: 'rolling-back', direction: 'back', wave: 1, devices: { total: 1, waiting: 1 } })
     expect(json.waves).toMatchObject([{ total: 2, healthy: 1 }, { total: 6 }])
     expect(json.rollbackWaves).toMatchObject([
@@ -411,165 +340,25 @@ describe('looking at one', () => {
       expect.objectContaining({ device: devices[0].device, back: true, status: 'waiting' }),
     ])
     await api.database.sql`
-      update devices set decided = decided || ${JSON.stringify({ firmware: old!.firmware })}::text::jsonb where device = ${devices[0].device}`
-  })
-})
-
-describe('steering one', () => {
-  test('approval begins it, and is the caller’s', async () => {
-    const { json } = await draft()
-    const approved = await act(json.id, 'approve', undefined, ANN_KEY)
-    expect(approved.status).toBe(202)
-    expect(approved.json).toMatchObject({ id: json.id, status: 'draft', answer: 'It is approved and begins.' })
-    expect(approved.json.asked).toEqual([{ by: 'ann', action: 'approve' }])
-    const untold = (await untoldRollouts(api.database.sql)).find(({ id }) => id === json.id)
-    expect(untold?.asked).toEqual([{ id: expect.any(String), by: 'ann', ask: { action: 'approve', by: 'ann' } }])
-  })
-
-  test('four eyes: who asked for it does not approve it, and nobody says to be somebody else', async () => {
-    const { json } = await draft({ approval: 'four-eyes' })
-    const own = await act(json.id, 'approve')
-    expect([own.status, own.json.detail]).toEqual([409, 'admin asked for it: somebody else has to approve it.'])
-    const posing = await act(json.id, 'approve', { by: 'ann' })
-    expect([posing.status, posing.json.errors[0].path]).toEqual([400, '/by'])
-    expect(await askedOf(json.id)).toEqual([])
-    expect((await act(json.id, 'approve', undefined, ANN_KEY)).status).toBe(202)
-  })
-
-  test('what was asked before counts, though its workflow is yet to be told', async () => {
-    const { json } = await draft()
-    expect((await act(json.id, 'pause')).json.detail).toBe('It is a draft: approve it or cancel it.')
-    await act(json.id, 'approve')
-    expect((await act(json.id, 'approve')).json.detail).toBe('Only a draft is approved: it is running.')
-    expect((await act(json.id, 'pause')).status).toBe(202)
-    expect((await act(json.id, 'pause')).json.detail).toBe('It is paused already.')
-    expect((await act(json.id, 'resume')).status).toBe(202)
-    expect((await askedOf(json.id)).map(({ action }: { action: string }) => action)).toEqual(['approve', 'pause', 'resume'])
-  })
-
-  test('each has its argument, and is told as it was asked', async () => {
-    const id = await running()
-    const asks: Array<[string, object | undefined, string]> = [
-      ['pace', { perSecond: 2.5 }, 'at most 2.5 devices a second'],
-      ['exclude', { device: 't-1' }, 't-1 is left out'],
-      ['advance', undefined, 'It goes on to wave 2'],
-      ['halt', { running: 'cancel' }, 'Updates under way are cancelled.'],
-      ['resume', {}, 'It goes on.'],
-      ['rollback', { which: 'failed' }, 'It rolls back.'],
-      ['cancel', { running: 'continue' }, 'It ends'],
-    ]
-    for (const [action, body, answer] of asks) {
-      const { status, json } = await act(id, action, body)
-      expect([status, json.answer]).toEqual([202, expect.stringContaining(answer)])
-    }
-    expect(await askedOf(id)).toEqual(asks.map(([action, body]) => ({ by: 'admin', action, ...body })))
-    const told = (await untoldRollouts(api.database.sql)).find((row) => row.id === id)!.asked
-    expect(told.map(({ ask }) => ask)).toEqual(asks.map(([action, body]) => ({ action, ...body })))
-  })
-
-  test.each<[string, object, string]>([
-    ['pace', {}, ''],
-    ['pace', { perSecond: 0 }, '/perSecond'],
-    ['pace', { atOnce: 0.5 }, '/atOnce'],
-    ['halt', { running: 'stop' }, '/running'],
-    ['rollback', { which: 'all' }, '/which'],
-    ['exclude', {}, '/device'],
-    ['exclude', { device: 'absent' }, '/device'],
-    ['pause', { until: 'tomorrow' }, '/until'],
-    ['advance', { wave: 3 }, '/wave'],
-  ])('%s with %j is refused by name', async (action, body, path) => {
-    const id = (await allItems(api, '/v1/rollouts?status=running'))[0].id
-    const before = await askedOf(id)
-    const { status, json } = await act(id, action, body)
-    expect([status, json.errors[0].path]).toEqual([400, path])
-    expect(await askedOf(id)).toEqual(before)
-  })
-
-  test.each<[string, Partial<RolloutState>, Record<string, string>]>([
-    [
-      'draft',
-      {},
-      {
-        ...{ pause: 'It is a draft', resume: 'It is a draft', advance: 'It is a draft', halt: 'It is a draft', exclude: 'It is a draft' },
-        rollback: 'It is a draft',
-      },
-    ],
-    ['running', { status: 'running', chosen: true }, { approve: 'Only a draft', resume: 'It is neither paused nor halted' }],
-    [
-      'paused',
-      { status: 'paused', chosen: true },
-      { approve: 'Only a draft', pause: 'It is paused already.', advance: 'It is paused: resume it first.' },
-    ],
-    [
-      'halted',
-      { status: 'halted', chosen: true, reason: 'Too many failed.' },
-      {
-        ...{ approve: 'Only a draft', pause: 'It is halted', advance: 'It is halted: resume it first.', halt: 'It is halted already.' },
-      },
-    ],
-    [
-      'rolling-back',
-      { status: 'rolling-back', direction: 'back', chosen: true },
-      { approve: 'Only a draft', resume: 'neither', rollback: 'It rolls back already.' },
-    ],
-    [
-      'completed',
-      { status: 'completed', chosen: true },
-      {
-        ...Object.fromEntries(ACTIONS.map((action) => [action, 'It is completed'])),
-        approve: 'Only a draft',
-        rollback: '',
-      },
-    ],
-    [
-      'cancelled',
-      { status: 'cancelled', chosen: true },
-      {
-        ...Object.fromEntries(ACTIONS.map((action) => [action, 'It is cancelled already.'])),
-        approve: 'Only a draft',
-        rollback: '',
-      },
-    ],
-  ])('%s: what makes no sense is refused with a reason, and the rest is taken', async (status, state, refusals) => {
-    const { json } = await draft()
-    await stands(json.id, state)
-    expect((await show(json.id)).status).toBe(status)
-    const bodies: Record<string, object> = { pace: { perSecond: 1 }, exclude: { device: 't-1' } }
-    for (const action of ACTIONS) {
-      await api.database.sql`update rollouts set asked = null where id = ${json.id}`
-      const answer = await act(json.id, action, bodies[action])
-      const refusal = refusals[action]
-      if (!refusal) expect([action, answer.status]).toEqual([action, 202])
-      else expect([action, answer.status, answer.json.detail]).toEqual([action, 409, expect.stringContaining(refusal)])
-      expect(await askedOf(json.id)).toHaveLength(refusal ? 0 : 1)
-    }
-  })
-
-  test('while very much waits for its workflow no more is taken', async () => {
-    const id = await running()
-    const asked = Array.from({ length: 100 }, (_, i) => ({ id: `${i}`, by: 'admin', ask: { action: 'pace', perSecond: 1 } }))
-    await api.database.sql`update rollouts set asked = ${JSON.stringify(asked)} where id = ${id}`
-    const { status, headers } = await act(id, 'pause')
-    expect([status, headers.get('retry-after')]).toEqual([503, '5'])
-    await stands(id)
-    expect((await act(id, 'pause')).status).toBe(202)
+      update devices set decided = decided || ${JSON.stringify({ firmware: api.old.firmware })}::text::jsonb where device = ${devices[0].device}`
   })
 })
 
 describe('rollouts', () => {
   test('are listed newest first, by status too, page by page', async () => {
+    for (const status of ['completed', 'cancelled'] as const) await api.stands(await api.running(), { status })
     const all = await allItems(api, '/v1/rollouts?limit=4')
     const rows = await api.database.sql<Array<{ id: string }>>`select id from rollouts order by number desc`
     expect(all.map(({ id }) => id)).toEqual(rows.map(({ id }) => id))
     const some = await allItems(api, '/v1/rollouts?limit=2&status=completed,cancelled')
     expect(some.map(({ status }) => status)).toEqual(['cancelled', 'completed'])
-    expect(some[0]).toMatchObject({ name: 'To 2.0.0', spec: { firmware: wanted.firmware }, endedAt: expect.any(String) })
+    expect(some[0]).toMatchObject({ name: 'To 2.0.0', spec: { firmware: WANTED.firmware }, endedAt: expect.any(String) })
     expect((await api.ask('GET', '/v1/rollouts?status=done')).status).toBe(400)
   })
 
   test('are a tenant’s own: of another one they are not there', async () => {
     const { id } = (await allItems(api, '/v1/rollouts?status=running'))[0]
-    const before = await askedOf(id)
+    const before = (await api.show(id)).asked
     for (const [of, tenantKey] of [
       [id, OTHER_KEY],
       [nowhere, undefined],
@@ -583,9 +372,9 @@ describe('rollouts', () => {
         expect((await api.ask('POST', `/v1/rollouts/${of}/${action}`, { body, ...options })).status).toBe(404)
       }
     }
-    expect(await askedOf(id)).toEqual(before)
+    expect((await api.show(id)).asked).toEqual(before)
     expect((await api.ask('GET', '/v1/rollouts', { key: OTHER_KEY })).json.items).toEqual([])
-    const theirs = await api.ask('POST', '/v1/rollouts', { key: OTHER_KEY, body: wanted })
+    const theirs = await api.ask('POST', '/v1/rollouts', { key: OTHER_KEY, body: WANTED })
     expect([theirs.status, theirs.json.errors[0].path]).toEqual([400, '/firmware'])
   })
 })
