@@ -24,6 +24,8 @@ export interface LightDevice {
   reboot(): void
   /** Of a job that it will not do. */
   held(url: string): void
+  /** A job that it has not done before. */
+  begins(): void
 }
 
 export function createLightUpdates(device: LightDevice): LightUpdates {
@@ -44,8 +46,9 @@ export function createLightUpdates(device: LightDevice): LightUpdates {
         last = { nonce, word }
         device.say(`updates/${id}/status`, word)
       }
-      if (last?.nonce === nonce) say(last.word)
-      else if (wanted.version.endsWith('-hold')) {
+      if (last?.nonce === nonce) return say(last.word)
+      device.begins()
+      if (wanted.version.endsWith('-hold')) {
         say({ status: 'downloading', progress: 0 })
         device.held(url)
       } else if (wanted.version.endsWith('-bad') && device.fails) say({ status: 'failed', code: 'install-failed' })

@@ -31,12 +31,14 @@ export interface ObedientReport {
   updates: number
   /** Of the jobs that were begun and not done. */
   links: string[]
+  /** Different ones, by device. */
+  jobs: Record<string, number>
 }
 
 const CONNECTING_AT_ONCE = 100
 const KEEPALIVE_SECONDS = 300
 const RECONNECT_MS = 1_000
-const counts: ObedientReport = { connected: 0, commands: 0, wishes: 0, updates: 0, links: [] }
+const counts: ObedientReport = { connected: 0, commands: 0, wishes: 0, updates: 0, links: [], jobs: {} }
 
 process.on('message', (message: ObedientPlan | 'report') => {
   if (message === 'report') process.send?.(counts)
@@ -65,6 +67,9 @@ function live(plan: ObedientPlan, device: ObedientDevice): Promise<void> {
       say: (topic, payload) => line?.say(topic, payload),
       reboot: () => line?.endAfterAcknowledgement(),
       held: (url) => counts.links.push(url),
+      begins() {
+        counts.jobs[device.clientId] = (counts.jobs[device.clientId] ?? 0) + 1
+      },
     })
   return new Promise((resolve, reject) => {
     let isKnown = false

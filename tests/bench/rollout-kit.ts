@@ -22,6 +22,8 @@ const SAY_MS = 5_000
 /** Devices of a rollout by what became of them: names of rollout_targets.status. */
 export type TargetCounts = Record<string, number>
 
+export type KitCastor = Pick<Castor, 'host' | 'httpPort' | 'mqttPort' | 'adminKey' | 'sql'>
+
 export interface Rollout {
   id: string
   /** Until it is there. */
@@ -29,21 +31,21 @@ export interface Rollout {
 }
 
 export class RolloutKit {
-  readonly #castor: Castor
+  readonly #castor: KitCastor
   readonly #say: (line: string) => void
   readonly #rest: RestClient
   readonly #devices: ChildProcess
   readonly #key = newKeyPair()
   #counter = 1
 
-  private constructor(castor: Castor, say: (line: string) => void) {
+  private constructor(castor: KitCastor, say: (line: string) => void) {
     this.#castor = castor
     this.#say = say
     this.#rest = restClient(`http://${castor.host}:${castor.httpPort}`, castor.adminKey)
     this.#devices = forkBeside('obedient.ts')
   }
 
-  static async start(castor: Castor, say: (line: string) => void): Promise<RolloutKit> {
+  static async start(castor: KitCastor, say: (line: string) => void): Promise<RolloutKit> {
     const kit = new RolloutKit(castor, say)
     await kit.#asked('POST', '/v1/release-keys', { name: 'bench', publicKey: kit.#key.pem })
     return kit
