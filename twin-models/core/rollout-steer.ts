@@ -76,9 +76,13 @@ function resumed({ reason: _, ...state }: RolloutState, { waves }: RolloutCounts
   if (state.status === 'paused') return steered({ ...state, status }, 'It goes on.')
   const all = summed(waves).failed
   const acknowledged = { wave: waves[state.wave]?.failed ?? 0, all }
-  const answer =
-    all === 0 ? 'It goes on.' : `It goes on. The ${all} failures until now are acknowledged: it does not halt because of them again.`
-  return steered({ ...state, status, acknowledged }, answer)
+  return steered({ ...state, status, acknowledged }, `It goes on.${acknowledgedWords(all)}`)
+}
+
+function acknowledgedWords(failures: number): string {
+  if (failures === 0) return ''
+  if (failures === 1) return ' The failure until now is acknowledged: it does not halt because of it again.'
+  return ` The ${failures} failures until now are acknowledged: it does not halt because of them again.`
 }
 
 /** Why it makes no sense now; undefined when it does. */
