@@ -33,10 +33,11 @@ export class RolloutRun {
     this.carried = carried
   }
 
-  /** Sees how its devices fare. */
+  /** Sees how its devices fare, and in detail when they have come to rest: it may be the last look for long. */
   async look(): Promise<void> {
-    const { n, state } = this.carried
-    await this.#step({ n, state, detailed: this.#wantsDetails() })
+    const detailed = this.#wantsDetails()
+    await this.#see(detailed)
+    if (!detailed && this.#isStill()) await this.#see(true)
   }
 
   /** What is to be done next, by the last look. */
@@ -104,9 +105,17 @@ export class RolloutRun {
     return steer(this.carried.state, this.carried.plan, ask, this.counts, Date.now())
   }
 
+  async #see(detailed: boolean): Promise<void> {
+    const { n, state } = this.carried
+    await this.#step({ n, state, detailed })
+  }
+
   #wantsDetails(): boolean {
-    const isStill = this.counts.ahead === 0 && this.counts.waves.every(({ underway }) => underway === 0)
-    return isStill || Date.now() - this.#detailsAt >= DETAILS_MS
+    return this.#isStill() || Date.now() - this.#detailsAt >= DETAILS_MS
+  }
+
+  #isStill(): boolean {
+    return this.counts.ahead === 0 && this.counts.waves.every(({ underway }) => underway === 0)
   }
 
   /** Another run of this rollout was further: what it carried is taken over, and what was to be done is not. */
