@@ -23,6 +23,8 @@ export interface ExpectedPart {
   event?: { name: string; ts: number; data: Value }
   report?: { ts: number; state: JsonObject; version?: number; rejected?: Rejections }
   /** `progress` is JSON. */
+  /** A last word on an update. */
+  ending?: true
   response?: { command: string; word: DeviceAnswer | { status: 'acknowledged' | 'running'; progress: string | null } }
 }
 
@@ -50,6 +52,7 @@ export function expectedParts(message: Received, model: DeviceModel): ExpectedPa
   if (kind === 'event') return eventPart(message, json as Json, model)
   if (kind === 'reported') return reportPart(message, json as Json, model)
   if (kind === 'response') return responsePart(message, json as Json)
+  if (kind === 'update') return [updatePart(json as Json)]
   return kind === 'presence' || kind === 'will' ? helloPart(message, json as Json) : []
 }
 
@@ -111,6 +114,10 @@ function responsePart({ name: command = '' }: Received, json: Json): ExpectedPar
   const word = isLast ? Object.fromEntries(said) : { status, progress: progress === null ? null : JSON.stringify(progress) }
   const response = { command, word } as NonNullable<ExpectedPart['response']>
   return [{ ...(id === undefined ? {} : { id, key: `response ${command} ${id}` }), readings: [], response }]
+}
+
+function updatePart({ status }: Json): ExpectedPart {
+  return { readings: [], ...((status === 'failed' || status === 'rejected') && { ending: true }) }
 }
 
 function helloPart({ kind }: Received, json: Json): ExpectedPart[] {

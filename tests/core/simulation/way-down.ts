@@ -12,6 +12,7 @@ import { failure } from '../../support/memory-lane-store.ts'
 import type { Bridge, Session } from './bridge.ts'
 import type { CommandLedger } from './command-ledger.ts'
 import type { Trouble } from './trouble.ts'
+import type { UpdateLedger } from './update-ledger.ts'
 import type { World } from './world.ts'
 
 /** Slower than the real one: each look is a step. */
@@ -24,6 +25,7 @@ export interface DownParts {
   db: MemoryDatabase
   trouble: Trouble
   ledger: CommandLedger
+  updates: UpdateLedger
 }
 
 export class WayDown {
@@ -108,7 +110,7 @@ export class WayDown {
 
   /** A claim may be done without the bridge's knowing, and the bridge may die before it sends what it claimed. */
   #store(): DownlinkStore {
-    const { db, trouble, ledger } = this.#parts
+    const { db, trouble, ledger, updates } = this.#parts
     const { name, life } = this.#bridge
     const store = memoryDownlinkStore(db, () => trouble.chance(0.02))
     const write = async <T>(what: string, run: () => T): Promise<T> => {
@@ -118,7 +120,10 @@ export class WayDown {
     }
     const claim = (asks: Ask[]): Map<number, Pending> => {
       const claimed = store.claim(asks)
-      for (const [incarnation, pending] of claimed) ledger.claimed(incarnation, pending)
+      for (const [incarnation, pending] of claimed) {
+        ledger.claimed(incarnation, pending)
+        updates.claimed(incarnation, pending)
+      }
       return claimed
     }
     return {
