@@ -29,11 +29,12 @@ function headline({ id, tenant, about, plan, state }: RolloutCarried, counts: Ro
   const all = summed(counts.waves)
   const done = all.healthy + all.failed + all.left
   const how = state.chosen ? `: ${percentOf(done, all.total)} of ${all.total} devices have ended` : ''
-  const where = state.direction === 'back' && state.status !== 'rolling-back' ? ', going back' : ''
+  const what =
+    state.direction === 'back' ? `Rollback ${state.status === 'rolling-back' ? 'running' : state.status}` : `Rollout ${state.status}`
   const target = about.isGroup ? `group ${code(about.target)}` : `devices with ${code(shortened(about.target))}`
   const approved = state.approvedBy === undefined ? '' : `, approved by ${code(state.approvedBy)}`
   return [
-    `### Rollout ${state.status}${where}${how}`,
+    `### ${what}${how}`,
     `${code(about.name)}: firmware ${code(`${about.firmware.name} ${about.firmware.version}`)} for ${target}. Asked by ${code(plan.by)} on ${time(about.createdAt)}${approved}. Tenant ${code(tenant)}, id ${code(id)}.`,
   ].join('\n\n')
 }
@@ -77,7 +78,7 @@ function gateWords({ plan, state, about }: RolloutCarried, { waves }: RolloutCou
   const { needed, counted } = gateOf(plan.gate, current, state.acknowledged.wave)
   const { share, minimum, count } = plan.failures
   const judged = current.healthy + current.failed
-  const rate = judged === 0 ? 'none has ended yet' : `${percentOf(current.failed, judged)} of ${judged} judged failed`
+  const rate = judged === 0 ? 'None has ended yet' : `${percentOf(current.failed, judged)} of ${judged} judged failed`
   const silent = current.silent > 0 ? `, ${current.silent} of them fell silent` : ''
   const lines = [
     `- Wave ${state.wave + 1}: ${current.healthy} of ${counted} are healthy, its gate is ${needed} (${percent(plan.gate)}). ${rate}${silent}.`,
