@@ -9,6 +9,7 @@ import type { DownloadsJob, DownloadsReport } from '../downloads.ts'
 import { type Fleet, register } from '../fleet.ts'
 import { quiet } from '../lag.ts'
 import { RolloutKit } from '../rollout-kit.ts'
+import { rounded } from '../statistics.ts'
 import { historyEvents, rolloutEvents } from '../temporal-events.ts'
 import { until } from '../webhook-kit.ts'
 import { largeFleet } from './twins.ts'
@@ -82,7 +83,8 @@ async function restarted(bench: Bench, castor: Castor, kit: RolloutKit, fleet: F
   const before = await healthy()
   const readyAt = performance.now()
   await until(QUIET_MS, 'the rollout goes on', async () => (await healthy()) > before)
-  bench.figure('rolloutRestartSeconds', { ready: (readyAt - killedAt) / 1000, goesOn: (performance.now() - killedAt) / 1000 })
+  const since = (at: number) => rounded((at - killedAt) / 1000)
+  bench.figure('rolloutRestartSeconds', { ready: since(readyAt), goesOn: since(performance.now()) })
   const { counts } = await kit.becomes(started, 'completed', 'halted')
   bench.figure('rolloutAfterRestart', counts)
 }
@@ -98,7 +100,7 @@ async function downloads(bench: Bench, kit: RolloutKit, fleet: Fleet): Promise<v
   const report = await runJob<DownloadsJob, DownloadsReport>('downloads.ts', job, QUIET_MS)
   if (report.failed > 0) bench.say(`downloads: ${report.failed} failed, one with ${report.failure}`)
   bench.figure('downloadMegabytesPerSecond', report.megabytesPerSecond)
-  bench.figure('downloadMs', { p50: report.p50Ms, p99: report.p99Ms, failed: report.failed })
+  bench.figure('downloadMs', { p50: rounded(report.p50Ms), p99: rounded(report.p99Ms), failed: report.failed })
   await kit.act(started.id, 'cancel', { running: 'cancel' })
   await until(QUIET_MS, 'all its updates have ended', async () => ((await kit.counts(started.id)).underway ?? 0) === 0)
 }
