@@ -9,7 +9,6 @@ import type {
   RolloutPlan,
   RolloutReturn,
   RolloutSpec,
-  RolloutState,
 } from '../twin-models/core/rollout-types.ts'
 import { CastorError } from '../twin-models/errors.ts'
 import { rolloutAskOf } from '../twin-models/rollout-asked.ts'
@@ -25,7 +24,7 @@ export interface RolloutBegun {
   plan: RolloutPlan
   about: RolloutAbout
   /** Where an earlier run of it has come to. */
-  carried?: { n: number; state: RolloutState }
+  carried?: NonNullable<Rollout['carried']>
   /** What it was started with the wish for. */
   ask?: RolloutAsk
   /** For whoever approves it. */

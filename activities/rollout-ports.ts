@@ -12,6 +12,7 @@ import type {
 } from '../twin-models/core/rollout-types.ts'
 import type { Manifest } from '../twin-models/firmware/manifest.ts'
 import type { UsableProblem } from '../twin-models/firmware/usable.ts'
+import type { RolloutHeard } from '../workflows/messages.ts'
 
 export type { LeftOut, RolloutDetails, RolloutPreview } from '../twin-models/core/rollout-types.ts'
 
@@ -27,7 +28,13 @@ export interface Rollout extends NewRollout {
   createdAt: number
   firmware: RolloutFirmware
   /** After its newest step. Absent: none was done yet. */
-  carried?: { n: number; state: RolloutState }
+  carried?: RolloutStood & { n: number }
+}
+
+/** What its workflow carries, as far as Postgres knows it too. */
+export interface RolloutStood {
+  state: RolloutState
+  heard: RolloutHeard[]
 }
 
 export interface RolloutFirmware {
@@ -43,10 +50,9 @@ export interface RolloutFirmware {
 }
 
 /** One step of its workflow: what it carries from now on, and what is to be done of it. */
-export interface RolloutStoreStep {
+export interface RolloutStoreStep extends RolloutStood {
   /** Counts up; one that was done is not done again. With the number of the last one nothing is done: it is a look. */
   n: number
-  state: RolloutState
   /** What a person asked for, for the devices of the direction before. */
   effects?: SteerEffects & { direction: RolloutDirection }
   step?: Exclude<RolloutStep, { kind: 'choose' | 'join' | 'wait' }>
@@ -58,7 +64,7 @@ export interface RolloutLook {
   /** The newest step that was done. */
   n: number
   /** It is a later one than was asked for, of a run of the workflow that was further: what it carried. */
-  ahead?: RolloutState
+  ahead?: RolloutStood
   counts: RolloutCounts
   /** Why its firmware must not go to further devices. */
   problem: UsableProblem | null

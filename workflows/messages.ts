@@ -110,10 +110,17 @@ export interface RolloutCarried {
   /** Of the newest step that was done. */
   n: number
   state: RolloutState
-  /** Ids of the newest things asked over REST: told twice they are heard once. */
-  heard: string[]
+  /** What it was asked last: what is told twice is done once. */
+  heard: RolloutHeard[]
   /** What was asked last, by whom, and what became of it. */
   note?: string
+}
+
+/** Something that it was asked, by its id, and the answer. */
+export interface RolloutHeard {
+  id: string
+  answer: string
+  isRefused: boolean
 }
 
 /** What its report says of it besides. Times are epoch milliseconds. */

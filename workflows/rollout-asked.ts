@@ -1,23 +1,21 @@
 /** What a rollout is asked: by operators in the Temporal UI as Updates with one JSON object each, and over REST as the signal `asked`. */
-import { ApplicationFailure, condition, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow'
+import { ApplicationFailure, condition, currentUpdateInfo, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow'
 import type { RolloutAction, RolloutAsk } from '../twin-models/core/rollout-types.ts'
 import { rolloutAskOf } from '../twin-models/rollout-asked.ts'
-import { ROLLOUT_ASKED_SIGNAL, type RolloutAsked } from './messages.ts'
+import { ROLLOUT_ASKED_SIGNAL, type RolloutAsked, type RolloutHeard } from './messages.ts'
 
 /** What waits for the workflow's turn. */
 export interface Asked {
   ask: RolloutAsk
   /** Of REST. */
   by?: string
-  id?: string
+  /** With the same it is the same. */
+  id: string
   answer?: Answer
 }
 
 /** What an operator reads. */
-export interface Answer {
-  answer: string
-  isRefused: boolean
-}
+export type Answer = Pick<RolloutHeard, 'answer' | 'isRefused'>
 
 const RUNNING = '"running" ("continue" or "cancel") says what becomes of updates under way; without it the rollout’s onHalt does.'
 
@@ -40,7 +38,7 @@ const ACTIONS = Object.keys(DESCRIPTIONS) as RolloutAction[]
 export function handleAsked(queue: Asked[], refusal: (ask: RolloutAsk) => string | undefined): void {
   for (const action of ACTIONS) {
     const handler = async (argument?: unknown): Promise<string> => {
-      const asked: Asked = { ask: asksFor(action, argument) }
+      const asked: Asked = { ask: asksFor(action, argument), id: `update ${currentUpdateInfo()?.id}` }
       queue.push(asked)
       await condition(() => asked.answer !== undefined)
       const { answer, isRefused } = asked.answer!

@@ -12,11 +12,11 @@ import { USABLE_PROBLEMS } from '../twin-models/firmware/usable.ts'
 import { ROLLOUT_BEGIN, ROLLOUT_STEP } from './activity-options.ts'
 import type { RolloutCarried } from './messages.ts'
 import { showStatus } from './operators.ts'
-import type { Answer } from './rollout-asked.ts'
+import type { Answer, Asked } from './rollout-asked.ts'
 import { rolloutReport } from './rollout-report.ts'
 
 const DETAILS_MS = 10_000
-const HEARD = 50
+const HEARD = 20
 
 const { chooseForRollout, joinRollout } = proxyActivities<RolloutActivities>(ROLLOUT_BEGIN)
 const { stepRollout } = proxyLocalActivities<RolloutActivities>(ROLLOUT_STEP)
@@ -52,7 +52,7 @@ export class RolloutRun {
 
   /** Does it, and sees what came of it. */
   async take(step: RolloutWork): Promise<void> {
-    const { id, tenant, n, state } = this.carried
+    const { id, tenant, n, state, heard } = this.carried
     const { direction, back } = state
     const choice = { id, tenant, direction, ...(back && { which: back.which }) }
     let taken = step
@@ -63,7 +63,7 @@ export class RolloutRun {
     const after = afterStep(state, taken, this.counts, Date.now())
     const told = taken.kind === 'choose' || taken.kind === 'join' ? undefined : taken
     const detailed = taken.kind === 'halt' || taken.kind === 'done' || this.#wantsDetails()
-    await this.#step({ n: n + 1, state: after, ...(told && { step: told }), detailed })
+    await this.#step({ n: n + 1, state: after, heard, ...(told && { step: told }), detailed })
   }
 
   /** Nothing is to be done until then: how long, and what is carried. */
@@ -76,23 +76,22 @@ export class RolloutRun {
     return this.#steered(ask).refused
   }
 
-  /** Does what a person asks for, by fresh counts. */
-  async obey(ask: RolloutAsk, by: string | undefined): Promise<Answer> {
+  /** Does what a person asks for, by fresh counts. What was done or refused before under the same id is only answered. */
+  async obey(asked: Asked): Promise<Answer> {
+    const { ask, id } = asked
     for (;;) {
+      const before = this.carried.heard.find((heard) => heard.id === id)
+      if (before) return before
       const steered = this.#steered(ask)
-      if (steered.refused !== undefined) return this.#noted(ask, by, { answer: steered.refused, isRefused: true })
+      if (steered.refused !== undefined) return this.#noted(asked, { answer: steered.refused, isRefused: true })
       const { state, answer, effects } = steered
-      const { n } = this.carried
-      const look = await this.#step({ n: n + 1, state, effects: { ...effects, direction: this.carried.state.direction }, detailed: true })
-      if (look.ahead) continue
-      return this.#noted(ask, by, { answer: excludedWords(look.excluded, ask) ?? answer, isRefused: false })
+      const { n, heard } = this.carried
+      const look = await this.#step({
+        ...{ n: n + 1, state, effects: { ...effects, direction: this.carried.state.direction }, detailed: true },
+        heard: [...heard, { id, answer, isRefused: false }].slice(-HEARD),
+      })
+      if (!look.ahead) return this.#noted(asked, { answer: excludedWords(look.excluded, ask) ?? answer, isRefused: false })
     }
-  }
-
-  hears(id: string): boolean {
-    if (this.carried.heard.includes(id)) return false
-    this.carried = { ...this.carried, heard: [...this.carried.heard, id].slice(-HEARD) }
-    return true
   }
 
   report(): void {
@@ -106,8 +105,8 @@ export class RolloutRun {
   }
 
   async #see(detailed: boolean): Promise<void> {
-    const { n, state } = this.carried
-    await this.#step({ n, state, detailed })
+    const { n, state, heard } = this.carried
+    await this.#step({ n, state, heard, detailed })
   }
 
   #wantsDetails(): boolean {
@@ -122,9 +121,9 @@ export class RolloutRun {
   async #step(step: RolloutStoreStep): Promise<RolloutLook> {
     const { id, tenant } = this.carried
     const look = await stepRollout({ id, tenant, ...step })
-    const state = look.ahead ?? step.state
+    const { state, heard } = look.ahead ?? step
     const { preview, ...about } = this.carried.about
-    this.carried = { ...this.carried, n: look.n, state, about: { ...about, ...(preview && !state.chosen && { preview }) } }
+    this.carried = { ...this.carried, n: look.n, state, heard, about: { ...about, ...(preview && !state.chosen && { preview }) } }
     this.counts = look.counts
     this.#problem = look.problem
     if (look.details) {
@@ -134,9 +133,11 @@ export class RolloutRun {
     return look
   }
 
-  #noted(ask: RolloutAsk, by: string | undefined, answer: Answer): Answer {
+  #noted({ ask, by, id }: Asked, answer: Answer): Answer {
     const who = by === undefined ? 'in the Temporal UI' : `by ${by}`
-    this.carried = { ...this.carried, note: `${ask.action}, asked ${who}${answer.isRefused ? ', was refused' : ''}. ${answer.answer}` }
+    const note = `${ask.action}, asked ${who}${answer.isRefused ? ', was refused' : ''}. ${answer.answer}`
+    const heard = [...this.carried.heard.filter((heard) => heard.id !== id), { id, ...answer }].slice(-HEARD)
+    this.carried = { ...this.carried, heard, note }
     return answer
   }
 }

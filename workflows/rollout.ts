@@ -60,10 +60,10 @@ export async function rollout(start: RolloutStart): Promise<RolloutEnd> {
   }
 }
 
-/** One after the other, in the order in which they were asked. What was told twice is heard once. */
+/** One after the other, in the order in which they were asked. */
 async function answerAll(run: RolloutRun, queue: Asked[]): Promise<void> {
   for (let asked = queue[0]; asked; asked = queue[0]) {
-    if (asked.id === undefined || run.hears(asked.id)) asked.answer = await run.obey(asked.ask, asked.by)
+    asked.answer = await run.obey(asked)
     queue.shift()
   }
 }
@@ -75,9 +75,9 @@ async function begin(start: RolloutStart, queue: Asked[]): Promise<RolloutCarrie
     throw ApplicationFailure.nonRetryable(`The input of rollout cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, 'invalid')
   const { carried: _, ...request } = start ?? {}
   const begun = await beginRollout({ ...request, id: request.id ?? uuid4(), workflow: workflowInfo().workflowId })
-  const { id, tenant, plan, about, preview, ask, carried = { n: 0, state: initialRollout(plan) } } = begun
-  if (ask) queue.unshift({ ask })
-  return { id, tenant, plan, about: { ...about, ...(preview && { preview: previewReport(preview) }) }, heard: [], ...carried }
+  const { id, tenant, plan, about, preview, ask, carried = { n: 0, state: initialRollout(plan), heard: [] } } = begun
+  if (ask) queue.unshift({ ask, id: `start ${workflowInfo().runId}` })
+  return { id, tenant, plan, about: { ...about, ...(preview && { preview: previewReport(preview) }) }, ...carried }
 }
 
 function endOf({ carried, counts }: RolloutRun): RolloutEnd {

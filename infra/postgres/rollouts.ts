@@ -2,8 +2,8 @@
  * Rollouts in Postgres, for their workflows. What a step does it does once, under its number: so neither a lost result, nor an attempt that was
  * given up and comes late, nor a run that was set back asks anybody twice.
  */
-import type { NewRollout, Rollout, RolloutLook, RolloutStore, RolloutStoreStep } from '../../activities/rollout-ports.ts'
-import type { RolloutSpec, RolloutState } from '../../twin-models/core/rollout-types.ts'
+import type { NewRollout, Rollout, RolloutLook, RolloutStood, RolloutStore, RolloutStoreStep } from '../../activities/rollout-ports.ts'
+import type { RolloutSpec } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
 import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usable.ts'
@@ -51,18 +51,24 @@ function groupsOf({ target, waves }: RolloutSpec): string[] {
 }
 
 export async function findRollout(sql: Queries, tenant: string, id: string): Promise<Rollout | undefined> {
-  const [row] = await sql<Array<{ spec: string; by: string; firmware: string; createdAt: number; state: string | null; step: number }>>`
-    select spec, requested_by as by, firmware, ${sql.unsafe(epochMs('created_at'))} as "createdAt", state, step
+  const [row] = await sql<
+    Array<{ spec: string; by: string; firmware: string; createdAt: number; state: string | null; heard: string | null; step: number }>
+  >`
+    select spec, requested_by as by, firmware, ${sql.unsafe(epochMs('created_at'))} as "createdAt", state, heard, step
     from rollouts where tenant = ${tenant} and id = ${id}`
   const firmware = row && (await findFirmware(sql, tenant, row.firmware))
   if (!firmware) return undefined
   const manifest = manifestSchema.parse(JSON.parse(firmware.manifest))
-  const carried = row.state === null ? undefined : { n: row.step, state: JSON.parse(row.state) as RolloutState }
+  const stood = stoodOf(row)
   return {
     ...{ id, tenant, spec: JSON.parse(row.spec) as RolloutSpec, by: row.by, createdAt: row.createdAt },
     firmware: { ...firmware, manifest, problem: usableProblem(firmware, Date.now()) ?? null },
-    ...(carried && { carried }),
+    ...(stood && { carried: { n: row.step, ...stood } }),
   }
+}
+
+function stoodOf({ state, heard }: { state: string | null; heard: string | null }): RolloutStood | undefined {
+  return state === null ? undefined : { state: JSON.parse(state), heard: JSON.parse(heard ?? '[]') }
 }
 
 async function claim(tx: Transaction, { id, tenant }: Rollout, workflow: string): Promise<void> {
@@ -91,9 +97,14 @@ async function doInChunks(sql: Sql, rollout: Rollout, { n, effects, step, state 
   if (isCancelling) await cancelRunning(sql, rollout, isBack)
 }
 
-async function doAtOnce(tx: Transaction, rollout: Rollout, { n, state, effects, step, detailed }: RolloutStoreStep): Promise<RolloutLook> {
+async function doAtOnce(
+  tx: Transaction,
+  rollout: Rollout,
+  { n, state, heard, effects, step, detailed }: RolloutStoreStep,
+): Promise<RolloutLook> {
   const { id, spec } = rollout
-  const [row] = await tx<Array<{ step: number; state: string | null }>>`select step, state from rollouts where id = ${id} for update`
+  const [row] = await tx<Array<{ step: number; state: string | null; heard: string | null }>>`
+    select step, state, heard from rollouts where id = ${id} for update`
   if (!row) throw new CastorError('not-found', `There is no rollout ${id} any more.`)
   const isBack = state.direction === 'back'
   const isOver = state.status === 'cancelled'
@@ -104,11 +115,12 @@ async function doAtOnce(tx: Transaction, rollout: Rollout, { n, state, effects, 
   if (row.step < n) {
     if (step?.kind === 'start' && (isBack || !rollout.firmware.problem)) await start(tx, rollout, isBack, step.wave, step.count, Date.now())
     await tellStatus(tx, rollout, state, step?.kind === 'done')
-    await tx`update rollouts set step = ${n}, state = ${JSON.stringify(state)} where id = ${id}`
+    await tx`update rollouts set step = ${n}, state = ${JSON.stringify(state)}, heard = ${JSON.stringify(heard)} where id = ${id}`
   }
+  const ahead = row.step > n ? stoodOf(row) : undefined
   return {
     n: Math.max(row.step, n),
-    ...(row.step > n && row.state !== null && { ahead: JSON.parse(row.state) as RolloutState }),
+    ...(ahead && { ahead }),
     counts: await countsOf(tx, rollout, isBack, (isBack ? spec.rollbackWaves : spec.waves).length),
     problem: rollout.firmware.problem,
     ...(detailed && { details: await detailsOf(tx, rollout, isBack) }),

@@ -65,7 +65,7 @@ export async function rolloutApi(): Promise<RolloutApi> {
   const stands: RolloutApi['stands'] = async (id, more = {}) => {
     const store = createRolloutStore(sql)
     const rollout = (await store.find('demo', id))!
-    const before = rollout.carried ?? { n: 0, state: initialRollout({ ...rollout.spec, by: rollout.by }) }
+    const before = rollout.carried ?? { n: 0, state: initialRollout({ ...rollout.spec, by: rollout.by }), heard: [] }
     const state = { ...before.state, ...more }
     await rolloutStarted(sql, id, 'w')
     const asked = (await untoldRollouts(sql)).find((row) => row.id === id)?.asked ?? []
@@ -73,7 +73,13 @@ export async function rolloutApi(): Promise<RolloutApi> {
     if (state.chosen) await store.choose(rollout, state.direction)
     const { status } = state
     const isEnd = status === 'completed' || status === 'cancelled'
-    await store.step(rollout, { n: before.n + 1, state, detailed: false, ...(isEnd && { step: { kind: 'done', status } }) })
+    await store.step(rollout, {
+      n: before.n + 1,
+      state,
+      heard: before.heard,
+      detailed: false,
+      ...(isEnd && { step: { kind: 'done', status } }),
+    })
   }
 
   return {

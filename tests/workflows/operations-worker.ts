@@ -1,4 +1,4 @@
-/** A worker for long work with a queue of its own, without any cache: each step is replayed from the history. A namespace of its own would cost a server. */
+/** A worker for long work with a queue of its own: a namespace of its own would cost a server. */
 import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,7 +15,11 @@ export interface OperationsWorker {
   stop(): Promise<void>
 }
 
-export async function startOperationsWorker(address: string, activities: object): Promise<OperationsWorker> {
+/**
+ * Without a cache each step is replayed from the history. That goes with one local activity a workflow task only: of several, SDKs of this version lose what
+ * was done when the run is evicted between them.
+ */
+export async function startOperationsWorker(address: string, activities: object, maxCachedWorkflows: number): Promise<OperationsWorker> {
   const logger = installedRuntime()
   const bundle = await workflowBundle({ folder: join(tmpdir(), 'castor-test-bundles'), logger })
   const taskQueue = `operations-${randomUUID()}`
@@ -27,7 +31,7 @@ export async function startOperationsWorker(address: string, activities: object)
   async function begin(): Promise<Worker> {
     const made = await Worker.create({
       ...{ connection: native, taskQueue, workflowBundle: bundle, activities },
-      maxCachedWorkflows: 0,
+      maxCachedWorkflows,
       shutdownGraceTime: '1 second',
     })
     running = made.run()

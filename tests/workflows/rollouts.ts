@@ -10,6 +10,7 @@ import type { UpdateEnd, UpdateRequest } from '../../twin-models/core/types.ts'
 import type { Manifest } from '../../twin-models/firmware/manifest.ts'
 import type { rollout } from '../../workflows/index.ts'
 import { ROLLOUT_WORKFLOW, type RolloutEnd, type RolloutStart } from '../../workflows/messages.ts'
+import { until } from '../support/wait.ts'
 import { type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
 
 export interface RolloutWorker extends OperationsWorker {
@@ -31,7 +32,7 @@ export async function startRolloutWorker({ sql, address }: { sql: Sql; address: 
     join: (...args) => (instead.join ?? store.join)(...args),
     step: (...args) => (instead.step ?? store.step)(...args),
   }
-  const worker = await startOperationsWorker(address, createRolloutActivities({ rollouts: between, log: pino({ level: 'silent' }) }))
+  const worker = await startOperationsWorker(address, createRolloutActivities({ rollouts: between, log: pino({ level: 'silent' }) }), 50)
   const { client, taskQueue } = worker
   return {
     ...worker,
@@ -122,6 +123,60 @@ export function twinsOf(sql: Sql, site: string) {
   }
 
   return { asked, end, endOne, obeyCancels }
+}
+
+/** What an operator reads. */
+export async function details(handle: WorkflowHandle): Promise<string> {
+  const { currentDetails } = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata')
+  return currentDetails ?? ''
+}
+
+export interface Options {
+  /** Of the new artifact's manifest. */
+  manifest?: Partial<Manifest>
+  fleet?: FleetOptions
+}
+
+/** Versions 1.0.0 and 2.0.0 of a firmware of its own, a site whose devices run the first, and a rollout of the second to them, started in the UI. */
+export async function begun(
+  sql: Sql,
+  worker: RolloutWorker,
+  devices: number,
+  spec: object = {},
+  { manifest = {}, ...options }: Options = {},
+) {
+  const firmware = `fw-${randomUUID().slice(0, 8)}`
+  await artifact(sql, firmware, '1.0.0', 1)
+  const artifactId = await artifact(sql, firmware, '2.0.0', 2, { rollbackTo: ['1.0.0'], ...manifest })
+  const site = await fleet(sql, devices, options.fleet)
+  const name = `to 2.0.0 at ${site}`
+  const request = {
+    ...{ name, firmware: { name: firmware, version: '2.0.0' }, filter: `attributes.site = '${site}'` },
+    ...{ soak: '0s', approval: 'none', perSecond: 500, waves: [{ percent: 100 }] },
+  }
+  const handle = await worker.start({ tenant: 'demo', ...request, ...spec })
+  const twins = twinsOf(sql, site)
+  const open = async () => (await twins.asked()).filter(({ ended }) => !ended)
+  return {
+    ...{ handle, name, site, firmware, artifactId, twins, open },
+    state: () => stored(sql, name),
+    targets: (back?: boolean) => targets(sql, name, back),
+    /** Waits until so many updates are open. */
+    opens: (count: number) =>
+      until(async () => {
+        const updates = await open()
+        return updates.length === count ? updates : undefined
+      }, `${count} updates are open`),
+    becomes: (status: string) => until(async () => (await stored(sql, name)).status === status, `it is ${status}`),
+    steer: (action: string, argument?: object) =>
+      argument ? handle.executeUpdate<string, [object]>(action, { args: [argument] }) : handle.executeUpdate<string, []>(action),
+  }
+}
+
+export function messages(error: unknown): string {
+  const parts: string[] = []
+  for (let cause = error as Error | undefined; cause; cause = cause.cause as Error | undefined) parts.push(cause.message)
+  return parts.join('\n')
 }
 
 export interface StoredRollout {

@@ -111,6 +111,7 @@ create table rollouts (
   back         boolean not null default false,  -- its devices go back; `wave` is one of the rollback then
   step         integer not null default 0,      -- the newest of its workflow's steps that was done: none is done twice
   state        text,                            -- JSON: what its workflow carried then (twin-models/core/rollout-types.ts)
+  heard        text,                            -- JSON list: ids of what it was asked last, with the answers
   asked        text,                            -- JSON list: what REST was asked, each with an id, until its workflow is told
   workflow     text                             -- id of the workflow that works on it; null: none was started yet
 );
