@@ -110,9 +110,17 @@ export class Round {
     for (const each of [...this.#processors, ...this.#bridges]) each.suspendedUntil = 0
     while (this.#processors.length > 1) this.#processors.pop()!.kill()
     world.start(() => this.asking.settle())
+    await this.#idle(200_000)
+    // What found its inbox full at the last is said once more: there is room now, and a device that hears too many errors is not told of each.
+    for (const { comesBack, obedience } of this.registry.devices) if (comesBack) obedience.sayState()
+    await this.#idle(10_000)
+  }
+
+  async #idle(atLeastMs: number): Promise<void> {
+    const { world } = this
     const from = world.now
     const last = world.steps + DRAIN_STEPS
-    let next = from + 200_000
+    let next = from + atLeastMs
     await world.run(() => {
       if (world.steps > last) return true
       if (world.now < next) return false
