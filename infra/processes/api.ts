@@ -66,7 +66,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const workflows = createTwinWorkflows({ address, namespace: config.temporalNamespace })
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
-  const outbound = createOutbound(config.webhookNetworks)
+  const outbound = createOutbound({ process: 'api', ...config.webhookNetworks })
   const app = createApp({
     registry: createRegistry(sql),
     twins: createTwins(sql, searches),
