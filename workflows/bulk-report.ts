@@ -1,6 +1,6 @@
 /** What an operator reads of a bulk change in the Temporal UI, as Markdown. */
 import type { BulkLook } from '../activities/ports.ts'
-import { code, countTable } from '../twin-models/core/markdown.ts'
+import { code, counts } from '../twin-models/core/markdown.ts'
 import type { BulkCarried } from './messages.ts'
 
 type Shown = Pick<BulkCarried, 'id' | 'tenant' | 'title' | 'pace' | 'reason'> & { status: string }
@@ -12,7 +12,7 @@ export function bulkReport({ id, tenant, title, pace, status, reason }: Shown, {
     `### Bulk change ${status}: ${done} % of ${total} devices have ended`,
     `${title} Tenant ${code(tenant)}, id ${code(id)}.`,
     ...(reason ? [`**${reason}.** Look at those that failed; then resume it, or cancel it.`] : []),
-    countTable('devices', [
+    counts('Devices', [
       ['not asked yet', waiting],
       ['under way', underway],
       ['succeeded', succeeded],

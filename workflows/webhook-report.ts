@@ -1,6 +1,5 @@
 /** What an operator reads of a webhook in trouble in the Temporal UI, as Markdown. */
-import { code, countTable } from '../twin-models/core/markdown.ts'
-import { isoTime } from '../twin-models/core/times.ts'
+import { code, counts, time } from '../twin-models/core/markdown.ts'
 import type { WebhookReport, WebhookStart } from './messages.ts'
 
 export function webhookReport({ tenant, id }: WebhookStart, report: WebhookReport): string {
@@ -9,17 +8,17 @@ export function webhookReport({ tenant, id }: WebhookStart, report: WebhookRepor
     `### Webhook ${title(report)}`,
     `${url === undefined ? '' : `${code(url)}. `}Tenant ${code(tenant)}, id ${code(id)}.`,
     ...(report.reason ? [`**${report.reason}**`] : []),
-    countTable('deliveries', [
+    counts('Deliveries', [
       ['failed, and tried again', retrying],
       ['waiting behind one of their device', behind],
       ['failed for good', failed],
     ]),
     ...healthOf(report),
-    ...(report.last ? [`Last attempt ${isoTime(report.last.at)}, ${report.last.ms} ms: ${lastOf(report.last)}`] : []),
+    ...(report.last ? [`Last attempt ${time(report.last.at)}, ${report.last.ms} ms: ${lastOf(report.last)}`] : []),
     ...(reasons.length > 0
       ? [`**Why**\n\n${reasons.map(({ reason, count }) => `- ${count} × ${code(reason.slice(0, 200))}`).join('\n')}`]
       : []),
-    ...(report.nextAt === undefined ? [] : [`Next attempt ${isoTime(report.nextAt)}.`]),
+    ...(report.nextAt === undefined ? [] : [`Next attempt ${time(report.nextAt)}.`]),
     ...(done ? [] : ['Updates: `retryNow`, `skip`, `stop`.']),
   ]
   return parts.join('\n\n')
@@ -33,7 +32,7 @@ function title({ status, done, probeAt }: WebhookReport): string {
 
 function healthOf({ failures = 0, failingSince }: WebhookReport): string[] {
   if (failures === 0 || !failingSince) return []
-  return [`${failures} attempts failed in a row, since ${isoTime(failingSince)}. After five days of failures only it is disabled.`]
+  return [`${failures} attempts failed in a row, since ${time(failingSince)}. After five days of failures only it is disabled.`]
 }
 
 function lastOf({ status, answer, error }: NonNullable<WebhookReport['last']>): string {

@@ -101,14 +101,15 @@ export class EndpointRun {
     const allowed = this.#mayTry()
     if (this.#stopped || this.#timer || allowed === 'nothing' || !this.#blocked.known || this.#isFull) return
     while (this.#hasRoom(allowed)) {
-      const waitMs = this.#turns.at - performance.now()
+      const now = performance.now()
+      const waitMs = this.#turns.at - now
       if (waitMs > 0) {
         this.#later(waitMs)
         return
       }
       const row = this.#take()
       if (row === undefined) break
-      this.#turns.next(this.#endpoint.perSecond)
+      this.#turns.next(this.#endpoint.perSecond, now)
       void this.#try(row)
     }
     if (this.#waiting.wantsMore && this.#settled.length < MOST_SETTLED) void this.#readOn()

@@ -89,7 +89,7 @@ export async function workOff(ask: WebhookAsk, options: WorkOptions, stopping?: 
         for (const line of lines) {
           for (const { row, ...delivery } of line) {
             if (!mayGoOn() || turns.at >= end) return
-            await pause(turns.next(perSecond))
+            await pause(turns.next(perSecond, performance.now()))
             if (!mayGoOn()) return
             const tried = { ...(await attempt(target, row)), isProbe }
             await settle({ ...delivery, type: eventTypeOf(row), tried })

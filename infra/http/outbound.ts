@@ -13,9 +13,11 @@ import type { Attempt } from '../../twin-models/core/delivery.ts'
 import { createAddressCheck, type NetworkRules } from './addresses.ts'
 import { inWords, type Stage } from './outbound-errors.ts'
 import { type Resolve, resolveName } from './resolve.ts'
-import { createUrlCheck } from './url-check.ts'
+import { createUrlCheck, explainedCheck } from './url-check.ts'
 
 export interface OutboundOptions extends NetworkRules {
+  /** Whose rules these are: several processes send, each by settings of its own. */
+  process: string
   /** From DNS to the last byte. Absent: 15 s. */
   deadlineMs?: number
   /** Absent: DNS. */
@@ -48,12 +50,12 @@ const OWN_HEADERS = ['connection', 'content-length', 'expect', 'host', 'keep-ali
 
 /** Throws when a network is not one. */
 export function createOutbound({
+  process,
   deadlineMs = DEADLINE_MS,
   resolve = (name, signal) => resolveName(name, signal),
   ...rules
 }: OutboundOptions): Outbound {
-  const addresses = createAddressCheck(rules)
-  const urls = createUrlCheck(rules, addresses)
+  const urls = explainedCheck(process, createUrlCheck(rules, createAddressCheck(rules)))
   const agents = { 'http:': new HttpAgent(AGENT), 'https:': new HttpsAgent(AGENT) }
 
   return {

@@ -1,6 +1,6 @@
 /** Which URLs webhooks may have. WHATWG URL has already made one spelling of all: 0x7f.1, 2130706433 and the like are 127.0.0.1. */
 import { isIP } from 'node:net'
-import type { AddressCheck, NetworkRules } from './addresses.ts'
+import { type AddressCheck, createAddressCheck, type NetworkRules } from './addresses.ts'
 
 export interface UrlCheck {
   /** Why nothing can be sent to this URL, as far as it tells by itself: a name is resolved only when a connection is made. */
@@ -11,6 +11,8 @@ export interface UrlCheck {
 
 /** A scan of ports through Castor would find little behind these. '': 443. */
 const PORTS = ['', '8443']
+/** All that settings can allow. */
+const OPEN: NetworkRules = { allowPrivate: true, allowNetworks: [] }
 
 export function createUrlCheck({ allowPrivate, allowNetworks }: NetworkRules, addresses: AddressCheck): UrlCheck {
   /** Any port where a network is allowed by name; whether the address lies in one is seen when it is known. */
@@ -32,6 +34,19 @@ export function createUrlCheck({ allowPrivate, allowNetworks }: NetworkRules, ad
       const literal = literalAddress(hostname)
       return literal === undefined ? portRefusal(port, allowNetworks.length > 0) : addressRefusal(literal, port)
     },
+  }
+}
+
+/** Says of what a setting would allow whose setting refuses it: where processes are set otherwise, one accepts what another refuses. */
+export function explainedCheck(process: string, urls: UrlCheck): UrlCheck {
+  const open = createUrlCheck(OPEN, createAddressCheck(OPEN))
+  const explained = (refusal: string | undefined, always: string | undefined) =>
+    refusal === undefined || always !== undefined
+      ? refusal
+      : `${refusal} (the ${process} goes by its CASTOR_WEBHOOK_ALLOW_PRIVATE and CASTOR_WEBHOOK_ALLOW_NETWORKS, which must be the same for api, dispatcher and worker)`
+  return {
+    refusal: (url) => explained(urls.refusal(url), open.refusal(url)),
+    addressRefusal: (address, port) => explained(urls.addressRefusal(address, port), open.addressRefusal(address, port)),
   }
 }
 

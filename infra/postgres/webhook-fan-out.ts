@@ -9,8 +9,8 @@ import { epochMs } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
 import { settle } from './webhook-settle.ts'
 
-const ROWS = 1_000
-/** Read at once for one endpoint; the bytes are those of the events, and at least one is read. */
+/** Read at once, for all and for one endpoint; the bytes are those of the events, and at least one is read. */
+const SORTED = { rows: 1_000, bytes: 8_000_000 }
 const READ = { rows: 250, bytes: 4_000_000 }
 const ROW = (table: string) => `${table}.position, ${epochMs(`${table}.at`)} as at, ${table}.tenant, ${table}.incarnation, ${table}.device,
   ${table}.revision, ${table}.kind, ${table}.event, ${table}.cause`
@@ -33,8 +33,12 @@ export async function fanOut(sql: Sql, match: Match): Promise<FannedOut> {
   if (!found) return { from, position: from, more: false, events: [] }
   return sql.begin(async (tx) => {
     const [{ position: after }] = await tx<[{ position: number }]>`select position from webhook_fan_out for update`
-    const rows = await tx<EventRow[]>`
-      select ${tx.unsafe(ROW('o'))} from outbox o where position > ${after} order by position limit ${ROWS}`
+    const { wanted: read, isFull } = await page(
+      tx,
+      tx`select position as wanted, position as n, ${tx.unsafe(ROW('o'))} from outbox o where position > ${after} order by position limit ${SORTED.rows}`,
+      SORTED,
+    )
+    const rows = read.map(({ row }) => row!)
     if (rows.length === 0) return { from: after, position: after, more: false, events: [] }
     const position = rows.at(-1)!.position
     // Numbers have no holes: what is not there was dropped before it was its turn, and nobody knows any more for whom it was.
@@ -48,7 +52,7 @@ export async function fanOut(sql: Sql, match: Match): Promise<FannedOut> {
       insert into webhook_events (position, at, endpoints)
       select w.position, now(), w.endpoints::int[]
       from json_to_recordset(${JSON.stringify(written)}::text::json) as w (position bigint, endpoints text)`
-    return { from: after, position, more: rows.length === ROWS, events }
+    return { from: after, position, more: isFull, events }
   })
 }
 
@@ -68,29 +72,41 @@ export async function endpoints(sql: Queries, which: { number?: number; tenants?
 }
 
 async function wantedEvents(sql: Sql, number: number, after: number, upTo: number): Promise<{ wanted: WantedEvent[]; readTo: number }> {
-  const rows = await sql<Array<{ wanted: number; found: number; before: number | null } & EventRow>>`
-    select * from (
-      select e.position as wanted, ${sql.unsafe(ROW('o'))}, (count(*) over ())::int as found,
-        (sum(octet_length(o.event)) over (order by e.position) - octet_length(o.event))::float8 as before
-      from (
-        select position from webhook_events
-        where position > ${after} and position <= ${upTo} and ${number}::int = any (endpoints) order by position limit ${READ.rows}
-      ) as e left join outbox o on o.position = e.position
-    ) as read
-    where before is null or before < ${READ.bytes} order by wanted`
-  const events = rows.map(({ wanted, found: _found, before: _before, ...row }) => ({
-    position: wanted,
-    row: row.position === null ? null : row,
-  }))
-  const last = rows.at(-1)
-  const isAll = last === undefined || (last.found === rows.length && rows.length < READ.rows)
-  return { wanted: events, readTo: isAll ? upTo : last.wanted }
+  const { wanted, isFull } = await page(
+    sql,
+    sql`select e.position as wanted, e.position as n, ${sql.unsafe(ROW('o'))} from (
+      select position from webhook_events
+      where position > ${after} and position <= ${upTo} and ${number}::int = any (endpoints) order by position limit ${READ.rows}
+    ) as e left join outbox o on o.position = e.position`,
+    READ,
+  )
+  return { wanted, readTo: isFull ? wanted.at(-1)!.position : upTo }
 }
 
-/** The event of a delivery, undefined where it is no longer kept. */
-export async function eventsAt(sql: Queries, positions: number[]): Promise<EventRow[]> {
-  return await sql<EventRow[]>`
-    select ${sql.unsafe(ROW('o'))} from outbox o where o.position in (select unnest(${`{${positions.join(',')}}`}::text::bigint[]))`
+/** The events of deliveries: of the first of them, as many as are read at once. */
+export async function eventsAt(sql: Queries, positions: number[]): Promise<WantedEvent[]> {
+  const { wanted } = await page(
+    sql,
+    sql`select e.position as wanted, n, ${sql.unsafe(ROW('o'))}
+      from unnest(${`{${positions.join(',')}}`}::text::bigint[]) with ordinality as e (position, n) left join outbox o on o.position = e.position`,
+    READ,
+  )
+  return wanted
+}
+
+/**
+ * The first of these events, by `n`, until they come to so many bytes. `isFull`: there may be others. Postgres knows how long a text is without
+ * reading it.
+ */
+async function page(sql: Queries, events: ReturnType<Queries>, most: typeof READ): Promise<{ wanted: WantedEvent[]; isFull: boolean }> {
+  const rows = await sql<Array<{ wanted: number; read: number } & EventRow>>`
+    select wanted, read, position, at, tenant, incarnation, device, revision, kind, event, cause from (
+      select *, sum(length) over (order by n rows unbounded preceding) as read from (
+        select *, coalesce(octet_length(event), 0) as length from (${events}) as e
+      ) as e
+    ) as e where read - length < ${most.bytes} order by n`
+  const wanted = rows.map(({ wanted: position, read: _read, ...row }) => ({ position, row: row.position === null ? null : row }))
+  return { wanted, isFull: rows.length === most.rows || (rows.at(-1)?.read ?? 0) >= most.bytes }
 }
 
 async function blockedDevices(

@@ -46,12 +46,12 @@ type DueRow = Omit<DueDelivery, 'row'>
 
 async function due(sql: Sql, { number, ordered }: Endpoint, now: number, probe: boolean): Promise<DueDelivery[]> {
   const rows = await (ordered ? dueInOrder : dueInTime)(sql, number, now, probe)
-  const kept = await eventsAt(
+  const events = await eventsAt(
     sql,
     rows.map(({ position }) => position),
   )
-  const events = new Map(kept.map((row) => [row.position, row]))
-  return rows.map((row) => ({ ...row, row: events.get(row.position) ?? null }))
+  // Where events are large these are not all: the others are due still.
+  return events.map(({ row }, i) => ({ ...rows[i]!, row }))
 }
 
 const DUE_COLUMNS = `position, ${epochMs('at')} as at, incarnation, device, type`

@@ -78,7 +78,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const workflows = createTwinWorkflows({ address, namespace: config.temporalNamespace })
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
-  const outbound = createOutbound(config.webhookNetworks)
+  const outbound = createOutbound({ process: 'api', ...config.webhookNetworks })
   const firmwareStore = createFolderStore(join(config.dataDir, 'firmware'))
   const app = createApp({
     registry: createRegistry(sql),

@@ -38,7 +38,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   })
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const starter = createWebhookStarter({ sql, address, namespace: config.temporalNamespace, log })
-  const outbound = createOutbound(config.webhookNetworks)
+  const outbound = createOutbound({ process: 'dispatcher', ...config.webhookNetworks })
   const troubled = quietLog(log, LOG_EVERY_MS)
   const leadership = createLeadership(sql, DISPATCH_LOCK)
   const metrics = dispatcherMetrics(sql)

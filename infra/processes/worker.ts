@@ -62,7 +62,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
   })
   const stopping = new AbortController()
   const stopLooking = quickenWorkflowThreads((ms) => fail(new Error(`Workflow code did not come back for ${Math.round(ms / 1000)} s`)))
-  const outbound = createOutbound(config.webhookNetworks)
+  const outbound = createOutbound({ process: 'worker', ...config.webhookNetworks })
   let state = 'starting'
   let workers: Worker[] = []
 

@@ -46,7 +46,7 @@ export class DispatchKit {
     this.store = createDispatchStore(sql)
     this.work = createWebhookWork(sql)
     this.match = createMatching(postgresLiveStore(sql), { find: (name) => modelOf(name), list: listModels })
-    this.#outbound = createOutbound({ allowPrivate: true, allowNetworks: [] })
+    this.#outbound = createOutbound({ process: 'dispatcher', allowPrivate: true, allowNetworks: [] })
   }
 
   static async start(): Promise<DispatchKit> {

@@ -13,7 +13,12 @@ import { missing } from '../support/needs.ts'
 
 describe.skipIf(missing('openssl'))('a receiver over TLS (needs openssl)', () => {
   // A network that is allowed by name: https at any port.
-  const client = createOutbound({ allowPrivate: false, allowNetworks: ['127.0.0.0/8'], resolve: async () => ['127.0.0.1'] })
+  const client = createOutbound({
+    process: 'dispatcher',
+    allowPrivate: false,
+    allowNetworks: ['127.0.0.0/8'],
+    resolve: async () => ['127.0.0.1'],
+  })
   const trusted = getCACertificates('default')
   const servers: Server[] = []
   let folder: string
@@ -107,7 +112,7 @@ describe.skipIf(missing('openssl'))('a receiver over TLS (needs openssl)', () =>
     const mute = createTcpServer((socket) => socket.resume())
     mute.listen(0, '127.0.0.1')
     await once(mute, 'listening')
-    const hasty = createOutbound({ allowPrivate: true, allowNetworks: [], deadlineMs: 500 })
+    const hasty = createOutbound({ process: 'dispatcher', allowPrivate: true, allowNetworks: [], deadlineMs: 500 })
     const url = `https://127.0.0.1:${(mute.address() as AddressInfo).port}/`
     const error = expect.stringMatching(/did not finish the TLS handshake within 0\.5 s$/)
     expect(await hasty.post({ url, headers: {}, body: '{}' })).toMatchObject({ error })

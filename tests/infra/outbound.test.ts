@@ -44,7 +44,7 @@ async function httpServer(answer: RequestListener) {
 }
 
 function outbound(options: Partial<OutboundOptions> = {}): Outbound {
-  const made = createOutbound({ allowPrivate: true, allowNetworks: [], ...options })
+  const made = createOutbound({ process: 'dispatcher', allowPrivate: true, allowNetworks: [], ...options })
   closing.push(() => made.close())
   return made
 }
@@ -61,6 +61,9 @@ function names(...answers: string[][]) {
   }
   return { asked, resolve }
 }
+
+const settingsOf = (process: string) =>
+  `(the ${process} goes by its CASTOR_WEBHOOK_ALLOW_PRIVATE and CASTOR_WEBHOOK_ALLOW_NETWORKS, which must be the same for api, dispatcher and worker)`
 
 const everyFewMs = (work: () => void) => {
   const timer = setInterval(work, 5)
@@ -290,7 +293,7 @@ describe('a name', () => {
     const { resolve } = names(['10.0.0.5'])
     const client = outbound({ allowPrivate: false, resolve })
     expect(await post(client, `https://${host}/`)).toMatchObject({
-      error: `${host} is not sent to: 10.0.0.5 is in a private network: webhooks do not go there`,
+      error: `${host} is not sent to: 10.0.0.5 is in a private network: webhooks do not go there ${settingsOf('dispatcher')}`,
     })
   })
 
@@ -315,6 +318,31 @@ describe('a name', () => {
   test('without any address says so', async () => {
     expect(await post(outbound({ resolve: names([]).resolve }), `https://${host}/`)).toMatchObject({ error: `${host} has no address` })
   })
+})
+
+describe('where processes are set otherwise', () => {
+  const https = 'https:/'
+
+  test.each([
+    [`${https}/10.0.0.5/`, { allowNetworks: ['10.0.0.0/8'] }],
+    ['https://erp.example.com:50001/', { allowNetworks: ['10.0.0.0/8'] }],
+    ['http://erp.example.com/', { allowPrivate: true }],
+    ['https://localhost/', { allowPrivate: true }],
+  ])('%s is accepted by one, and the other that refuses it says by which settings, and who must share them', async (url, rules) => {
+    expect(outbound({ process: 'api', allowPrivate: false, ...rules }).refusal(url)).toBeUndefined()
+    const worker = outbound({ process: 'worker', allowPrivate: false })
+    expect(worker.refusal(url)).toContain(` ${settingsOf('worker')}`)
+    expect(await post(worker, url)).toEqual({ ms: expect.any(Number), error: worker.refusal(url) })
+  })
+
+  test.each([`${https}/169.254.169.254/`, 'https://x@erp.example.com/', 'ftp://erp.example.com/', 'no'])(
+    '%s, which no setting allows, is refused without a word of them',
+    async (url) => {
+      const client = outbound({ allowPrivate: false })
+      expect(client.refusal(url)).not.toContain('CASTOR_')
+      expect(await post(client, url)).toEqual({ ms: expect.any(Number), error: client.refusal(url) })
+    },
+  )
 })
 
 test('a URL that is refused by itself is not asked of DNS', async () => {

@@ -45,7 +45,7 @@ describe.each([
       const text = await detailsOf(handle)
       return text.includes('status 500') && text
     }, 'it has tried')
-    const parts = ['### Webhook retrying', '`https://erp.example.com/`', '| failed, and tried again | 2 |', '1 × `status 500`']
+    const parts = ['### Webhook retrying', '`https://erp.example.com/`', '- failed, and tried again: 2', '1 × `status 500`']
     for (const part of [...parts, '1 × `It did not answer within 15 s`', 'Next attempt 20', 'Updates: `retryNow`, `skip`, `stop`.'])
       expect(details).toContain(part)
     worker.answer = () => 204
@@ -113,7 +113,7 @@ describe.each([
       'another run',
       40_000,
     )
-    await until(async () => (await detailsOf(handle)).includes('| failed, and tried again | 1 |'), 'it reports')
+    await until(async () => (await detailsOf(handle)).includes('- failed, and tried again: 1'), 'it reports')
     await handle.executeUpdate('retryNow')
     await handle.result()
     expect(await statuses(number)).toEqual(['delivered'])

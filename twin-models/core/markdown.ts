@@ -15,9 +15,12 @@ export function short(value: Value): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }
 
-/** `head`: what is counted. */
-export function countTable(head: string, rows: Array<[name: string, count: number]>): string {
-  return [`| ${head} | number |`, '| --- | --- |', ...rows.map(([name, count]) => `| ${name} | ${count} |`)].join('\n')
+/** A list: in the Temporal UI the cells of a table stand without any room between them. */
+export function counts(title: string, rows: Array<[name: string, count: number]>): string {
+  return section(
+    title,
+    rows.map(([name, count]) => `- ${name}: ${count}`),
+  )
 }
 
 /** Device text in Markdown: as code, so that nothing in it is markup. */

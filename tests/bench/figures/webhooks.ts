@@ -17,7 +17,7 @@ const DECIDED = { devices: 20, perSecond: 20 }
 const FAST = { webhooks: 4, events: 12_500 }
 const BACKLOG = 1_000_000
 const DEAD = 99
-const ROUNDS = 2
+const ROUNDS = 3
 const ARRIVAL_MS = 30_000
 const SORTED_MS = 600_000
 
