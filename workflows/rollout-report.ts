@@ -44,7 +44,7 @@ function wavesOf({ about, state }: RolloutCarried, { waves, ahead }: RolloutCoun
   const names = (state.direction === 'back' ? about.rollbackWaves : about.waves).map((name) => shortened(name, MOST_OF_A_NAME))
   const widest = Math.max(...names.map((name) => name.length))
   const rows = waves.map((wave, i) => {
-    const mark = i === state.wave ? '▶' : i < state.wave ? '✓' : ' '
+    const mark = i < state.wave || state.status === 'completed' ? '✓' : i === state.wave ? '▶' : ' '
     const first = `${mark} ${String(i + 1).padEnd(2)} ${(names[i] ?? '').padEnd(widest)}  ${bar(wave)}`.trimEnd()
     return `${first}\n     ${numbersOf(wave)}`
   })
