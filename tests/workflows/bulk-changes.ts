@@ -27,7 +27,8 @@ export async function startBulkWorker({ sql, address }: { sql: Sql; address: str
     advance: (...args) => (instead.advance ?? store.advance)(...args),
   }
   const log = pino({ level: 'silent' })
-  const worker = await startOperationsWorker(address, createBulkActivities({ bulk: between, models: (name) => modelOf(name), log }), 0)
+  const activities = createBulkActivities({ bulk: between, models: (name) => modelOf(name), log })
+  const worker = await startOperationsWorker({ address, activities, maxCachedWorkflows: 0 })
   const { client, taskQueue } = worker
   return {
     ...worker,

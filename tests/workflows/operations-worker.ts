@@ -15,14 +15,24 @@ export interface OperationsWorker {
   stop(): Promise<void>
 }
 
-/**
- * Without a cache each step is replayed from the history. That goes with one local activity a workflow task only: of several, SDKs of this version lose what
- * was done when the run is evicted between them.
- */
-export async function startOperationsWorker(address: string, activities: object, maxCachedWorkflows: number): Promise<OperationsWorker> {
+export interface OperationsOptions {
+  address: string
+  /** Absent: the default one. */
+  namespace?: string
+  /** Absent: one of its own. */
+  taskQueue?: string
+  activities: object
+  /**
+   * Without a cache each step is replayed from the history. That goes well with one local activity a workflow task only: of several, this version of the
+   * SDK may evict the run between them, and what was done is lost until the task has timed out.
+   */
+  maxCachedWorkflows: number
+}
+
+export async function startOperationsWorker(options: OperationsOptions): Promise<OperationsWorker> {
   const logger = installedRuntime()
   const bundle = await workflowBundle({ folder: join(tmpdir(), 'castor-test-bundles'), logger })
-  const taskQueue = `operations-${randomUUID()}`
+  const { address, namespace = 'default', taskQueue = `operations-${randomUUID()}`, activities, maxCachedWorkflows } = options
   const native = await NativeConnection.connect({ address })
   const connection = await Connection.connect({ address })
   let running: Promise<void>
@@ -30,7 +40,7 @@ export async function startOperationsWorker(address: string, activities: object,
 
   async function begin(): Promise<Worker> {
     const made = await Worker.create({
-      ...{ connection: native, taskQueue, workflowBundle: bundle, activities },
+      ...{ connection: native, taskQueue, namespace, workflowBundle: bundle, activities },
       maxCachedWorkflows,
       shutdownGraceTime: '1 second',
     })
@@ -44,7 +54,7 @@ export async function startOperationsWorker(address: string, activities: object,
   }
 
   return {
-    client: new Client({ connection }),
+    client: new Client({ connection, namespace }),
     taskQueue,
     restart: async () => {
       await end()

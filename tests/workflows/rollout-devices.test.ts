@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { registerRollout } from '../../infra/postgres/rollouts.ts'
+import { initialRollout } from '../../twin-models/core/rollout.ts'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { testTemporal } from '../support/temporal.ts'
@@ -290,7 +291,6 @@ test('sites where far more fail than elsewhere are named', async () => {
   await sql`
     update rollout_targets set status = case when device like ${`${bad}%`} and number % 5 <> 0 or number % 20 = 0 then 'failed' else 'healthy' end,
       reason = 'unhealthy' where rollout = ${id}`
-  const { initialRollout } = await import('../../twin-models/core/rollout.ts')
   const state = initialRollout({ ...found.spec, by: 'ann' })
   const { details: seen } = await worker.store.step(found, { n: 0, state, heard: [], detailed: true })
   expect(seen!.sites.map(({ site }) => site)).toEqual([bad])

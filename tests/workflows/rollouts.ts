@@ -11,7 +11,7 @@ import type { Manifest } from '../../twin-models/firmware/manifest.ts'
 import type { rollout } from '../../workflows/index.ts'
 import { ROLLOUT_WORKFLOW, type RolloutEnd, type RolloutStart } from '../../workflows/messages.ts'
 import { until } from '../support/wait.ts'
-import { type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
+import { type OperationsOptions, type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
 
 export interface RolloutWorker extends OperationsWorker {
   /** What the store does instead, while set. */
@@ -20,7 +20,10 @@ export interface RolloutWorker extends OperationsWorker {
   start(start: RolloutStart, workflowId?: string): Promise<WorkflowHandle<typeof rollout>>
 }
 
-export async function startRolloutWorker({ sql, address }: { sql: Sql; address: string }): Promise<RolloutWorker> {
+export async function startRolloutWorker({
+  sql,
+  ...options
+}: { sql: Sql } & Pick<OperationsOptions, 'address' | 'namespace' | 'taskQueue'>): Promise<RolloutWorker> {
   const store = createRolloutStore(sql)
   const instead: Partial<RolloutStore> = {}
   const between: RolloutStore = {
@@ -32,7 +35,8 @@ export async function startRolloutWorker({ sql, address }: { sql: Sql; address: 
     join: (...args) => (instead.join ?? store.join)(...args),
     step: (...args) => (instead.step ?? store.step)(...args),
   }
-  const worker = await startOperationsWorker(address, createRolloutActivities({ rollouts: between, log: pino({ level: 'silent' }) }), 50)
+  const activities = createRolloutActivities({ rollouts: between, log: pino({ level: 'silent' }) })
+  const worker = await startOperationsWorker({ ...options, activities, maxCachedWorkflows: 50 })
   const { client, taskQueue } = worker
   return {
     ...worker,
