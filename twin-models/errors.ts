@@ -8,7 +8,7 @@ export const ERRORS = {
   forbidden: { status: 403, title: 'Not allowed', retryable: false },
   'not-found': { status: 404, title: 'Not found', retryable: false },
   'method-not-allowed': { status: 405, title: 'Method not allowed', retryable: false },
-  conflict: { status: 409, title: 'It is already there', retryable: false },
+  conflict: { status: 409, title: 'It does not go with how things stand', retryable: false },
   'precondition-failed': { status: 412, title: 'It has changed meanwhile', retryable: false },
   'too-large': { status: 413, title: 'Too large', retryable: false },
   'unsupported-media-type': { status: 415, title: 'Content type not supported', retryable: false },
