@@ -5,6 +5,7 @@
 import { proxyActivities, proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow'
 import type { RolloutActivities } from '../activities/rollout-activities.ts'
 import type { RolloutDetails, RolloutLook, RolloutStoreStep } from '../activities/rollout-ports.ts'
+import { code } from '../twin-models/core/markdown.ts'
 import { afterStep, nextRolloutStep } from '../twin-models/core/rollout.ts'
 import { steer } from '../twin-models/core/rollout-steer.ts'
 import type { RolloutAsk, RolloutCounts, RolloutStep, Steered } from '../twin-models/core/rollout-types.ts'
@@ -134,7 +135,7 @@ export class RolloutRun {
   }
 
   #noted({ ask, by, id }: Asked, answer: Answer): Answer {
-    const who = by === undefined ? 'in the Temporal UI' : `by ${by}`
+    const who = by === undefined ? 'in the Temporal UI' : `by ${code(by)}`
     const note = `${ask.action}, asked ${who}${answer.isRefused ? ', was refused' : ''}. ${answer.answer}`
     const heard = [...this.carried.heard.filter((heard) => heard.id !== id), { id, ...answer }].slice(-HEARD)
     this.carried = { ...this.carried, heard, note }

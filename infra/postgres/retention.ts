@@ -9,6 +9,7 @@ import type { Sql } from './connect.ts'
 import { ERRORS_MINUTES } from './downlink.ts'
 import { dropPartition as dropAny, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
 import { ensurePartitions } from './partitions.ts'
+import { deleteEndedRollouts } from './rollout-retention.ts'
 import { deleteEndedDeliveries, passEvents } from './webhook-retention.ts'
 
 const MINUTE_MS = 60_000
@@ -75,6 +76,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['removed_devices', () => deleteRemovedDevices(sql, now)],
     ['device_errors', () => deleteDeviceErrors(sql, now)],
     ['updates', () => deleteEndedUpdates(sql, now)],
+    ['rollouts', () => deleteEndedRollouts(sql, now)],
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
   ]
   for (const [name, step] of steps) {

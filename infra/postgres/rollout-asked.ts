@@ -32,6 +32,13 @@ export async function untoldRollouts(sql: Queries): Promise<UntoldRollout[]> {
   return rows.map((row) => ({ ...row, asked: JSON.parse(row.asked ?? '[]') }))
 }
 
+/** Those that a workflow works on. */
+export async function rolloutsUnderWay(sql: Queries): Promise<UntoldRollout[]> {
+  const rows = await sql<Array<Omit<UntoldRollout, 'asked'>>>`
+    select id, tenant, workflow from rollouts where ended_at is null and workflow is not null order by number`
+  return rows.map((row) => ({ ...row, asked: [] }))
+}
+
 export async function rolloutStarted(sql: Queries, id: string, workflow: string): Promise<void> {
   await sql`update rollouts set workflow = ${workflow} where id = ${id} and workflow is null`
 }

@@ -220,6 +220,23 @@ describe('rows', () => {
   })
 })
 
+test('rollouts go a year after they ended, with their devices', async () => {
+  const { sql } = database
+  await sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
+  const { id } = await firmware(sql)
+  const ended = async (days: number | null) => {
+    const at = days === null ? null : new Date(NOW - days * DAY)
+    const [row] = await sql<[{ id: string }]>`
+      insert into rollouts (id, tenant, name, firmware, spec, requested_by, ended_at)
+      select gen_random_uuid(), tenant, ${String(days)}, id, '{}', 'ann', ${at} from firmware where id = ${id} returning id`
+    await sql`insert into rollout_targets (rollout, number, wave, incarnation, device) select ${row.id}::uuid, n, 0, n, 'd' from generate_series(1, 3) n`
+  }
+  for (const days of [366, 364, null]) await ended(days)
+  expect(await run()).toMatchObject({ rollouts: 4 })
+  expect(await sql`select name from rollouts order by name`).toEqual([{ name: '364' }, { name: 'null' }])
+  expect(await sql`select sum(devices)::int as devices from rollout_counts`).toEqual([{ devices: 6 }])
+})
+
 describe('webhooks', () => {
   beforeEach(async () => {
     await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`

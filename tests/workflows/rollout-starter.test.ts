@@ -16,12 +16,13 @@ import { artifact, fleet, type RolloutWorker, startRolloutWorker, stored, twinsO
 const namespace = `rollouts-${randomUUID()}`
 let database: TestDatabase
 let worker: RolloutWorker
+let address: string
 let starter: { stop(): Promise<void> }
 
 beforeAll(async () => {
   database = await testDatabase()
   await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
-  const { address } = await testTemporal()
+  address = (await testTemporal()).address
   const connection = await connectTemporal(address)
   await prepareTemporal(connection, namespace)
   await connection.close()
@@ -65,6 +66,36 @@ test('a draft is started, approved, completed, and when it has ended it can stil
   await until(async () => (await stored(sql, site)).endedAt !== null, 'its rollback has ended')
   expect(await stored(sql, site)).toMatchObject({ status: 'completed', back: true })
   expect((await twins.asked()).slice(3).map(({ request }) => request.firmware.version)).toEqual(['1.0.0', '1.0.0', '1.0.0'])
+})
+
+test('one that Temporal has forgotten goes on from where it stood', { timeout: 120_000 }, async () => {
+  const { sql } = database
+  const site = await fleet(sql, 3)
+  const id = randomUUID()
+  const limits = { approval: 'none', soak: '0s', gate: 1, waves: [{ count: 1 }, { percent: 100 }] }
+  const request = { name: site, firmware: { name: 'fw', version: '2.0.0' }, filter: `attributes.site = '${site}'`, ...limits }
+  await registerRollout(sql, { id, tenant: 'demo', by: 'ann', spec: rolloutSpecOf(rolloutRequest.parse(request)) })
+  const twins = twinsOf(sql, site)
+  await until(async () => (await twins.asked()).length === 1, 'its first wave is asked')
+  await starter.stop()
+  const { client } = worker
+  const workflowId = `rollout:demo:${id}`
+  await client.workflow.getHandle(workflowId).terminate()
+  await client.workflowService.deleteWorkflowExecution({ namespace, workflowExecution: { workflowId } })
+  const isKnown = () =>
+    client.workflow
+      .getHandle(workflowId)
+      .describe()
+      .then(
+        () => true,
+        () => false,
+      )
+  await until(async () => !(await isKnown()), 'Temporal has forgotten it', 60_000)
+  await twins.end('healthy')
+  starter = startRolloutStarter({ sql, address, namespace, log: pino({ level: 'silent' }) })
+  await until(async () => (await twins.asked()).length === 3, 'its second wave is asked')
+  await twins.end('healthy')
+  await until(async () => (await stored(sql, site)).status === 'completed', 'it is completed')
 })
 
 test('of what was asked only what was told is forgotten, and no more is kept than a person asks for', async () => {

@@ -210,7 +210,7 @@ test('one that REST registered has one workflow, hears what was told twice once,
   const asked: RolloutAsked = { asks: [pace, resume] }
   for (let n = 0; n < 2; n++) await handle.signal(ROLLOUT_ASKED_SIGNAL, asked)
   await handle.signal(ROLLOUT_ASKED_SIGNAL, { asks: [{ id: 'x', ask: { action: 'pace', perSecond: -1 } }, null] } as never)
-  await until(async () => (await details(handle)).includes('resume, asked by ann, was refused.'), 'it tells what it refused')
+  await until(async () => (await details(handle)).includes('resume, asked by `ann`, was refused.'), 'it tells what it refused')
   const [row] = await database.sql<Array<{ step: number; state: string }>>`select step, state from rollouts where id = ${id}`
   expect({ step: row!.step, pace: JSON.parse(row!.state).pace.perSecond }).toEqual({ step: 1, pace: 7 })
   await handle.terminate()
