@@ -1,4 +1,5 @@
 /** `npm run firmware`: keys, signing and checking without a Castor; trusting a key and uploading with one. */
+import { createPublicKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import { parseDuration } from '../../twin-models/durations.ts'
@@ -8,7 +9,7 @@ import { adminKeyOf, reachable } from '../running-castor.ts'
 import { CommandError, fileError } from './command-error.ts'
 import { makeKey, readPrivateKey, readPublicKey } from './keys.ts'
 import { type Castor, trustKey, uploadImage } from './rest.ts'
-import { manifestFileOf, signImage, verifyImage } from './signing.ts'
+import { manifestFileOf, signImage, signManifest, verifyImage } from './signing.ts'
 
 const program = new Command('npm run firmware --').description(
   'Firmware for Castor: signed where you are, installed where your devices are.',
@@ -51,6 +52,18 @@ program
     const file = given.out ?? manifestFileOf(image)
     const manifest = await signImage(image, { ...release, ...(expires && { expires }) }, privateKey, file)
     console.log(`${file}: ${name} ${version}, ${manifest.size} bytes, SHA-256 ${manifest.sha256}`)
+  })
+
+program
+  .command('sign-manifest')
+  .description('sign the manifest of an image as it stands: after its key was revoked, or when nobody has signed it')
+  .argument('<image>')
+  .requiredOption('--key <file>', 'private key')
+  .option('--manifest <file>', 'an envelope, or a bare manifest; default: the image with .manifest.json')
+  .action(async (image: string, { key, manifest: file = manifestFileOf(image) }) => {
+    const privateKey = await readPrivateKey(key)
+    const { name, version, counter } = await signManifest(image, privateKey, file)
+    console.log(`${file}: ${name} ${version}, release ${counter}, is signed by ${keyIdOf(createPublicKey(privateKey))}`)
   })
 
 program

@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import type { z } from 'zod'
 import { MAX_ARTIFACT_BYTES } from '../../api/firmware-ports.ts'
-import { canonicalJson, envelopeSchema, signEnvelope, verifiedPayload } from '../../twin-models/firmware/envelope.ts'
+import { canonicalJson, type Envelope, envelopeSchema, signEnvelope, verifiedPayload } from '../../twin-models/firmware/envelope.ts'
 import { MANIFEST_TYPE, type Manifest, manifestSchema } from '../../twin-models/firmware/manifest.ts'
 import { CommandError, fileError } from './command-error.ts'
 
@@ -21,7 +21,18 @@ export async function signImage(image: string, release: Release, key: KeyObject,
   if (size > MAX_ARTIFACT_BYTES) throw new CommandError(`${image} has ${size} bytes, and may have ${MAX_ARTIFACT_BYTES}.`)
   const manifest = parsed(manifestSchema, { type: 'firmware', ...release, size, sha256 }, 'The manifest')
   const envelope = signEnvelope(MANIFEST_TYPE, canonicalJson(manifest), key)
-  await writeFile(manifestFile, `${JSON.stringify(envelope, null, 2)}\n`).catch(fileError(manifestFile))
+  await writeEnvelope(manifestFile, envelope)
+  return manifest
+}
+
+/** Signs a manifest as it stands, whoever has signed it before: of a version there is but one manifest. */
+export async function signManifest(image: string, key: KeyObject, manifestFile: string): Promise<Manifest> {
+  const given = jsonOf(await readFile(manifestFile, 'utf8').catch(fileError(manifestFile)), manifestFile)
+  const { data: before } = envelopeSchema.safeParse(given)
+  const content = before ? jsonOf(Buffer.from(before.payload, 'base64').toString(), manifestFile) : given
+  const manifest = parsed(manifestSchema, content, manifestFile)
+  await checkImage(image, manifest)
+  await writeEnvelope(manifestFile, signEnvelope(MANIFEST_TYPE, canonicalJson(content), key))
   return manifest
 }
 
@@ -33,12 +44,20 @@ export async function verifyImage(image: string, key: KeyObject, manifestFile: s
   if (payload === undefined)
     throw new CommandError(`${manifestFile} is not signed by this key: its key id is ${envelope.signatures[0]!.keyid}.`)
   const manifest = parsed(manifestSchema, jsonOf(payload, manifestFile), manifestFile)
-  const { size, sha256 } = await digestOf(image)
-  if (size !== manifest.size) throw new CommandError(`${image} has ${size} bytes, and its manifest names ${manifest.size}.`)
-  if (sha256 !== manifest.sha256) throw new CommandError(`${image} is not what its manifest names: its SHA-256 is ${sha256}.`)
+  await checkImage(image, manifest)
   if (manifest.expires !== undefined && Date.parse(manifest.expires) <= now)
     throw new CommandError(`${manifestFile} is right, but has expired at ${manifest.expires}.`)
   return manifest
+}
+
+async function checkImage(image: string, manifest: Manifest): Promise<void> {
+  const { size, sha256 } = await digestOf(image)
+  if (size !== manifest.size) throw new CommandError(`${image} has ${size} bytes, and its manifest names ${manifest.size}.`)
+  if (sha256 !== manifest.sha256) throw new CommandError(`${image} is not what its manifest names: its SHA-256 is ${sha256}.`)
+}
+
+async function writeEnvelope(file: string, envelope: Envelope): Promise<void> {
+  await writeFile(file, `${JSON.stringify(envelope, null, 2)}\n`).catch(fileError(file))
 }
 
 async function digestOf(image: string): Promise<{ size: number; sha256: string }> {

@@ -73,6 +73,38 @@ test('from a key to an image that can be rolled out', async () => {
   })
 })
 
+test('after its key was revoked the same manifest is signed by another one, and the version can be used again', async () => {
+  await firmware('keygen --out next')
+  const { json: keys } = await api.ask('GET', '/v1/release-keys')
+  await api.ask('DELETE', `/v1/release-keys/${keys.items[0].id}`)
+  await firmware('trust next/release.pub --name safe')
+  expect(await firmware('upload image.bin')).toMatchObject({ code: 1, err: expect.stringContaining('was revoked') })
+  const before = await manifestIn('image.bin.manifest.json')
+
+  const signed = await firmware('sign-manifest image.bin --key next/release.key')
+  expect(signed.out).toMatch(/^image.bin.manifest.json: thermostat 1.3.0, release 7, is signed by [0-9a-f]{32}\n$/)
+  expect(await manifestIn('image.bin.manifest.json')).toBe(before)
+  expect((await firmware('verify image.bin --key next/release.pub')).code).toBe(0)
+  expect((await firmware('upload image.bin')).out).toMatch(/: was there already\n$/)
+  const { json } = await api.ask('GET', '/v1/firmware')
+  expect(json.items).toMatchObject([{ version: '1.3.0', usable: true }])
+})
+
+test('a manifest that nobody has signed is signed as it stands, whatever else it says', async () => {
+  await firmware('keygen --out bare')
+  const { payload } = JSON.parse(await readFile(join(folder, 'image.bin.manifest.json'), 'utf8'))
+  const manifest = { ...JSON.parse(Buffer.from(payload, 'base64').toString()), delta: { from: '1.2.0' } }
+  await writeFile(join(folder, 'bare.json'), JSON.stringify(manifest, null, 2))
+  expect(await firmware('sign-manifest image.bin --key bare/release.key --manifest bare.json')).toMatchObject({ code: 0, err: '' })
+  expect(JSON.parse(await manifestIn('bare.json'))).toEqual(manifest)
+  expect((await firmware('verify image.bin --key bare/release.pub --manifest bare.json')).code).toBe(0)
+})
+
+async function manifestIn(file: string): Promise<string> {
+  const { payload } = JSON.parse(await readFile(join(folder, file), 'utf8'))
+  return Buffer.from(payload, 'base64').toString()
+}
+
 test('what is wrong is said in a line, and nothing is written', async () => {
   await firmware('keygen --out others')
   await firmware('keygen --out right')
@@ -85,6 +117,7 @@ test('what is wrong is said in a line, and nothing is written', async () => {
     ['verify image.bin --key others/release.pub --manifest right.json', /right.json is not signed by this key/],
     ['verify altered.bin --key right/release.pub --manifest right.json', 'altered.bin has 200001 bytes, and its manifest names 200000.\n'],
     ['verify image.bin --key right/release.key --manifest right.json', /is a private key: name the public one/],
+    ['sign-manifest altered.bin --key right/release.key --manifest right.json', /^altered.bin has 200001 bytes/],
     ['verify image.bin --key right/release.pub --manifest image.bin', 'image.bin is no JSON.\n'],
     ['sign absent.bin --key right/release.key --model m --version 1 --counter 1', 'absent.bin: there is no such file.\n'],
     ['sign empty.bin --key right/release.key --model m --version 1 --counter 1', 'empty.bin is empty.\n'],
