@@ -9,11 +9,14 @@ export interface BodyRules {
   /** Media types without parameters. */
   types: string[]
   maxBytes: number
+  /** None is `{}`. */
+  optional?: boolean
 }
 
 export async function readJson(request: Request, contentType: string | undefined, rules: BodyRules): Promise<unknown> {
   checkContentType(contentType, rules.types)
   const text = await readText(request, rules.maxBytes)
+  if (text === '' && rules.optional) return {}
   if (text === '') throw new CastorError('invalid', 'The request needs a JSON body.', { errors: [{ path: '', detail: 'is empty' }] })
   return jsonOf(text, 'The body')
 }

@@ -33,7 +33,7 @@ export function parseParams<Params>(schema: z.ZodType<Params>, c: Context): Para
   throw new CastorError('not-found', `There is nothing at this path: ${parsed.error.issues[0]!.message}.`)
 }
 
-export async function parseBody<Body>(rules: BodyRules & { schema: z.ZodType<Body>; optional?: boolean }, c: Context): Promise<Body> {
+export async function parseBody<Body>(rules: BodyRules & { schema: z.ZodType<Body> }, c: Context): Promise<Body> {
   const contentType = c.req.header('content-type')
   const isAbsent = rules.optional === true && contentType === undefined
   return parseValue(rules.schema, isAbsent ? {} : await readJson(c.req.raw, contentType, rules))

@@ -35,6 +35,12 @@ describe('steering one', () => {
     expect((await api.act(json.id, 'approve', undefined, ANN_KEY)).status).toBe(202)
   })
 
+  test('nothing to say is said by an empty body too, whatever its type', async () => {
+    const { json } = await api.draft()
+    const approved = await api.ask('POST', `/v1/rollouts/${json.id}/approve`, { body: '', headers: { 'content-type': 'application/json' } })
+    expect([approved.status, approved.json.answer]).toEqual([202, 'It is approved and begins.'])
+  })
+
   test('what was asked before counts, though its workflow is yet to be told', async () => {
     const { json } = await api.draft()
     expect((await api.act(json.id, 'pause')).json.detail).toBe('It is a draft: approve it or cancel it.')
