@@ -4,15 +4,7 @@
  * may start it in the Temporal UI with one JSON object, under any id, and steers it there by Updates; what is asked over REST comes as the signal
  * `asked`.
  */
-import {
-  ApplicationFailure,
-  allHandlersFinished,
-  condition,
-  continueAsNew,
-  proxyActivities,
-  uuid4,
-  workflowInfo,
-} from '@temporalio/workflow'
+import { ApplicationFailure, allHandlersFinished, condition, continueAsNew, proxyActivities, workflowInfo } from '@temporalio/workflow'
 import type { RolloutActivities } from '../activities/rollout-activities.ts'
 import { initialRollout } from '../twin-models/core/rollout.ts'
 import { summed } from '../twin-models/core/rollout-waves.ts'
@@ -74,7 +66,9 @@ async function begin(start: RolloutStart, queue: Asked[]): Promise<RolloutCarrie
   if (problem)
     throw ApplicationFailure.nonRetryable(`The input of rollout cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, 'invalid')
   const { carried: _, ...request } = start ?? {}
-  const begun = await beginRollout({ ...request, id: request.id ?? uuid4(), workflow: workflowInfo().workflowId })
+  const { workflowId: workflow, firstExecutionRunId } = workflowInfo()
+  // Also after a reset to its beginning it is this one, and not another.
+  const begun = await beginRollout({ ...request, id: request.id ?? firstExecutionRunId, workflow })
   const { id, tenant, plan, about, preview, ask, carried = { n: 0, state: initialRollout(plan), heard: [] } } = begun
   if (ask) queue.unshift({ ask, id: `start ${workflowInfo().runId}` })
   return { id, tenant, plan, about: { ...about, ...(preview && { preview: previewReport(preview) }) }, ...carried }

@@ -96,6 +96,15 @@ test('it halts when too many fail, tells why, starts nobody, and whoever resumes
   expect(await handle.result()).toMatchObject({ status: 'completed', devices: { healthy: 8, failed: 4 } })
 })
 
+test('when the last of a halted one has ended, its report knows why each of them failed', async () => {
+  const { handle, twins, opens, becomes } = await rolloutOf(8, LENIENT)
+  await opens(8)
+  await twins.end('failed', { code: 'hash-mismatch', most: 4 })
+  await becomes('halted')
+  await twins.end('failed', { code: 'no-space' })
+  await until(async () => (await details(handle)).includes('- failed, `no-space`: 4'), 'it has looked once more')
+})
+
 test('silence after the update halts it too, while devices that were away for their whole offer do not', async () => {
   const { twins, opens, becomes, state } = await rolloutOf(12, LENIENT)
   await opens(12)
@@ -133,6 +142,27 @@ test('paused it starts nobody, also after another worker took over, and goes on 
   await opens(6 - asked)
   await twins.end('healthy')
   expect(await handle.result()).toMatchObject({ status: 'completed', devices: { healthy: 6 } })
+})
+
+test('reset to its beginning it is the same rollout, which goes on where it stood', async () => {
+  const { handle, name, twins, opens, becomes } = await rolloutOf(6, { gate: 1, waves: [{ count: 2 }, { percent: 100 }] })
+  await opens(2)
+  await handle.executeUpdate<string, []>('pause')
+  await worker.client.workflowService.resetWorkflowExecution({
+    ...{ namespace: 'default', workflowExecution: { workflowId: handle.workflowId }, reason: 'test', requestId: randomUUID() },
+    // Its first workflow task.
+    workflowTaskFinishEventId: 4 as never,
+  })
+  const again = worker.client.workflow.getHandle(handle.workflowId)
+  await until(async () => (await details(again)).includes('### Rollout paused'), 'it knows that it was paused')
+  expect(await database.sql`select 1 as one from rollouts where name = ${name}`).toHaveLength(1)
+  await again.executeUpdate<string, []>('resume')
+  await becomes('running')
+  await twins.end('healthy')
+  await opens(4)
+  await twins.end('healthy')
+  expect(await again.result()).toMatchObject({ status: 'completed', devices: { healthy: 6 } })
+  expect(await twins.asked()).toHaveLength(6)
 })
 
 test('a cancelled one asks nobody any more, cancels what is under way when asked to, and says so of all', async () => {
