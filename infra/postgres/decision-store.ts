@@ -112,9 +112,10 @@ async function sentCommands(sql: Queries, { tenant, device, incarnation }: TwinK
   return rows.length === 0 ? null : rows.flatMap(({ id }) => (id === null ? [] : [id]))
 }
 
+/** By when its device was first told: one that is told again and again, because it does not answer or comes and goes, gets no more time by that. */
 async function sentUpdate(sql: Queries, { tenant, device, incarnation }: TwinKey, id: string): Promise<ToldUpdate | null> {
   const [row] = await sql<Omit<ToldUpdate, 'id'>[]>`
-    select (extract(epoch from u.sent_at) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status
+    select (extract(epoch from coalesce(u.told_at, u.sent_at)) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status
     from devices d
     left join updates u on u.id = ${id} and u.incarnation = d.incarnation
     where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`

@@ -83,6 +83,7 @@ export function updateQuery(sql: Queries, changes: UpdateRowChange[]) {
         link = case when new.job is not null or new.untold then new.link else u.link end,
         until = coalesce(new.until, u.until),
         link_until = coalesce(new."linkUntil", u.link_until),
+        told_at = case when not new.afresh then u.told_at end,
         sent_at = case when not new.afresh then u.sent_at end,
         sends = case when new.afresh then 0 else u.sends end,
         answered_at = case when not new.afresh then u.answered_at end,

@@ -37,7 +37,7 @@ export const CLAIM_UPDATES = `
     for update of u skip locked
   ),
   updated as (
-    update updates u set sent_at = now(), sends = u.sends + 1,
+    update updates u set told_at = coalesce(u.told_at, now()), sent_at = now(), sends = u.sends + 1,
       status = case when u.status = 'scheduled' then 'notified' else u.status end,
       status_at = case when u.status = 'scheduled' then now() else u.status_at end
     from updates_due due, firmware f

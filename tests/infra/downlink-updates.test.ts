@@ -72,6 +72,8 @@ describe('over MQTT', () => {
     await client.down(1)
     await fence(client, device)
     expect(jobs(client, id)).toHaveLength(1)
+    const toldAt = async () => (await database.sql`select told_at from updates where id = ${id}`)[0]!.told_at as Date
+    const first = await toldAt()
     await pass(id, 40_000)
     await announce(database.sql, device)
     await until(() => jobs(client, id).length === 2, 'the job again')
@@ -87,6 +89,7 @@ describe('over MQTT', () => {
     await fence(again, device)
     expect(jobs(again, id)).toHaveLength(1)
     expect(await updateRow(database.sql, id)).toMatchObject({ status: 'downloading', sends: 4 })
+    expect(await toldAt()).toEqual(first)
   })
 
   test('it is not told when it is too late, put off, soaking or over, nor of what is not trusted any more', async () => {

@@ -11,6 +11,7 @@ import type { TwinKey } from '../../twin-models/ids.ts'
 import { decisionOf, settings } from '../conformance/decision-store.ts'
 import { signJob } from '../support/director.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
+import { releasedUpdate } from '../support/updates.ts'
 
 let database: TestDatabase
 let key: TwinKey
@@ -107,6 +108,9 @@ test('sentUpdate', async () => {
   await expect(activities.sentUpdate(key, id)).rejects.toThrow('connection lost')
   expect(await activities.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
   expect(await activities.sentUpdate({ ...key, device: 'other' }, id)).toBeNull()
+  const { id: told } = await releasedUpdate(database.sql, key)
+  await database.sql`update updates set told_at = to_timestamp(1000), sent_at = to_timestamp(2000), sends = 2, status = 'notified' where id = ${told}`
+  expect(await activities.sentUpdate(key, told)).toEqual({ id: told, sentAt: 1_000_000, status: 'notified' })
 })
 
 test('the bridges are told after a decision that concerns its device, and only then', async () => {

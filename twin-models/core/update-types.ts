@@ -68,7 +68,7 @@ export type UpdateEnd = 'healthy' | 'failed' | 'rolled-back' | 'timed-out' | 're
 /** How the row of a released update stands, for a deadline that has come. */
 export interface ToldUpdate {
   id: string
-  /** Null: nobody has told the device. Of this attempt. */
+  /** When the device was first told. Null: it was not. Of this attempt. */
   sentAt: number | null
   /** As the device said last. */
   status: string

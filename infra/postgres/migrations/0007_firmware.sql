@@ -75,6 +75,7 @@ create table updates (
   link         text,                            -- secret part of the download link of this attempt
   until        timestamptz,                     -- the device may be told until then
   link_until   timestamptz,
+  told_at      timestamptz,                     -- first, of this attempt: from then on its device has time to install
   sent_at      timestamptz,                     -- last, of this attempt
   sends        integer not null default 0,      -- of this attempt
   answered_at  timestamptz,                     -- the device's first word on this attempt
