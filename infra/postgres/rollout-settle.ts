@@ -8,13 +8,14 @@ const CHUNK = 2_000
 const BUSY_MS = 60_000
 
 /**
- * A target ends with its update. One whose device was busy with another update waits again, under a new id; not when nobody of its direction is
- * asked any more (`isOver`).
+ * A target ends with its update. One whose device was busy with another update waits again, under a new id; not when it was excluded meanwhile,
+ * or nobody of its direction is asked any more (`isOver`).
  */
 export async function settle(tx: Transaction, { id }: Rollout, isBack: boolean, isOver: boolean): Promise<void> {
   await tx`
     with ended as (
-      select t.number, u.status, u.code, u.ended_at, u.status = 'skipped' and u.code = 'busy' and not ${isOver} as again
+      select t.number, u.status, u.code, u.ended_at,
+        u.status = 'skipped' and u.code = 'busy' and t.reason is distinct from 'excluded' and not ${isOver} as again
       from rollout_targets t join updates u on u.id = t."update"
       where t.rollout = ${id} and t.back = ${isBack} and t.status = 'underway' and u.ended_at is not null limit ${CHUNK}
     )
@@ -84,5 +85,7 @@ export async function exclude(tx: Transaction, rollout: Rollout, isBack: boolean
     select md5('cancel ' || "update")::uuid, ${tenant}, incarnation, incarnation % 16, 'cancel-update',
       json_build_object('id', "update", 'by', ${whoIs(rollout)}::text)::text
     from rollout_targets where rollout = ${id} and back = ${isBack} and number = ${target.number} on conflict (id) do nothing`
+  // Its twin may say that it is busy, before it is told to cancel.
+  await tx`update rollout_targets set reason = 'excluded' where rollout = ${id} and back = ${isBack} and number = ${target.number}`
   return 'cancelled'
 }
