@@ -17,7 +17,8 @@ import type { Answer, Asked } from './rollout-asked.ts'
 import { rolloutReport } from './rollout-report.ts'
 
 const DETAILS_MS = 10_000
-const HEARD = 20
+/** More than may wait to be told at once (infra/postgres/rollout-asked.ts), so that what is told twice is always known. */
+const HEARD = 150
 
 const { chooseForRollout, joinRollout } = proxyActivities<RolloutActivities>(ROLLOUT_BEGIN)
 const { stepRollout } = proxyLocalActivities<RolloutActivities>(ROLLOUT_STEP)
