@@ -11,7 +11,7 @@ import type { UpdateChange } from '../../twin-models/core/effects.ts'
 import { evolve } from '../../twin-models/core/evolve.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import { reportOf } from '../../twin-models/core/report.ts'
-import type { Firmware, ToldUpdate, UpdateRequest } from '../../twin-models/core/types.ts'
+import type { Firmware, ToldUpdate, TwinEvent, UpdateRequest } from '../../twin-models/core/types.ts'
 import { AskedTwin } from '../support/asked-twin.ts'
 
 const ENDS = new Set(['healthy', 'failed', 'rolled-back', 'timed-out', 'rejected', 'cancelled', 'skipped'])
@@ -108,6 +108,8 @@ class Run {
   readonly twin = new AskedTwin()
   readonly rows = new Map<string, Row>()
   readonly requests: UpdateRequest[] = []
+  /** How often each attempt was put off because the device could not just then. */
+  readonly waits = new Map<string, number>()
 
   take(one: Step): void {
     const { twin } = this
@@ -196,6 +198,7 @@ class Run {
   }
 
   decided(step: Decided): Decided {
+    for (const event of step.events) this.count(event)
     const changes = step.effects?.updates ?? []
     expect(new Set(changes.map(({ id }) => id)).size).toBe(changes.length)
     for (const change of changes) this.write(change)
@@ -204,6 +207,17 @@ class Run {
     expect(carried).toStrictEqual(this.twin.state)
     this.twin.state = carried
     return step
+  }
+
+  /** What costs no attempt is doubled by what it was put off already, and never goes on faster than was asked. */
+  count(event: TwinEvent): void {
+    if (event.kind !== 'update-postponed' || !['locked', 'low-battery'].includes(event.code)) return
+    const { id, attempt, at, deadlineAt } = event
+    const { retryMs, offerUntil } = this.requests.find((request) => request.id === id)!
+    const before = this.waits.get(`${id} ${attempt}`) ?? 0
+    this.waits.set(`${id} ${attempt}`, before + 1)
+    expect(deadlineAt - at).toBeGreaterThanOrEqual(Math.min(retryMs, offerUntil - at))
+    expect(deadlineAt - at).toBeLessThanOrEqual(Math.max(retryMs, Math.min(retryMs * 2 ** before, (offerUntil - at) / 2)))
   }
 
   /** As the decision write does it. */
@@ -235,6 +249,7 @@ class Run {
     const row = this.rows.get(update.id)!
     expect([row.until, row.status === 'soaking']).toEqual([update.phase === 'released' ? update.until : null, update.phase === 'soaking'])
     expect(update.attempt).toBeLessThanOrEqual(update.attempts)
+    expect(update.waits).toBe(this.waits.get(`${update.id} ${update.attempt}`))
     expect(decidedPart(this.twin.state).update?.status).toBe(update.phase === 'soaking' ? 'soaking' : 'scheduled')
     if (update.phase !== 'soaking') return
     expect(this.twin.state.firmware).toEqual(update.firmware)

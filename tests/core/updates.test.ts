@@ -168,6 +168,11 @@ describe('one that waits', () => {
     expect(decidedPart(twin.state).update?.code).toBe('low-battery')
     expect(ofUpdate(twin.due(3_500).events)).toEqual(['update-ended u timed-out away'])
 
+    const long = updatable()
+    long.update('u', { minBattery: 60 })
+    const looks = [3_000, 5_000, 9_000, 17_000].map((at) => ofUpdate(long.due(at).events))
+    expect(looks).toEqual([5_000, 9_000, 17_000, 33_000].map((at) => [`update-postponed u attempt 1 until ${at}: low-battery`]))
+
     const other = updatable()
     other.update('u', { minBattery: 60 })
     other.hello({ health: { ok: true, battery: 61 } })
@@ -318,6 +323,38 @@ describe('the device’s last word', () => {
     expect(ofUpdate(twin.answerUpdate('u', 'failed', code).events)).toEqual([`update-ended u failed ${code}`])
   })
 
+  test('that it cannot just now is waited for twice as long each time, to an hour, and half of what is left at the end', () => {
+    const twin = released({ offerUntil: 2_000 + 7 * 86_400_000, retryMs: 60_000 })
+    const waits = waitsOf(twin, 'locked')
+    expect(waits.slice(0, 8)).toEqual([1, 2, 4, 8, 16, 32, 60, 60].map((minutes) => minutes * 60_000))
+    expect(waits.slice(-3).every((wait) => wait >= 60_000 && wait < 600_000)).toBe(true)
+    expect(waits.length).toBeLessThan(190)
+    expect(twin.state.endedUpdates).toMatchObject([{ id: 'u', status: 'failed' }])
+  })
+
+  test('that it cannot just now is asked of it as often in its window as there is time', () => {
+    const twin = released({
+      retryMs: 1_000,
+      windows: [
+        [2_000, 22_000],
+        [50_000, 70_000],
+      ],
+    })
+    const waits = waitsOf(twin, 'busy', 9)
+    expect(waits).toEqual([1_000, 2_000, 4_000, 5_998, 2_999, 1_499, 1_000, 1_000, 9_999])
+  })
+
+  test('that an attempt failed begins its waits anew, and a wait that is longer than an hour stays as it is', () => {
+    const twin = released({ offerUntil: 10_000_000_000 })
+    expect(waitsOf(twin, 'locked', 3)).toEqual([1_000, 2_000, 4_000])
+    twin.answerUpdate('u', 'failed', 'no-space')
+    expect(twin.state.update).toMatchObject({ attempt: 2 })
+    expect(twin.state.update).not.toHaveProperty('waits')
+    twin.due(twin.state.update!.deadlineAt)
+    expect(waitsOf(twin, 'locked', 2)).toEqual([1_000, 2_000])
+    expect(waitsOf(released({ offerUntil: 10_000_000_000, retryMs: 7_200_000 }), 'busy', 3)).toEqual([7_200_000, 7_200_000, 7_200_000])
+  })
+
   test.each(['download-failed', 'hash-mismatch', 'no-space', 'job-expired'])(
     '"%s" is tried again, later each time, as often as asked',
     (code) => {
@@ -437,3 +474,19 @@ test('the five that ended last are known', () => {
   }
   expect(twin.state.endedUpdates.map(({ id }) => id)).toEqual(['u6', 'u5', 'u4', 'u3', 'u2'])
 })
+
+/** How long it waits each time that its device says so at once when it may be told; until it has ended. */
+function waitsOf(twin: AskedTwin, code: string, most = 1_000): number[] {
+  const waits: number[] = []
+  while (waits.length < most) {
+    const { now } = twin
+    twin.answerUpdate('u', 'failed', code)
+    const { update } = twin.state
+    if (!update) break
+    waits.push(update.deadlineAt - now)
+    twin.due(update.deadlineAt)
+    // Out of its window.
+    if (twin.state.update?.phase === 'waiting') twin.due(twin.state.update.deadlineAt)
+  }
+  return waits
+}

@@ -1,5 +1,6 @@
 /** What an event makes of a twin's update (updates.ts), and what its device's coming and going does to one. */
 import type { OpenUpdate, TwinEvent, TwinState } from './types.ts'
+import { LATER, MOST_WAITS } from './update-steps.ts'
 
 export type UpdateEvent = Extract<TwinEvent, { kind: `update-${string}` }>
 type PresenceChanged = Extract<TwinEvent, { kind: 'presence-changed' }>
@@ -62,7 +63,17 @@ function moved(
     }
     case 'update-postponed': {
       const { attempt, code, message } = event
-      return { ...rest, phase: 'waiting', attempt, deadlineAt, code, ...(message !== undefined && { message }) }
+      const { waits: before = 0, ...same } = rest
+      const waits = attempt === rest.attempt ? Math.min(before + (LATER.has(code) ? 1 : 0), MOST_WAITS) : 0
+      return {
+        ...same,
+        ...(waits > 0 && { waits }),
+        phase: 'waiting',
+        attempt,
+        deadlineAt,
+        code,
+        ...(message !== undefined && { message }),
+      }
     }
     case 'update-soaking':
       return {

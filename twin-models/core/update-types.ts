@@ -46,6 +46,8 @@ export interface OpenUpdate extends UpdateRequest {
   from: Firmware | null
   /** From 1. */
   attempt: number
+  /** How often this attempt was put off because the device could not just then. Absent: never. */
+  waits?: number
   /** `waiting`: for its window, or for its next attempt. `released`: the device may be told. */
   phase: 'waiting' | 'released' | 'soaking'
   /** When the twin looks at it next; one timer. */

@@ -10,14 +10,12 @@ import { evolve } from './evolve.ts'
 import { giveUpAt, isThere } from './evolve-updates.ts'
 import { words } from './plain.ts'
 import type { Cause, OpenUpdate, ToldUpdate, TwinEvent, TwinInput, TwinState, UpdateRequest } from './types.ts'
-import { type End, endedUpdate, MESSAGE_LENGTH, type Next, nextOf } from './update-steps.ts'
+import { type End, endedUpdate, LATER, MESSAGE_LENGTH, type Next, nextOf, waitMs } from './update-steps.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
 
 /** How the row of an update stands was not to be had. */
 const ASK_AGAIN_MS = 60_000
-/** What a device cannot do now, and may later: no attempt is used up. */
-const LATER: ReadonlySet<string> = new Set(['locked', 'low-battery', 'busy'])
 /** What may go well the next time. */
 const AGAIN: ReadonlySet<string> = new Set(['download-failed', 'hash-mismatch', 'no-space', 'job-expired'])
 /** Its device had the image and went on with it: away now, it fell silent by it. */
@@ -64,7 +62,7 @@ export function decideCancelUpdate({ update }: TwinState, { at, request, id, by 
 export function decideUpdateAnswer({ update }: TwinState, { at, id, messageId, ...said }: Input<'update-answer'>): TwinEvent[] {
   if (update?.id !== id) return []
   const { status } = said
-  const { phase, attempt, attempts, retryMs, offerUntil } = update
+  const { phase, attempt, attempts, retryMs, offerUntil, until = offerUntil } = update
   const why = {
     code: words(said.code, CODE_LENGTH),
     ...(said.message !== undefined && { message: words(said.message, MESSAGE_LENGTH) }),
@@ -74,7 +72,7 @@ export function decideUpdateAnswer({ update }: TwinState, { at, id, messageId, .
   const mayPass = status === 'failed' && phase !== 'soaking' && (LATER.has(why.code) || AGAIN.has(why.code))
   if (mayPass && phase === 'waiting') return []
   const isLater = LATER.has(why.code)
-  const deadlineAt = isLater ? at + retryMs : at + retryMs * 2 ** (attempt - 1)
+  const deadlineAt = at + (isLater ? waitMs(update, at, until) : retryMs * 2 ** (attempt - 1))
   if (mayPass && (isLater || attempt < attempts) && deadlineAt < offerUntil)
     return [{ kind: 'update-postponed', at, id, attempt: isLater ? attempt : attempt + 1, deadlineAt, ...why, cause }]
   return [endedUpdate(update, update.from, at, cause, { status, ...why })]
