@@ -78,6 +78,17 @@ async function withdrawFirmware(sql: Queries, tenant: string, id: string): Promi
   return rows.length > 0
 }
 
+/**
+ * Of these images those that no artifact has. None where there is no artifact at all: the folder may be that of another database, and what lies
+ * in it is not to be had again.
+ */
+export async function unnamedImages(sql: Queries, sha256s: string[]): Promise<string[]> {
+  const rows = await sql<Array<{ sha256: string }>>`
+    select image as sha256 from json_array_elements_text(${JSON.stringify(sha256s)}::text::json) as image
+    where exists (select from firmware) and not exists (select from firmware f where f.sha256 = image)`
+  return rows.map(({ sha256 }) => sha256)
+}
+
 /** What a link to download stands for. A device that was removed has none. */
 export async function findDownloadLink(sql: Queries, update: string): Promise<DownloadLink | undefined> {
   const [row] = await sql<Array<Omit<DownloadLink, 'bytesPerSecond'> & { spec: string | null }>>`

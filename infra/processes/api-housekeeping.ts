@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { FolderStore } from '../firmware/folder-store.ts'
 import { forgetEndedCommands } from '../postgres/commands.ts'
 import type { Sql } from '../postgres/connect.ts'
+import { unnamedImages } from '../postgres/firmware.ts'
 import { forgetOldAnswers } from '../postgres/idempotency.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
 
@@ -22,6 +23,7 @@ export function keepHouse({ sql, firmwareStore, log }: HousekeepingOptions): { s
     ['partitions', () => ensurePartitions(sql, new Date())],
     ['idempotency keys', () => inSteps(() => forgetOldAnswers(sql))],
     ['commands', () => inSteps(() => forgetEndedCommands(sql))],
+    ['images', () => firmwareStore.removeUnnamed((sha256s) => unnamedImages(sql, sha256s))],
     ['uploads', () => firmwareStore.removeLeftovers()],
   ]
   const run = async (chosen: typeof works) => {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readParts } from '../../api/http/multipart.ts'
-import { usableProblemSql } from '../../infra/postgres/firmware.ts'
+import { unnamedImages, usableProblemSql } from '../../infra/postgres/firmware.ts'
 import { usableProblem } from '../../twin-models/firmware/usable.ts'
 import { imageOf, type KeyPair, manifestOf, newKeyPair, sha256Of, signManifest } from '../support/signed-firmware.ts'
 import { until } from '../support/wait.ts'
@@ -302,6 +302,22 @@ test('what is withdrawn stays so, and is still there to be looked at', async () 
   expect(first.json).toMatchObject({ usable: false, problem: { code: 'withdrawn' }, withdrawnAt: expect.any(String) })
   expect((await api.ask('POST', `/v1/firmware/${json.id}/withdraw`)).json).toEqual(first.json)
   expect((await upload(signManifest(manifest, key))).json).toEqual(first.json)
+})
+
+test('an image is named by an artifact of any tenant, withdrawn or not; without any artifact none is said to be unnamed', async () => {
+  const theirs = imageOf(2_000)
+  await upload(manifestOf(image, { version: nextVersion() }))
+  const { json } = await upload(manifestOf(theirs, { version: nextVersion() }), theirs, OTHER_KEY)
+  await api.ask('POST', `/v1/firmware/${json.id}/withdraw`, { key: OTHER_KEY })
+  const { sql } = api.database
+  const asked = [sha256Of(image), 'f'.repeat(64), sha256Of(theirs)]
+  expect(await unnamedImages(sql, asked)).toEqual(['f'.repeat(64)])
+  const rolledBack = sql.begin(async (tx) => {
+    await tx`delete from firmware`
+    expect(await unnamedImages(tx, asked)).toEqual([])
+    throw new Error('as it was')
+  })
+  await expect(rolledBack).rejects.toThrow('as it was')
 })
 
 test('the list is paged, newest first, and filtered by name and model', async () => {

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { FirmwareStore } from '../../api/firmware-ports.ts'
 import { createFolderStore, type FolderStore } from '../../infra/firmware/folder-store.ts'
 import { imageOf, sha256Of } from '../support/signed-firmware.ts'
@@ -88,10 +88,74 @@ test('what breaks off leaves nothing', async () => {
 })
 
 test('where there is no room nothing is begun', async () => {
-  const full = createFolderStore(folder, async (bytes) => bytes <= 1_000)
+  const full = createFolderStore(folder, async () => 1_000)
   await expect(full.put(pieces(imageOf(2_000)), 2_000)).rejects.toMatchObject({ code: 'unavailable', retryAfterSeconds: 300 })
   expect(await files()).toEqual([])
   await (await full.put(pieces(imageOf(1_000)), 1_000)).keep()
+})
+
+test('uploads under way count as if they were there already, as far as they are not', async () => {
+  const gate = Promise.withResolvers<void>()
+  const written = Promise.withResolvers<void>()
+  let room = 3_000
+  const tight = createFolderStore(folder, async () => room)
+  async function* slow(): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(500)
+    room -= 500
+    written.resolve()
+    await gate.promise
+    yield new Uint8Array(1_500)
+  }
+  const first = tight.put(slow(), 2_000)
+  await written.promise
+  await expect(tight.put(pieces(imageOf(1_001)), 1_001)).rejects.toMatchObject({ code: 'unavailable' })
+  await (await tight.put(pieces(imageOf(1_000)), 1_000)).discard()
+  await expect(tight.put(pieces(imageOf(1_000)), 500)).rejects.toMatchObject({ code: 'too-large' })
+  gate.resolve()
+  await (await first).discard()
+  room = 3_000
+  await (await tight.put(pieces(imageOf(3_000)), 3_000)).discard()
+  const [one, two] = await Promise.allSettled([tight.put(pieces(imageOf(2_000)), 2_000), tight.put(pieces(imageOf(2_000)), 2_000)])
+  expect([one.status, two.status].sort()).toEqual(['fulfilled', 'rejected'])
+})
+
+describe('an image that no artifact names', () => {
+  const hour = 3_600_000
+  const all = async (sha256s: string[]) => sha256s
+
+  test('goes when it was kept an hour ago, and nothing else does', async () => {
+    const [one, two] = [await kept(imageOf(1_000)), await kept(imageOf(2_000))]
+    await writeFile(join(folder, one.slice(0, 2), 'README'), 'not of ours')
+    const asked: string[][] = []
+    const ofOne = async (sha256s: string[]) => {
+      asked.push(sha256s.toSorted())
+      return [one]
+    }
+    expect(await store.removeUnnamed(ofOne, Date.now() + hour - 5_000)).toBe(0)
+    expect(asked).toEqual([])
+    expect(await store.removeUnnamed(ofOne, Date.now() + hour)).toBe(1)
+    expect(asked).toEqual([[one, two].toSorted()])
+    expect((await files()).sort()).toEqual(['README', two].sort())
+    expect(await createFolderStore(join(folder, 'absent')).removeUnnamed(all)).toBe(0)
+  })
+
+  test('stays when the same is kept anew while it is asked for, and is as young as its being kept', async () => {
+    const image = imageOf(1_000)
+    const sha256 = await kept(image)
+    const long = new Date(Date.now() - 2 * hour)
+    await utimes(join(folder, sha256.slice(0, 2), sha256), long, long)
+    const again = await store.put(pieces(image), image.length)
+    const [name] = await readdir(join(folder, 'incoming'))
+    await utimes(join(folder, 'incoming', name!), long, long)
+    const removed = await store.removeUnnamed(async (sha256s) => {
+      await again.keep()
+      return sha256s
+    })
+    expect(removed).toBe(0)
+    expect(await files()).toEqual([sha256])
+    expect(await store.removeUnnamed(all, Date.now() + hour)).toBe(1)
+    expect(await files()).toEqual([])
+  })
 })
 
 test('what dead uploads left is removed, and what still grows is not', async () => {
