@@ -117,6 +117,7 @@ describe('a rollout', { timeout: 600_000 }, () => {
     await act(id, 'resume')
     const again = await becomes(id, 'halted', 2)
     expect(again.reason).toMatch(/^Wave 2: /)
+    await until(async () => (await look(id)).devices.underway === 0, 'what was under way has ended again', END_MS)
     await until(() => told(id, 'rollout.halted').length === 2, 'both halts are told')
     expect(told(id, 'rollout.halted')).toMatchObject([
       { wave: 1, reason: halted.reason },
