@@ -11,7 +11,7 @@ export async function updateStates(sql: Sql, ids: Array<{ incarnation: number; i
   return new Map(rows.map(({ incarnation, id, ...state }) => [`${incarnation} ${id}`, state]))
 }
 
-export function updateChanges(tx: Transaction, { updateNews, removed }: TickChanges): Array<Promise<unknown>> {
+export function updateChanges(tx: Transaction, { updateNews, refusedRequests, removed }: TickChanges): Array<Promise<unknown>> {
   const statements: Array<Promise<unknown>> = []
   if (updateNews.length > 0) {
     const rows = updateNews.map((news) => ({ ...news, before: stepsBefore(news) }))
@@ -24,6 +24,15 @@ export function updateChanges(tx: Transaction, { updateNews, removed }: TickChan
           else u.progress end
       from json_to_recordset(${JSON.stringify(rows)}::text::json) as new (id uuid, status text, progress text, at float8, before text[])
       where u.id = new.id and u.ended_at is null and u.status <> 'soaking' and u.sent_at is not null`)
+  }
+  if (refusedRequests.length > 0) {
+    // A request for an update has its id. What this version does not understand no twin will ever end.
+    statements.push(tx`
+      update updates set status = 'skipped', code = 'unknown-kind', message = null, job = null, link = null, status_at = now(), ended_at = now()
+      where ended_at is null
+        and id in (select r.id from twin_requests r
+          join json_array_elements_text(${JSON.stringify(refusedRequests)}::text::json) as refused on r.id = refused::uuid
+          where r.kind = 'update' and r.incarnation = updates.incarnation)`)
   }
   if (removed.length > 0) {
     statements.push(tx`

@@ -337,6 +337,22 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       expect(await store.requests([lane.lane], 10)).toEqual([])
     })
 
+    it('ends an update whose request is not understood: no twin will', async () => {
+      await under.request(id(33), incarnation, 'update')
+      await under.update(id(33), incarnation)
+      await under.request(id(34), incarnation, 'update')
+      await under.update(id(34), incarnation, { status: 'failed', ended: true, code: 'jammed' })
+      await under.request(id(35), incarnation, 'cancel-update')
+      await under.update(id(35), incarnation)
+      await under.update(id(36), incarnation)
+      const refusedRequests = [id(33), id(34), id(35), id(37)]
+      await store.commit(changes({ refusedRequests }))
+      expect(await under.answerOf(id(33))).toBe('{"refused":"unknown-kind"}')
+      expect(await under.updateOf(id(33))).toMatchObject({ status: 'skipped', ended: true, code: 'unknown-kind', job: null })
+      expect(await under.updateOf(id(34))).toMatchObject({ status: 'failed', ended: true, code: 'jammed' })
+      for (const n of [35, 36]) expect(await under.updateOf(id(n))).toMatchObject({ status: 'scheduled', ended: false, code: null })
+    })
+
     it('ends the open commands and updates of a removed device, and forgets what it was wished', async () => {
       const gone = await under.register('t-3')
       for (const of of [gone, incarnation]) await under.wish(of)

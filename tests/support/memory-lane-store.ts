@@ -18,7 +18,7 @@ import {
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import { LATE_ANSWERS } from '../../infra/postgres/decision-effects.ts'
 import type { Wake } from '../../twin-models/core/types.ts'
-import type { InboxRecord, MemoryDatabase, TelemetryRecord } from './memory-database.ts'
+import type { InboxRecord, MemoryDatabase, TelemetryRecord, UpdateRecord } from './memory-database.ts'
 import { currentLanes } from './memory-leases.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -148,6 +148,8 @@ function apply(db: MemoryDatabase, changes: TickChanges): void {
   for (const id of changes.refusedRequests) {
     const request = db.requests.get(id)
     if (request?.answeredAt === null) Object.assign(request, { answeredAt: db.clock(), answer: '{"refused":"unknown-kind"}' })
+    const update = request?.kind === 'update' ? db.updates.get(id) : undefined
+    if (update && update.incarnation === request?.incarnation && update.endedAt === null) endUpdate(db, update, 'skipped', 'unknown-kind')
   }
   writeCommands(db, changes)
   for (const news of changes.updateNews) writeUpdate(db, news)
@@ -180,6 +182,11 @@ function writeUpdate(db: MemoryDatabase, { id, status, progress, at }: UpdateNew
   else if (steps.indexOf(status) > steps.indexOf(update.status)) Object.assign(update, { status, statusAt: at, progress })
 }
 
+function endUpdate(db: MemoryDatabase, update: UpdateRecord, status: string, code: string): void {
+  const at = db.clock()
+  Object.assign(update, { status, code, message: null, job: null, link: null, statusAt: at, endedAt: at })
+}
+
 /** As in Postgres: what every message changes is an update that finds its row or does nothing; all else is an upsert. */
 function writeInbox(db: MemoryDatabase, { incarnation, full, lane, ...change }: InboxChange): void {
   const known = db.inbox.get(incarnation)
@@ -207,11 +214,7 @@ function forget(db: MemoryDatabase, incarnation: number): void {
   for (const command of db.commandsOf(incarnation)) {
     if (command.endedAt === null) Object.assign(command, { status: 'cancelled', code: 'device-removed', endedAt: db.clock() })
   }
-  for (const update of db.updatesOf(incarnation)) {
-    if (update.endedAt !== null) continue
-    const at = db.clock()
-    Object.assign(update, { status: 'cancelled', code: 'device-removed', message: null, job: null, link: null, statusAt: at, endedAt: at })
-  }
+  for (const update of db.updatesOf(incarnation)) if (update.endedAt === null) endUpdate(db, update, 'cancelled', 'device-removed')
   for (const [id, answer] of db.answers) if (answer.incarnation === incarnation) db.answers.delete(id)
   for (const request of db.requests.values()) {
     if (request.incarnation === incarnation && request.answeredAt === null)
