@@ -74,7 +74,7 @@ decisionStoreSuite('the decision write in memory', async () => {
       return { ...row, ...times, ...parsed, from: [fromVersion, fromSha256] }
     },
     updateHeard: async (id) => {
-      const heard = { sentAt: Date.now(), sends: 1, answeredAt: Date.now(), status: 'downloading', progress: '40' }
+      const heard = { toldAt: 1_000_000, sentAt: 2_000_000, sends: 2, answeredAt: Date.now(), status: 'downloading', progress: '40' }
       Object.assign(db.updates.get(id)!, heard)
     },
   }

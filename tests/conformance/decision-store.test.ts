@@ -155,7 +155,7 @@ function onPostgres({ sql }: TestDatabase): StoreUnderTest {
     },
     updateHeard: async (id) => {
       await sql`
-        update updates set sent_at = now(), sends = 1, answered_at = now(), status = 'downloading', progress = '40' where id = ${id}`
+        update updates set told_at = to_timestamp(1000), sent_at = to_timestamp(2000), sends = 2, answered_at = now(), status = 'downloading', progress = '40' where id = ${id}`
     },
   }
 }

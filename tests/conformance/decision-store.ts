@@ -297,12 +297,14 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
         const one = await decide(undefined, { id, attempt: 1, release: release(id) })
         const before = await under.updateOf(id)
         await under.updateHeard(id)
-        expect(await under.updateOf(id)).toMatchObject({ status: 'downloading', sent: true, sends: 1, answered: true, progress: 40 })
+        expect(await under.updateOf(id)).toMatchObject({ status: 'downloading', sent: true, sends: 2, answered: true, progress: 40 })
+        expect(await under.store.sentUpdate(key, id)).toMatchObject({ sentAt: 1_000_000 })
         const failed = { status: 'scheduled' as const, attempt: 2, withdraw: true as const, code: 'download-failed', message: 'reset' }
         const two = await decide(one, { id, ...failed, from: { version: '1.0.0', sha256: 'b'.repeat(64) } })
         const waiting = { status: 'scheduled', attempt: 2, code: 'download-failed', message: 'reset', ended: false }
         expect(await under.updateOf(id)).toMatchObject({ ...waiting, ...untold })
         expect(await under.updateOf(id)).toMatchObject({ from: ['1.0.0', 'b'.repeat(64)] })
+        expect(await under.store.sentUpdate(key, id)).toMatchObject({ sentAt: null })
         await decide(two, { id, attempt: 2, release: release(id, 2), from: { version: '1.1.0' } })
         const after = await under.updateOf(id)
         expect(after).toMatchObject({ ...waiting, sends: 0, sent: false, answered: false, from: ['1.1.0', null] })
@@ -315,7 +317,7 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
         const one = await decide(undefined, { id, attempt: 1, release: release(id) })
         await under.updateHeard(id)
         const two = await decide(one, { id, status: 'soaking', withdraw: true })
-        const soaking = { status: 'soaking', job: null, link: null, sent: true, sends: 1, answered: true, ended: false, until }
+        const soaking = { status: 'soaking', job: null, link: null, sent: true, sends: 2, answered: true, ended: false, until }
         expect(await under.updateOf(id)).toMatchObject(soaking)
         await decide(two, { id, status: 'healthy' })
         expect(await under.updateOf(id)).toMatchObject({ ...soaking, status: 'healthy', ended: true, tell: false, code: null })
@@ -354,10 +356,10 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
       })
     })
 
-    test('the twin is told how a row of its updates stands, and that one which is none was told nobody', async () => {
+    test('the twin is told how a row of its updates stands and when its device was first told, and that one which is none was told nobody', async () => {
       const [unsent, sent, theirs] = [await under.update(key), await under.update(key), await under.update(await under.register())]
       await under.updateHeard(sent)
-      expect(await under.store.sentUpdate(key, sent)).toEqual({ id: sent, sentAt: expect.any(Number), status: 'downloading' })
+      expect(await under.store.sentUpdate(key, sent)).toEqual({ id: sent, sentAt: 1_000_000, status: 'downloading' })
       for (const id of [unsent, theirs, '00000000-0000-4000-8000-000000000000'])
         expect(await under.store.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
       await under.remove(key)

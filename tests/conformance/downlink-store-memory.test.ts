@@ -4,7 +4,7 @@ import { DEVICE_URL, memoryDownlinkStore } from '../support/memory-downlink-stor
 import { downlinkStoreSuite } from './downlink-store.ts'
 
 downlinkStoreSuite('what is pending, in memory', async () => {
-  const now = Date.now()
+  let now = Date.now()
   const db = new MemoryDatabase(() => now)
   const { claim, list, whenDue, cancelsTold } = memoryDownlinkStore(db)
   let named = 0
@@ -35,6 +35,7 @@ downlinkStoreSuite('what is pending, in memory', async () => {
       Object.assign(command, { status: 'cancelled', endedAt: now, cancelAt: command.sentAt === null ? null : now })
     },
     pass: async (incarnation, ms) => {
+      now++
       const wish = db.wishes.get(incarnation)
       for (const row of [...(wish ? [wish] : []), ...db.commandsOf(incarnation), ...db.updatesOf(incarnation)])
         if (row.sentAt !== null) row.sentAt -= ms
@@ -50,7 +51,7 @@ downlinkStoreSuite('what is pending, in memory', async () => {
       const of = { id, tenant: 'demo', incarnation, device: 'd', rollout: null, firmware, kind: 'install' as const, requestedBy: 'test' }
       const row = db.updates.get(id) ?? db.update(of)
       const [job, link] = [{ nonce: ++named }, `secret-${named}`]
-      const untold = { status: 'scheduled', sentAt: null, sends: 0, answeredAt: null }
+      const untold = { status: 'scheduled', toldAt: null, sentAt: null, sends: 0, answeredAt: null }
       Object.assign(row, { ...untold, attempt: row.attempt + 1, job: JSON.stringify(job), link, until: now + untilMs })
       return { id, firmware, job, manifest, url: `${DEVICE_URL}/device/v1/firmware/abc?update=${id}&key=${link}` }
     },
@@ -68,5 +69,6 @@ downlinkStoreSuite('what is pending, in memory', async () => {
       const { status, sends, cancelSentAt } = db.updates.get(id)!
       return { status, sends, told: cancelSentAt !== null }
     },
+    firstTold: async (id) => db.updates.get(id)!.toldAt,
   }
 })

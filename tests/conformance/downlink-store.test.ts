@@ -63,5 +63,11 @@ downlinkStoreSuite('what is pending, in Postgres', async () => {
       await sql`update firmware set withdrawn_at = now() where id = ${firmware}`
     },
     updateRow: (id) => updateRow(sql, id),
+    firstTold: async (id) => {
+      const [row] = await sql<
+        [{ at: number | null }]
+      >`select extract(epoch from told_at)::float8 * 1000 as at from updates where id = ${id}`
+      return row.at
+    },
   }
 })

@@ -33,6 +33,8 @@ export interface DownlinkUnderTest {
   /** Its artifact may not be installed any more. */
   distrust(update: UpdateGiven): Promise<void>
   updateRow(id: string): Promise<{ status: string; sends: number; told: boolean }>
+  /** When its device was first told of its present attempt; epoch ms. */
+  firstTold(id: string): Promise<number | null>
 }
 
 export interface UpdateGiven {
@@ -183,6 +185,8 @@ export function downlinkStoreSuite(name: string, create: () => Promise<DownlinkU
         expect(given(first)).toEqual(bodyOf(update))
         expect(await under.updateRow(update.id)).toEqual({ status: 'notified', sends: 1, told: false })
         expect(await claim(under, due(device))).toBeUndefined()
+        const firstTold = await under.firstTold(update.id)
+        expect(firstTold).toBeTypeOf('number')
         const ms = (await under.store.whenDue([due(device)])).get(device)!
         expect(ms > 29_000 && ms <= 36_000).toBe(true)
         await under.pass(device, 36_000)
@@ -196,6 +200,7 @@ export function downlinkStoreSuite(name: string, create: () => Promise<DownlinkU
         expect(await claim(under, due(device))).toBeUndefined()
         expect(await claim(under, all(device))).toMatchObject({ update: { id: update.id, sends: 3 } })
         expect(await under.updateRow(update.id)).toMatchObject({ status: 'downloading', sends: 3 })
+        expect(await under.firstTold(update.id)).toBe(firstTold)
       })
 
       test('gives another attempt anew, with its own job', async () => {
@@ -206,6 +211,7 @@ export function downlinkStoreSuite(name: string, create: () => Promise<DownlinkU
         await under.answerUpdate(one.id)
         const two = await under.update(device, { id: one.id })
         expect(two.job).not.toEqual(one.job)
+        expect(await under.firstTold(one.id)).toBeNull()
         const pending = await claim(under, due(device))
         expect(pending).toMatchObject({ update: { id: one.id, sends: 1 } })
         expect(given(pending)).toEqual(bodyOf(two))

@@ -140,6 +140,9 @@ export interface UpdateRecord extends NewUpdate {
   link: string | null
   until: number | null
   linkUntil: number | null
+  /** First, of this attempt. */
+  toldAt: number | null
+  /** Last, of this attempt. */
   sentAt: number | null
   sends: number
   answeredAt: number | null
@@ -282,10 +285,11 @@ export class MemoryDatabase {
 
   update(update: NewUpdate): UpdateRecord {
     const [number, createdAt] = [this.updates.size + 1, this.clock()]
-    const unsent = { status: 'scheduled', statusAt: createdAt, progress: null, attempt: 0, sentAt: null, sends: 0, answeredAt: null }
+    const unsent = { status: 'scheduled', statusAt: createdAt, progress: null, attempt: 0 }
+    const untold = { toldAt: null, sentAt: null, sends: 0, answeredAt: null }
     const unreleased = { fromVersion: null, fromSha256: null, job: null, link: null, until: null, linkUntil: null }
     const open = { endedAt: null, code: null, message: null, cancelAt: null, cancelSentAt: null }
-    const record = { ...update, number, createdAt, ...unsent, ...unreleased, ...open }
+    const record = { ...update, number, createdAt, ...unsent, ...untold, ...unreleased, ...open }
     this.updates.set(update.id, record)
     this.#updatesOf.set(update.incarnation, [...this.updatesOf(update.incarnation), record])
     return record

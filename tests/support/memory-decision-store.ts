@@ -34,8 +34,8 @@ export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
     sentUpdate: async (key, id) => {
       if (find(db, key) === undefined) return null
       const row = db.updates.get(id)
-      const { sentAt, status } = row?.incarnation === key.incarnation ? row : { sentAt: null, status: 'scheduled' }
-      return { id, sentAt, status }
+      const { toldAt, sentAt, status } = row?.incarnation === key.incarnation ? row : { toldAt: null, sentAt: null, status: 'scheduled' }
+      return { id, sentAt: toldAt ?? sentAt, status }
     },
   }
 }
@@ -98,7 +98,7 @@ function applyUpdates(db: MemoryDatabase, key: TwinKey, updates: UpdateChange[])
     if (status !== undefined && status !== row.status) row.statusAt = now
     if (status !== undefined) Object.assign(row, { status, code, message })
     if (tell && row.sentAt !== null) row.cancelAt = now
-    if (afresh) Object.assign(row, { sentAt: null, sends: 0, answeredAt: null, progress: null })
+    if (afresh) Object.assign(row, { toldAt: null, sentAt: null, sends: 0, answeredAt: null, progress: null })
     if (told) Object.assign(row, { ...told, until: Date.parse(told.until), linkUntil: Date.parse(told.linkUntil) })
     else if (untold) Object.assign(row, { job: null, link: null })
     if (ended) row.endedAt = now

@@ -116,7 +116,7 @@ export function memoryDownlinkStore(db: MemoryDatabase, isLocked: () => boolean 
 
   function claimUpdate(update: UpdateRecord): PendingUpdate {
     const now = db.clock()
-    Object.assign(update, { sentAt: now, sends: update.sends + 1 })
+    Object.assign(update, { toldAt: update.toldAt ?? now, sentAt: now, sends: update.sends + 1 })
     if (update.status === 'scheduled') Object.assign(update, { status: 'notified', statusAt: now })
     return pendingUpdate(update)
   }

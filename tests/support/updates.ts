@@ -57,7 +57,7 @@ export async function releaseUpdate(
   const job = signJob(jobFor(device, release, randomUUID(), Date.now()))
   const link = randomUUID()
   await sql`
-    update updates set attempt = ${attempt}, job = ${JSON.stringify(job)}, link = ${link}, sent_at = null, sends = 0, answered_at = null,
+    update updates set attempt = ${attempt}, job = ${JSON.stringify(job)}, link = ${link}, told_at = null, sent_at = null, sends = 0, answered_at = null,
       until = now() + make_interval(secs => ${untilMs / 1000}::float8), link_until = now() + interval '1 hour', status = 'scheduled'
     where id = ${id}`
   return { job, link }
