@@ -22,9 +22,7 @@ export function createPlaces({ atOnce, ofOneUpdate }: PlaceLimits) {
     enter(update: string): () => void {
       const ofIt = byUpdate.get(update) ?? 0
       if (taken >= atOnce || ofIt >= ofOneUpdate) {
-        const retryAfterSeconds = RETRY_SECONDS.least + Math.random() * RETRY_SECONDS.spread
-        const why = taken >= atOnce ? 'So many downloads are under way' : 'So many downloads of this update are under way'
-        throw new CastorError('unavailable', `${why} that this one has to wait. Try again later.`, { retryAfterSeconds })
+        throw comeAgain(taken >= atOnce ? 'So many downloads are under way' : 'So many downloads of this update are under way')
       }
       taken++
       byUpdate.set(update, ofIt + 1)
@@ -39,4 +37,9 @@ export function createPlaces({ atOnce, ofOneUpdate }: PlaceLimits) {
       }
     },
   }
+}
+
+export function comeAgain(why: string): CastorError {
+  const retryAfterSeconds = RETRY_SECONDS.least + Math.random() * RETRY_SECONDS.spread
+  return new CastorError('unavailable', `${why} that this one has to wait. Try again later.`, { retryAfterSeconds })
 }

@@ -15,6 +15,7 @@ import type { ByteRange, DownloadLink, FindDownloadLink, FirmwareStore } from '.
 import { createPaces } from './byte-pace.ts'
 import { rangeOf } from './byte-range.ts'
 import { contentStream } from './content-stream.ts'
+import { createLinkCache, type LinkLimits } from './download-links.ts'
 import { createPlaces, type PlaceLimits } from './download-places.ts'
 import { COMMON_HEADERS, refusal, requestIdOf } from './endpoint.ts'
 import { isOneOf } from './etags.ts'
@@ -28,17 +29,15 @@ export interface DownloadOptions {
   now?: () => number
 }
 
-export interface DownloadLimits extends PlaceLimits {
+export interface DownloadLimits extends PlaceLimits, LinkLimits {
   /** A client that takes nothing for so long. */
   stallMs: number
-  /** How long what was looked up is taken on trust. */
-  trustMs: number
 }
 
-const LIMITS: DownloadLimits = { atOnce: 1_000, ofOneUpdate: 4, stallMs: 60_000, trustMs: 1_000 }
+/** Look-ups: half of a bridge's connections to Postgres. */
+const LIMITS: DownloadLimits = { atOnce: 1_000, ofOneUpdate: 4, stallMs: 60_000, trustMs: 1_000, lookUps: 2, lookUpsInLine: 1_000 }
 const PATH = '/device/v1/firmware/:sha256'
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
-const MOST_LINKS = 20_000
 const YEAR_SECONDS = 31_536_000
 
 export interface FirmwareDownloads {
@@ -50,7 +49,7 @@ export interface FirmwareDownloads {
 export function createDownloads(options: DownloadOptions): FirmwareDownloads {
   const { store, find, log, onSent, now = Date.now } = options
   const limits = { ...LIMITS, ...options.limits }
-  const links = createLinkCache(find, limits.trustMs)
+  const links = createLinkCache(find, limits)
   const paceOf = createPaces()
   const places = createPlaces(limits)
   const app = new Hono()
@@ -150,23 +149,4 @@ function rangeFor(c: Context, etag: string, size: number): ByteRange | 'unsatisf
 function isSame(one: string, other: string): boolean {
   const [a, b] = [one, other].map((text) => createHash('sha256').update(text).digest()) as [Buffer, Buffer]
   return timingSafeEqual(a, b)
-}
-
-/** Many requests of one download cost one query a second. */
-function createLinkCache(find: FindDownloadLink, trustMs: number): FindDownloadLink {
-  const entries = new Map<string, { link: Promise<DownloadLink | undefined>; until: number }>()
-  return (update) => {
-    const now = performance.now()
-    const known = entries.get(update)
-    if (known && known.until > now) return known.link
-    const link = find(update)
-    const entry = { link, until: now + trustMs }
-    entries.delete(update)
-    entries.set(update, entry)
-    if (entries.size > MOST_LINKS) entries.delete(entries.keys().next().value!)
-    link.catch(() => {
-      if (entries.get(update) === entry) entries.delete(update)
-    })
-    return link
-  }
 }

@@ -10,6 +10,7 @@ import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { DownloadLink, FirmwareContent } from '../../api/firmware-ports.ts'
 import { rangeOf } from '../../api/http/byte-range.ts'
+import { createLinkCache, type LinkLimits } from '../../api/http/download-links.ts'
 import { createDownloads, type DownloadLimits, type FirmwareDownloads } from '../../api/http/firmware-download.ts'
 import { createFolderStore } from '../../infra/firmware/folder-store.ts'
 import { createFirmware } from '../../infra/postgres/firmware.ts'
@@ -229,6 +230,58 @@ describe('a link', () => {
     links.set(UPDATE, { isOver: true })
     await until(async () => (await get()).status === 403, 'the end of the update is noticed')
     expect(lookUps).toBeGreaterThan(first)
+  })
+
+  describe('that is made up', () => {
+    const madeUp = (n: number) => `66666666-6666-4666-8666-${String(n).padStart(12, '0')}`
+    const limits: LinkLimits = { trustMs: 60_000, lookUps: 2, lookUpsInLine: 3 }
+
+    test('is looked up once in a while, too', async () => {
+      await serve({ trustMs: 60_000 })
+      for (let n = 0; n < 5; n++) expect((await get({}, urlOf({ update: madeUp(1) }))).status).toBe(403)
+      expect(lookUps).toBe(1)
+    })
+
+    test('pushes none out that is known', async () => {
+      let asked = 0
+      const find = createLinkCache(async (update) => {
+        asked++
+        return update === UPDATE ? ({ key: 'secret' } as DownloadLink) : undefined
+      }, limits)
+      await find(UPDATE)
+      for (let n = 0; n < 20_001; n++) await find(madeUp(n))
+      await find(madeUp(20_000))
+      await find(UPDATE)
+      expect(asked).toBe(20_002)
+      await find(madeUp(0))
+      expect(asked, 'the oldest is forgotten').toBe(20_003)
+    })
+
+    test('stands in line with all others, and is sent away where the line is full; the line goes on after a failure', async () => {
+      const gates: Array<PromiseWithResolvers<undefined>> = []
+      const find = createLinkCache(() => {
+        const gate = Promise.withResolvers<undefined>()
+        gates.push(gate)
+        return gate.promise
+      }, limits)
+      const five = Promise.allSettled([1, 2, 3, 4, 5].map((n) => find(madeUp(n))))
+      expect(gates).toHaveLength(2)
+      const away = { code: 'unavailable', retryAfterSeconds: expect.any(Number) }
+      await expect(find(madeUp(6))).rejects.toMatchObject(away)
+      const again = find(madeUp(5))
+      gates[0]!.reject(new Error('connection lost'))
+      await until(() => gates.length === 3, 'the next one is looked up')
+      const seventh = find(madeUp(7))
+      await expect(find(madeUp(8))).rejects.toMatchObject(away)
+      gates[1]!.resolve(undefined)
+      for (let n = 2; n < 6; n++) {
+        await until(() => gates.length > n, 'the next one is looked up')
+        gates[n]!.resolve(undefined)
+      }
+      expect((await five).map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled', 'fulfilled', 'fulfilled'])
+      expect(await Promise.all([again, seventh])).toEqual([undefined, undefined])
+      expect(gates).toHaveLength(6)
+    })
   })
 })
 
