@@ -15,7 +15,7 @@ import { choose, join } from './rollout-choose.ts'
 import { countsOf, detailsOf } from './rollout-counts.ts'
 import { tellStatus } from './rollout-events.ts'
 import { preview } from './rollout-preview.ts'
-import { cancelRunning, dropWaiting, exclude, settle } from './rollout-settle.ts'
+import { cancelRunning, dropWaiting, exclude, settle, stopUntold } from './rollout-settle.ts'
 import { start } from './rollout-start.ts'
 
 export function createRolloutStore(sql: Sql): RolloutStore {
@@ -88,13 +88,11 @@ async function doStep(sql: Sql, rollout: Rollout, asked: RolloutStoreStep): Prom
 async function doInChunks(sql: Sql, rollout: Rollout, { n, effects, step, state }: RolloutStoreStep): Promise<void> {
   const isCancelling = effects?.cancelRunning || (step?.kind === 'halt' && step.cancelRunning)
   const isDropping = effects?.dropWaiting || step?.kind === 'done'
-  if (!isCancelling && !isDropping) return
-  const [row] = await sql<Array<{ step: number }>>`select step from rollouts where id = ${rollout.id}`
-  if (!row || row.step >= n) return
   const isBack = (effects?.direction ?? state.direction) === 'back'
   const reason = state.status === 'rolling-back' ? 'rollback' : 'cancelled'
-  if (isDropping) await dropWaiting(sql, rollout, isBack, reason)
-  if (isCancelling) await cancelRunning(sql, rollout, isBack)
+  if (isDropping) await dropWaiting(sql, rollout, isBack, reason, n)
+  if (state.status === 'halted') await stopUntold(sql, rollout, isBack, n)
+  if (isCancelling) await cancelRunning(sql, rollout, isBack, n)
 }
 
 async function doAtOnce(

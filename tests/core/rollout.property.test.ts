@@ -19,6 +19,7 @@ const device: fc.Arbitrary<SimDevice> = fc
         { weight: 1, arbitrary: fc.constantFrom('failed', 'silent', 'away') },
       ),
       takesMs,
+      untoldMs: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(400_000) }),
       busy: fc.oneof({ weight: 9, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 3 }) }),
       cancelMs: fc.oneof(fc.constant(0), fc.nat(200_000)),
       removedAt: fc.option(fc.integer({ min: 1_000_000, max: 1_400_000 }), { nil: undefined, freq: 12 }),
@@ -88,7 +89,7 @@ const troubles: fc.Arbitrary<Troubles> = fc.record({
 const fleet = fc.array(device, { maxLength: 80, size: 'max' })
 
 test('no wave starts before its gate, what stands still starts nothing, counts add up, nobody is asked twice, and everything ends', () => {
-  const reached = { completed: 0, cancelled: 0, back: 0, halts: 0 }
+  const reached = { completed: 0, cancelled: 0, back: 0, halts: 0, stops: 0 }
   fc.assert(
     fc.property(
       fleet,
@@ -108,6 +109,7 @@ test('no wave starts before its gate, what stands still starts nothing, counts a
         if (status === 'completed' || status === 'cancelled') reached[status]++
         if (direction === 'back') reached.back++
         reached.halts += run.halts
+        reached.stops += run.fleet.targets.forward.reduce((sum, { stops }) => sum + stops, 0)
       },
     ),
     { numRuns: 800 },

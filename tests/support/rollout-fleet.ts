@@ -14,6 +14,8 @@ export interface SimDevice {
   end: 'healthy' | 'failed' | 'flaky' | 'silent' | 'away' | 'skipped'
   backEnd: 'healthy' | 'failed' | 'silent' | 'away'
   takesMs: number
+  /** How long it takes until it is told of its update: it is away, or waits for its window. Absent: it is told at once. */
+  untoldMs?: number
   /** How often its twin says first that it is busy. */
   busy: number
   /** How long its twin takes to cancel. */
@@ -34,15 +36,20 @@ export interface Target {
   notBefore: number
   /** The time of the step that started it last. */
   stamp: number
+  toldAt: number
   endsAt: number
   cancelAt: number
-  /** Updates that it was given, and how many of them the twin refused since it was busy. */
+  /** A halt stops it, unless its device is told before. */
+  isStopped: boolean
+  /** Updates that it was given, how many of them the twin refused since it was busy, and how many were stopped by a halt. */
   starts: number
   refusals: number
+  stops: number
   canReturn: boolean
 }
 
 const BUSY_MS = 60_000
+const MOST_BUSY_MS = 3_600_000
 
 export class RolloutFleet {
   readonly devices: SimDevice[]
@@ -86,8 +93,9 @@ export class RolloutFleet {
     const able = this.targets[direction].filter((target) => target.status === 'waiting' && target.wave <= wave && target.notBefore <= now)
     const started = able.sort((a, b) => a.wave - b.wave).slice(0, Math.max(0, count - done))
     for (const target of started) {
-      const { takesMs } = this.devices[target.device]!
-      Object.assign(target, { status: 'underway', stamp, endsAt: now + takesMs, starts: target.starts + 1 })
+      const { takesMs, untoldMs = 0 } = this.devices[target.device]!
+      const toldAt = now + untoldMs
+      Object.assign(target, { status: 'underway', stamp, toldAt, endsAt: toldAt + takesMs, starts: target.starts + 1 })
     }
     return started
   }
@@ -102,8 +110,19 @@ export class RolloutFleet {
     if (exclude !== undefined) this.#excluded.add(Number(exclude))
   }
 
-  look(direction: RolloutDirection, now: number): RolloutCounts {
-    for (const target of [...this.targets.forward, ...this.targets.back]) this.#settle(target, now)
+  /** As a halt does it: what no device was told of yet is cancelled. */
+  stopUntold(direction: RolloutDirection, now: number): void {
+    for (const target of this.targets[direction]) {
+      if (target.status !== 'underway' || target.toldAt <= now || target.isStopped) continue
+      target.isStopped = true
+      target.cancelAt = Math.min(target.cancelAt, now + this.devices[target.device]!.cancelMs)
+    }
+  }
+
+  /** `isOver`: nobody is asked any more. */
+  look(direction: RolloutDirection, now: number, isOver = false): RolloutCounts {
+    for (const target of this.targets.forward) this.#settle(target, now, isOver || direction === 'back')
+    for (const target of this.targets.back) this.#settle(target, now, isOver)
     const waves: WaveCounts[] = this.#chosen.has(direction) ? this.rules[direction].map(() => ({ ...EMPTY_WAVE })) : []
     for (const { wave, status, isSilent, notBefore } of this.targets[direction]) {
       const counts = waves[wave]!
@@ -116,23 +135,33 @@ export class RolloutFleet {
     return { waves, ahead }
   }
 
-  #settle(target: Target, now: number): void {
+  #settle(target: Target, now: number, isOver: boolean): void {
     const { end, backEnd, busy, removedAt } = this.devices[target.device]!
     const isOpen = target.status === 'waiting' || target.status === 'underway'
     if (isOpen && removedAt !== undefined && removedAt <= now) target.status = 'left'
     if (target.status !== 'underway') return
     if (target.refusals < busy) {
-      Object.assign(target, { status: 'waiting', notBefore: now + BUSY_MS, refusals: target.refusals + 1 })
-      if (target.cancelAt <= now) target.status = 'left'
+      const notBefore = now + Math.min(BUSY_MS * 2 ** target.refusals, MOST_BUSY_MS)
+      Object.assign(target, this.#again(target, isOver), { notBefore, refusals: target.refusals + 1 })
       return
     }
     if (target.endsAt > now && target.cancelAt > now) return
+    if (target.isStopped && target.cancelAt < target.toldAt) {
+      Object.assign(target, this.#again(target, isOver), { stops: target.stops + 1 })
+      return
+    }
     const fate = target.direction === 'forward' ? end : backEnd
     if (target.cancelAt < target.endsAt) target.status = 'left'
     else if (fate === 'healthy') target.status = 'healthy'
     else target.status = fate === 'away' || fate === 'skipped' ? 'left' : 'failed'
     target.isSilent = target.status === 'failed' && fate === 'silent'
     target.canReturn = target.status === 'failed' && fate === 'flaky'
+  }
+
+  /** Under a new id, which nobody has asked to cancel. */
+  #again({ device }: Target, isOver: boolean): Partial<Target> {
+    const status = isOver || this.#excluded.has(device) ? 'left' : 'waiting'
+    return { status, isStopped: false, cancelAt: Number.POSITIVE_INFINITY }
   }
 
   #found(now: number): number[] {
@@ -148,12 +177,23 @@ export class RolloutFleet {
   }
 
   #add(direction: RolloutDirection, device: number, wave: number): void {
-    const fresh = { status: 'waiting', isSilent: false, notBefore: 0, stamp: 0, starts: 0, refusals: 0, canReturn: false } as const
+    const fresh = {
+      status: 'waiting',
+      isSilent: false,
+      canReturn: false,
+      isStopped: false,
+      notBefore: 0,
+      stamp: 0,
+      starts: 0,
+      refusals: 0,
+      stops: 0,
+    } as const
     this.targets[direction].push({
       ...fresh,
       direction,
       device,
       wave,
+      toldAt: Number.POSITIVE_INFINITY,
       endsAt: Number.POSITIVE_INFINITY,
       cancelAt: Number.POSITIVE_INFINITY,
     })

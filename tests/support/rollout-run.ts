@@ -49,7 +49,8 @@ export class RolloutRun {
     let nextAt = this.now + (waiting[0]?.afterMs ?? 0)
     for (;;) {
       expect(++this.steps, 'it comes to an end').toBeLessThan(MOST_STEPS)
-      const counts = this.fleet.look(this.state.direction, this.now)
+      const counts = this.#look()
+      if (this.state.status === 'halted') this.#checkHalted()
       checkSums(counts, this.fleet.targets[this.state.direction].length)
       if (waiting.length > 0 && nextAt <= this.now) {
         this.ask(waiting.shift()!.ask, counts)
@@ -81,6 +82,7 @@ export class RolloutRun {
     if (steered.refused !== undefined) return
     for (let again = 0; again < (this.#lost() === null ? 1 : 2); again++) this.fleet.affect(steered.effects, before.direction, this.now)
     this.state = steered.state
+    if (this.state.status === 'halted') this.fleet.stopUntold(this.state.direction, this.now)
     if (ask.action === 'advance') this.#mayPass = true
     if (ask.action === 'rollback') [this.#acknowledged, this.#failedAtResume] = [[], -1]
     if (ask.action === 'resume' && before.status === 'halted') {
@@ -101,6 +103,16 @@ export class RolloutRun {
     expect(this.state.status, this.answers.at(-1)).not.toBe(status)
   }
 
+  #look(): RolloutCounts {
+    const { status, direction } = this.state
+    return this.fleet.look(direction, this.now, status === 'cancelled')
+  }
+
+  #checkHalted(): void {
+    for (const { status, toldAt, isStopped } of this.fleet.targets[this.state.direction])
+      if (status === 'underway') expect(toldAt <= this.now || isStopped, 'a halt stops what no device was told of').toBe(true)
+  }
+
   /** Done, perhaps lost, and then done again later: with what was decided the first time. */
   #take(step: RolloutStep, counts: RolloutCounts): void {
     const at = this.now
@@ -108,7 +120,7 @@ export class RolloutRun {
     const lostFor = this.#lost()
     if (lostFor !== null) {
       this.now += lostFor
-      this.fleet.look(this.state.direction, this.now)
+      this.#look()
       this.#do(step, at)
     }
     this.#carry(step, counts, at)
@@ -118,11 +130,12 @@ export class RolloutRun {
     const { direction, back } = this.state
     if (step.kind === 'choose') this.fleet.choose(step.direction, step.which, this.now)
     if (step.kind === 'join' || (step.kind === 'advance' && step.join)) this.fleet.join(direction, back?.which, this.now)
+    if (step.kind === 'halt') this.fleet.stopUntold(direction, this.now)
     if (step.kind === 'halt' && step.cancelRunning) this.fleet.affect({ cancelRunning: true }, direction, this.now)
     if (step.kind !== 'start') return
     for (const target of this.fleet.start(direction, step.wave, step.count, at, this.now)) {
       expect(target.wave).toBeLessThanOrEqual(this.state.wave)
-      expect(target.starts, 'nobody is asked twice, but after it was busy').toBe(target.refusals + 1)
+      expect(target.starts, 'nobody is asked twice, but after it was busy or stopped').toBe(target.refusals + target.stops + 1)
     }
     const isStamped = this.fleet.targets[direction].filter(({ stamp }) => stamp === at).length
     expect(isStamped).toBeLessThanOrEqual(step.count)

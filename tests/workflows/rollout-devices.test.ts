@@ -140,6 +140,20 @@ test('a device that is busy with another update is asked again, as another updat
   const [again] = await opens(1)
   expect(again!.incarnation).toBe(busy!.incarnation)
   expect(again!.id).not.toBe(busy!.id)
+  // Busy again and again, it is asked ever more seldom, and every hour at least.
+  const id = (await idOf(name))!
+  const waits: number[] = []
+  for (const times of [1, 2, 8]) {
+    await sql`update rollout_targets set busy = ${times} where rollout = ${id} and status = 'underway'`
+    await twins.end('skipped', { code: 'busy' })
+    await until(async () => (await targets())['waiting busy'] === 1, 'it waits again')
+    const [{ minutes }] = await sql<[{ minutes: number }]>`
+      select round(extract(epoch from not_before - now()) / 60)::int as minutes from rollout_targets where rollout = ${id} and status = 'waiting'`
+    waits.push(minutes)
+    await sql`update rollout_targets set not_before = now() where rollout = ${id} and status = 'waiting'`
+    await opens(1)
+  }
+  expect(waits).toEqual([2, 4, 60])
   await twins.end('healthy')
   expect(await handle.result()).toMatchObject({ devices: { healthy: 2, left: 0 } })
 })

@@ -76,6 +76,7 @@ test('it halts when too many fail, tells why, starts nobody, and whoever resumes
     waves: [{ count: 6 }, { percent: 100 }],
   })
   await opens(6)
+  await twins.tell()
   await twins.end('failed', { code: 'hash-mismatch', most: 4 })
   await becomes('halted')
   const { id, reason } = await state()
@@ -99,6 +100,7 @@ test('it halts when too many fail, tells why, starts nobody, and whoever resumes
 test('when the last of a halted one has ended, its report knows why each of them failed', async () => {
   const { handle, twins, opens, becomes } = await rolloutOf(8, LENIENT)
   await opens(8)
+  await twins.tell()
   await twins.end('failed', { code: 'hash-mismatch', most: 4 })
   await becomes('halted')
   await twins.end('failed', { code: 'no-space' })
@@ -117,6 +119,7 @@ test('silence after the update halts it too, while devices that were away for th
 test('halted by itself it cancels what is under way where it was told to, and none of it is asked again', async () => {
   const { twins, opens, open, becomes, steer, handle, targets } = await rolloutOf(8, { ...LENIENT, onHalt: 'cancel' })
   await opens(8)
+  await twins.tell()
   await twins.end('failed', { code: 'no-space', most: 4 })
   await becomes('halted')
   await twins.obeyCancels()
@@ -124,6 +127,56 @@ test('halted by itself it cancels what is under way where it was told to, and no
   await until(async () => (await targets())['cancelled cancelled'] === 4, 'it has seen that they are cancelled')
   await steer('resume')
   expect(await handle.result()).toMatchObject({ status: 'completed', devices: { failed: 4, left: 4 } })
+})
+
+test('halted it stops what no device was told of yet, also what is to be tried again later, and a resume asks those devices anew', async () => {
+  const { handle, twins, opens, open, becomes, steer, targets, state } = await rolloutOf(9, LENIENT)
+  const first = await opens(9)
+  await twins.tell(6)
+  await twins.end('failed', { code: 'no-space', most: 4 })
+  await becomes('halted')
+  expect(await cancelsOf(first)).toBe(3)
+  await twins.obeyCancels()
+  await until(async () => (await targets())['waiting halted'] === 3, 'they wait again')
+  const [retried] = await open()
+  // Its twin lets it go anew: it is not told of that attempt yet.
+  await database.sql`update updates set told_at = null where id = ${retried!.id}`
+  await until(async () => (await cancelsOf(first)) === 4, 'it is stopped')
+  await twins.obeyCancels()
+  await twins.end('healthy')
+  await until(async () => (await targets())['waiting halted'] === 4, 'that one waits too')
+  expect(await targets()).toEqual({ 'failed no-space': 4, 'waiting halted': 4, healthy: 1 })
+  expect(await twins.asked()).toHaveLength(9)
+  expect((await state()).status).toBe('halted')
+  await steer('resume')
+  const again = await opens(4)
+  expect(again.filter(({ id }) => first.some((before) => before.id === id))).toEqual([])
+  await twins.end('healthy')
+  expect(await handle.result()).toMatchObject({ status: 'completed', devices: { healthy: 5, failed: 4, left: 0 } })
+
+  async function cancelsOf(updates: Array<{ id: string }>): Promise<number> {
+    const ids = updates.map(({ id }) => id)
+    return (
+      await database.sql`select from twin_requests where kind = 'cancel-update' and (body::json ->> 'id')::uuid = any(${ids}::uuid[])`
+    ).length
+  }
+})
+
+test('halted by a person it stops them too, and what is excluded or rolled back then does not wait again', async () => {
+  const { twins, opens, steer, targets, becomes, handle } = await rolloutOf(4)
+  const [first] = await opens(4)
+  expect(await steer('halt', { running: 'continue' })).toContain('the other devices wait until it is resumed')
+  expect(await steer('exclude', { device: first!.device })).toContain('its update is cancelled')
+  await twins.obeyCancels()
+  await until(async () => (await targets())['waiting halted'] === 3, 'the others wait again')
+  await steer('resume')
+  await opens(3)
+  await steer('halt')
+  await steer('rollback')
+  await becomes('rolling-back')
+  await twins.obeyCancels()
+  expect(await handle.result()).toMatchObject({ status: 'completed', devices: { total: 0 } })
+  expect(await targets()).toEqual({ 'cancelled cancelled': 4 })
 })
 
 test('paused it starts nobody, also after another worker took over, and goes on when resumed', async () => {

@@ -118,6 +118,12 @@ export function twinsOf(sql: Sql, site: string) {
     await sql`update updates set status = ${status}, code = ${code ?? null}, ended_at = now() where id = ${id} and ended_at is null`
   }
 
+  /** The bridge tells the devices of what is open; the first so many. */
+  async function tell(most = Number.MAX_SAFE_INTEGER): Promise<void> {
+    const ids = (await asked()).filter(({ ended }) => !ended).slice(0, most)
+    await sql`update updates set told_at = now() where id = any(${ids.map(({ id }) => id)}::uuid[])`
+  }
+
   /** Twins that were asked to cancel do. */
   async function obeyCancels(): Promise<void> {
     await sql`
@@ -126,7 +132,7 @@ export function twinsOf(sql: Sql, site: string) {
       where r.kind = 'cancel-update' and (r.body::json ->> 'id')::uuid = u.id and u.ended_at is null and d.attributes ->> 'site' = ${site}`
   }
 
-  return { asked, end, endOne, obeyCancels }
+  return { asked, tell, end, endOne, obeyCancels }
 }
 
 /** What an operator reads. */

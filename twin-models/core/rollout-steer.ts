@@ -5,6 +5,7 @@ import { summed } from './rollout-waves.ts'
 /** Forward updates that were cancelled have so long to end before those who go back are chosen. */
 const TURN_MS = 60_000
 const GOES_ON = 'Updates under way go on.'
+const TOLD_GO_ON = 'Updates that devices were told of go on; the other devices wait until it is resumed.'
 const CANCELLED = 'Updates under way are cancelled.'
 const NOT_CHOSEN = 'Its devices are not chosen yet'
 
@@ -29,9 +30,13 @@ export function steer(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, c
       )
     case 'halt': {
       const reason = (state.status === 'halted' && state.reason) || 'Somebody halted it.'
-      return steered({ ...same, status: 'halted', reason }, `It is halted: no further device is asked. ${onRunning}`, {
-        ...(cancelRunning && { cancelRunning }),
-      })
+      return steered(
+        { ...same, status: 'halted', reason },
+        `It is halted: no further device is asked. ${cancelRunning ? CANCELLED : TOLD_GO_ON}`,
+        {
+          ...(cancelRunning && { cancelRunning }),
+        },
+      )
     }
     case 'cancel': {
       const reason = (state.status === 'cancelled' && state.reason) || 'Somebody cancelled it.'

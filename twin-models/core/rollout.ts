@@ -21,10 +21,11 @@
  *   - judged >= failures.minimum and failed / judged > failures.share, where failed is less what was acknowledged, judged = healthy + failed;
  *   - failed of all waves, less what was acknowledged, > failures.count (absent: no number is too many);
  *   - healthy + waiting + underway < ⌈gate · counted⌉: the gate is out of reach. So one failure of a wave of one halts, whatever the minimum.
- * It is judged while paused too. Halted or paused it starts nothing, goes on to no wave and does not end; updates under way go on, or are
- * cancelled at a halt when onHalt or the person says so (they are `left` then: a resume does not ask them again). Resume of a halted one
- * acknowledges all failures that are counted at that time: they are in no share any more, nor in the gate's denominator. Waves before the
- * current one weigh only in failures.count.
+ * It is judged while paused too. Halted or paused it starts nothing, goes on to no wave and does not end. Paused, updates under way go on. Halted,
+ * those go on that devices were told of, or are cancelled when onHalt or the person says so (they are `left` then: a resume does not ask them
+ * again); what no device was told of yet, since it waits for a window, for a device that is away, or for its next attempt, is cancelled in any
+ * case, and its device waits again: a resume asks it anew. Resume of a halted one acknowledges all failures that are counted at that time: they
+ * are in no share any more, nor in the gate's denominator. Waves before the current one weigh only in failures.count.
  *
  * Rollback has the same rules over waves of its own: nobody who waits is asked any more, updates under way are cancelled, then those that run
  * what the rollout brought are chosen; who becomes healthy even so joins the last wave. A rollout without devices is completed.

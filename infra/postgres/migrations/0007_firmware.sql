@@ -133,6 +133,7 @@ create table rollout_targets (
   status      text not null default 'waiting',  -- waiting, underway, and how its update ended
   reason      text,
   not_before  timestamptz,                      -- its device was busy with another update: not asked again before
+  busy        smallint not null default 0,      -- how often it was
   started_at  timestamptz,
   ended_at    timestamptz,
   primary key (rollout, back, number)
