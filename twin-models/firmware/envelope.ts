@@ -42,7 +42,10 @@ export function verifiedPayload(envelope: Envelope, payloadType: string, publicK
 
 /** First 32 hex digits of the SHA-256 of its SPKI. */
 export function keyIdOf(publicKey: KeyObject): string {
-  return createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('hex').slice(0, 32)
+  return createHash('sha256')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('hex')
+    .slice(0, 32)
 }
 
 /** DSSE 1.0, PAE: `DSSEv1 <length of type> <type> <length of body> <body>`, lengths in bytes. */

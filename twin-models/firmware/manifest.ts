@@ -9,7 +9,9 @@ import { NAME_PATTERN } from '../ids.ts'
 export const MANIFEST_TYPE = 'application/vnd.castor.firmware-manifest+json; version=1'
 
 const SHA256 = /^[0-9a-f]{64}$/
-const version = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, 'begins with a letter or digit and goes on with those or . _ + -, up to 64')
+const version = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, 'begins with a letter or digit and goes on with those or . _ + -, up to 64')
 const MANY = 100
 
 export const manifestSchema = z.looseObject({
@@ -19,7 +21,10 @@ export const manifestSchema = z.looseObject({
   model: z.string().regex(NAME_PATTERN),
   version,
   /** Rises with every release; a device goes down only by a rollback. */
-  counter: z.int().min(1).max(2 ** 48),
+  counter: z
+    .int()
+    .min(1)
+    .max(2 ** 48),
   /** Hardware that it is for. Empty: any. */
   hardware: z.array(z.string().min(1).max(64)).max(MANY),
   size: z.int().min(1),
