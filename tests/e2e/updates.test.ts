@@ -1,14 +1,12 @@
 /** Simulated devices on a whole Castor: their updates go well, fail, brick them, and are rolled back, as they are told to. */
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { factoryFirmware } from '../../infra/simulator/devices/device.ts'
 import { thermostat } from '../../infra/simulator/devices/thermostat.ts'
-import { createFleet, type Fleet, type FleetOptions } from '../../infra/simulator/fleet.ts'
-import { createRegistrar } from '../../infra/simulator/registration.ts'
-import type { Manifest } from '../../twin-models/firmware/manifest.ts'
+import type { Fleet, FleetOptions } from '../../infra/simulator/fleet.ts'
 import { startCastor, type TestCastor } from '../support/castor.ts'
 import type { Json } from '../support/client.ts'
-import { manifestOf, newKeyPair, signManifest } from '../support/signed-firmware.ts'
+import { manifestOf, newKeyPair } from '../support/signed-firmware.ts'
+import { asked, simulated, upload } from '../support/simulated.ts'
 import { until } from '../support/wait.ts'
 
 const NEW = Buffer.alloc(300_000, 'the firmware 2.0.0 ')
@@ -22,9 +20,9 @@ const fleets: Fleet[] = []
 
 beforeAll(async () => {
   castor = await startCastor()
-  await asked('POST', '/v1/release-keys', { name: 'releases', publicKey: release.pem })
-  await upload(manifestOf(NEW), NEW)
-  await upload(manifestOf(FACTORY, { version: '1.4.2', counter: 14, rollbackTo: [] }), FACTORY)
+  await asked(castor, 'POST', '/v1/release-keys', { name: 'releases', publicKey: release.pem })
+  await upload(castor, release, manifestOf(NEW), NEW)
+  await upload(castor, release, manifestOf(FACTORY, { version: '1.4.2', counter: 14, rollbackTo: [] }), FACTORY)
 })
 
 afterAll(async () => {
@@ -55,49 +53,25 @@ test('a simulated device that an update made unhealthy is rolled back to what it
   await ended(await update(device, '2.0.0'))
   expect(await ended(await update(device, '1.4.2', 'rollback'))).toMatchObject({ status: 'healthy' })
   expect(await firmwareOf(device)).toEqual(factoryFirmware(thermostat))
-  expect((await asked('GET', `/v1/twins/${device}`)).health).toMatchObject({ ok: true })
+  expect((await asked(castor, 'GET', `/v1/twins/${device}`)).health).toMatchObject({ ok: true })
 })
 
 /** One thermostat that behaves so, with the firmware that it came with. */
 async function running(prefix: string, options: Partial<FleetOptions>): Promise<string> {
-  const fleet = createFleet({
-    ...{ devices: 1, models: ['thermostat'], intervalMs: 2_000, prefix, seed: prefix, httpShare: 0, chaos: false, dayMs: 86_400_000 },
-    ...{ keepaliveSeconds: 10, tenant: 'demo', mqttUrl: castor.mqttUrl, deviceHttpUrl: castor.deviceHttp },
-    registrar: createRegistrar({ restUrl: castor.api, key: castor.key, tokensFile: join(castor.dataDir, `${prefix}tokens.json`) }),
-    ...options,
-  })
+  const fleet = await simulated(castor, prefix, options)
   fleets.push(fleet)
-  await fleet.register()
-  fleet.start()
-  const device = fleet.ids[0]!
-  await until(async () => (await firmwareOf(device))?.version === '1.4.2', 'its twin knows what runs', 60_000)
-  return device
+  return fleet.ids[0]!
 }
 
 async function update(device: string, version: string, kind = 'install'): Promise<string> {
-  return (await asked('POST', '/v1/updates', { device, firmware: { version }, kind, ...TIMES })).id
+  return (await asked(castor, 'POST', '/v1/updates', { device, firmware: { version }, kind, ...TIMES })).id
 }
 
 async function ended(id: string): Promise<Json> {
-  const path = `/v1/updates/${id}`
-  return until(async () => ((await asked('GET', path)).endedAt ? asked('GET', path) : undefined), 'the update has ended', END_MS)
+  const look = () => asked(castor, 'GET', `/v1/updates/${id}`)
+  return until(async () => [await look()].find(({ endedAt }) => endedAt), 'the update has ended', END_MS)
 }
 
 async function firmwareOf(device: string): Promise<Json> {
-  return (await asked('GET', `/v1/twins/${device}`)).firmware
-}
-
-async function upload(manifest: Manifest, content: Buffer): Promise<void> {
-  const form = new FormData()
-  form.append('manifest', JSON.stringify(signManifest(manifest, release)))
-  form.append('file', new Blob([new Uint8Array(content)]), 'image.bin')
-  const headers = { authorization: `Bearer ${castor.key}` }
-  const { status } = await fetch(`${castor.api}/v1/firmware`, { method: 'POST', headers, body: form })
-  expect(status).toBe(201)
-}
-
-async function asked(method: string, path: string, body?: unknown): Promise<Json> {
-  const answer = await castor.rest(method, path, body)
-  if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
-  return answer.body
+  return (await asked(castor, 'GET', `/v1/twins/${device}`)).firmware
 }
