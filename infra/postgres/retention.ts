@@ -213,11 +213,13 @@ async function deleteRemovedDevices(sql: Sql, now: Date): Promise<number> {
   return count
 }
 
-/** As long as commands. */
+/** As long as commands, but for those whose end a rollout is yet to see: one that stands still looks on when it goes on. */
 async function deleteEndedUpdates(sql: Sql, now: Date): Promise<number> {
   const { count } = await sql`
     delete from updates where id in (
-      select id from updates where ended_at < ${now}::timestamptz - interval '30 days' order by ended_at limit ${ROWS_PER_RUN})`
+      select id from updates u where ended_at < ${now}::timestamptz - interval '30 days'
+        and not exists (select from rollout_targets t where t."update" = u.id and t.status = 'underway')
+      order by ended_at limit ${ROWS_PER_RUN})`
   return count
 }
 

@@ -237,6 +237,25 @@ test('rollouts go a year after they ended, with their devices', async () => {
   expect(await sql`select sum(devices)::int as devices from rollout_counts`).toEqual([{ devices: 6 }])
 })
 
+test('an update whose end its rollout is yet to see stays', async () => {
+  const { sql } = database
+  await sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
+  const artifact = await firmware(sql)
+  const [seen, unseen] = [
+    await scheduledUpdate(sql, { tenant: 'demo', device: 'a', incarnation: 1 }, artifact),
+    await scheduledUpdate(sql, { tenant: 'demo', device: 'a', incarnation: 1 }, artifact),
+  ]
+  await sql`update updates set ended_at = ${new Date(NOW - 31 * DAY)} where id in (${seen.id}, ${unseen.id})`
+  const [row] = await sql<[{ id: string }]>`
+    insert into rollouts (id, tenant, name, firmware, spec, requested_by)
+    select gen_random_uuid(), tenant, 'halted', id, '{}', 'ann' from firmware where id = ${artifact.id} returning id`
+  await sql`
+    insert into rollout_targets (rollout, number, wave, incarnation, device, "update", status) values
+      (${row.id}, 1, 0, 1, 'a', ${seen.id}, 'healthy'), (${row.id}, 2, 0, 2, 'b', ${unseen.id}, 'underway')`
+  expect(await run()).toMatchObject({ updates: 1 })
+  expect(await sql`select id from updates where id in (${seen.id}, ${unseen.id})`).toEqual([{ id: unseen.id }])
+})
+
 describe('webhooks', () => {
   beforeEach(async () => {
     await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
