@@ -73,9 +73,9 @@ export async function detailsOf(sql: Queries, { id }: Pick<Rollout, 'id'>, isBac
 
 /** Those with at least three failures whose share of failures is at least twice that of the others together. */
 async function sitesOf(sql: Queries, id: string, isBack: boolean): Promise<RolloutDetails['sites']> {
-  const newest = (what: string) =>
-    sql.unsafe(`(select incarnation, status <> 'healthy' as failed from rollout_targets
-      where rollout = '${id}' and back = ${isBack} and wave >= 0 and ${what} order by wave desc, number desc limit ${SITE_DEVICES})`)
+  const newest = (what: string) => sql`
+    (select incarnation, status <> 'healthy' as failed from rollout_targets
+      where rollout = ${id} and back = ${isBack} and wave >= 0 and ${sql.unsafe(what)} order by wave desc, number desc limit ${SITE_DEVICES})`
   const failed = `(status in ('failed', 'rolled-back', 'rejected') or status = 'timed-out' and reason not in ('away', 'no-window'))`
   const rows = await sql<Array<{ site: string | null; failed: number; judged: number }>>`
     select d.attributes ->> 'site' as site, (count(*) filter (where failed))::int as failed, count(*)::int as judged
