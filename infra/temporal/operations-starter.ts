@@ -2,7 +2,14 @@
  * Starts the workflows of long work that REST has registered (bulk-starter.ts, rollout-starter.ts), and tells them what was asked of them since. REST
  * itself only writes rows: so an outage of Temporal never reaches whoever asks. Every worker runs one; what two of them do at once is done once.
  */
-import { Client, Connection, type WorkflowClient, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client'
+import {
+  Client,
+  Connection,
+  type WorkflowClient,
+  WorkflowExecutionAlreadyStartedError,
+  type WorkflowExecutionStatusName,
+  WorkflowNotFoundError,
+} from '@temporalio/client'
 import type { Logger } from 'pino'
 import { OPERATIONS_QUEUE } from '../../workflows/task-queues.ts'
 import type { Sql } from '../postgres/connect.ts'
@@ -12,6 +19,7 @@ const LOOK_MS = 1_000
 const CALL_TIMEOUT_MS = 5_000
 /** Every so many looks, the first included, those under way are looked for in Temporal. */
 const LOOKS_PER_SEARCH = 60
+const INTERRUPTED: ReadonlySet<WorkflowExecutionStatusName> = new Set(['TERMINATED', 'CANCELLED', 'TIMED_OUT', 'FAILED'])
 
 export interface StarterOptions {
   sql: Sql
@@ -39,6 +47,8 @@ export interface OperationKind<Work extends Registered> {
   started(sql: Sql, work: Work, workflowId: string): Promise<void>
   /** Those that have a workflow: one that Temporal does not know (it was started empty) is started again, and goes on from what stands in Postgres. */
   underWay?(sql: Sql): Promise<Work[]>
+  /** With what one of them is started again whose workflow Temporal knows to be over: terminated, cancelled, timed out or failed. Absent: it is not. */
+  interruptedStart?(work: Work): object
   /** Nothing, where nothing was asked. */
   tell(sql: Sql, work: Work, workflowId: string, client: WorkflowClient): Promise<void>
 }
@@ -53,21 +63,46 @@ export function startOperationsStarter<Work extends Registered>(
   const timer = setInterval(rounds.begin, LOOK_MS)
 
   let looks = 0
+  let isStopping = false
+  const failing = new Set<string>()
 
   async function look(): Promise<void> {
-    const inTime = (call: () => Promise<void>) => connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, call)
-    for (const work of await kind.untold(sql)) await inTime(() => serve(work))
-    if (kind.underWay && looks % LOOKS_PER_SEARCH === 0) for (const work of await kind.underWay(sql)) await inTime(() => search(work))
-    looks++
+    await forEach(await kind.untold(sql), serve)
+    if (kind.underWay && looks++ % LOOKS_PER_SEARCH === 0) await forEach(await kind.underWay(sql), search)
+  }
+
+  /** One that fails keeps nobody behind it waiting, and is told of once, until it goes well again. */
+  async function forEach(works: Work[], run: (work: Work) => Promise<void>): Promise<void> {
+    for (const work of works) {
+      if (isStopping) return
+      try {
+        await connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, () => run(work))
+        failing.delete(work.id)
+      } catch (err) {
+        if (!failing.has(work.id)) log.warn({ err, id: work.id }, `${kind.name}: one could not be started or told; tried again`)
+        failing.add(work.id)
+      }
+    }
   }
 
   async function search(work: Work): Promise<void> {
+    const workflow = work.workflow!
+    const status = await statusOf(workflow)
+    if (status === undefined) {
+      log.warn({ workflow }, 'Temporal does not know a workflow that is under way: it is started again')
+      await start(workflow, work)
+    } else if (kind.interruptedStart && INTERRUPTED.has(status)) {
+      log.warn({ workflow, status }, 'A workflow is over before its work has ended: it is started again')
+      await start(workflow, work, kind.interruptedStart(work))
+    }
+  }
+
+  async function statusOf(workflow: string): Promise<WorkflowExecutionStatusName | undefined> {
     try {
-      await client.getHandle(work.workflow!).describe()
+      return (await client.getHandle(workflow).describe()).status.name
     } catch (error) {
-      if (!(error instanceof WorkflowNotFoundError)) throw error
-      log.warn({ workflow: work.workflow }, 'Temporal does not know a workflow that is under way: it is started again')
-      await start(work.workflow!, work)
+      if (error instanceof WorkflowNotFoundError) return undefined
+      throw error
     }
   }
 
@@ -80,13 +115,13 @@ export function startOperationsStarter<Work extends Registered>(
     await kind.tell(sql, work, workflowId, client)
   }
 
-  async function start(workflowId: string, { tenant, id }: Work): Promise<void> {
+  async function start(workflowId: string, { tenant, id }: Work, again?: object): Promise<void> {
     try {
       await client.start(kind.workflowType, {
         workflowId,
         taskQueue: OPERATIONS_QUEUE,
-        args: [{ tenant, id }],
-        workflowIdReusePolicy: 'REJECT_DUPLICATE',
+        args: [again ?? { tenant, id }],
+        workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE_FAILED_ONLY' : 'REJECT_DUPLICATE',
       })
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
@@ -95,6 +130,7 @@ export function startOperationsStarter<Work extends Registered>(
 
   return {
     stop: async () => {
+      isStopping = true
       clearInterval(timer)
       await rounds.ended()
       await connection.close()

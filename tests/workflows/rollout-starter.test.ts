@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { askRollout, rolloutTold, untoldRollouts } from '../../infra/postgres/rollout-asked.ts'
 import { registerRollout } from '../../infra/postgres/rollouts.ts'
 import { connectTemporal, prepareTemporal } from '../../infra/temporal/client.ts'
+import { startOperationsStarter } from '../../infra/temporal/operations-starter.ts'
 import { startRolloutStarter } from '../../infra/temporal/rollout-starter.ts'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { OPERATIONS_QUEUE } from '../../workflows/task-queues.ts'
@@ -96,6 +97,77 @@ test('one that Temporal has forgotten goes on from where it stood', { timeout: 1
   await until(async () => (await twins.asked()).length === 3, 'its second wave is asked')
   await twins.end('healthy')
   await until(async () => (await stored(sql, site)).status === 'completed', 'it is completed')
+})
+
+test('one whose workflow was ended from outside is started again at once, halted, or as it stood where it stood still', {
+  timeout: 120_000,
+}, async () => {
+  const { sql } = database
+  const { client } = worker
+  const begin = async () => {
+    const site = await fleet(sql, 3)
+    const id = randomUUID()
+    const limits = { approval: 'none', soak: '0s', gate: 1, waves: [{ count: 1 }, { percent: 100 }] }
+    const request = { name: site, firmware: { name: 'fw', version: '2.0.0' }, filter: `attributes.site = '${site}'`, ...limits }
+    await registerRollout(sql, { id, tenant: 'demo', by: 'ann', spec: rolloutSpecOf(rolloutRequest.parse(request)) })
+    const twins = twinsOf(sql, site)
+    await until(async () => (await twins.asked()).length === 1, 'its first wave is asked')
+    await twins.tell()
+    const stands = async (status: string) => until(async () => (await stored(sql, site)).status === status, `it is ${status}`)
+    return { id, site, twins, stands, handle: client.workflow.getHandle(`rollout:demo:${id}`) }
+  }
+  const [terminated, cancelled, paused] = [await begin(), await begin(), await begin()]
+  await askRollout(sql, 'demo', paused.id, { by: 'bob', ask: { action: 'pause' } })
+  await paused.stands('paused')
+  await starter.stop()
+  for (const { handle } of [terminated, paused]) await handle.terminate()
+  await cancelled.handle.cancel()
+  await cancelled.handle.result().catch(() => {})
+  expect((await stored(sql, terminated.site)).status).toBe('running')
+  await terminated.twins.end('healthy')
+  const warned: string[] = []
+  const log = pino({ level: 'warn' }, { write: (line: string) => void warned.push(JSON.parse(line).workflow) })
+  starter = startRolloutStarter({ sql, address, namespace, log })
+  for (const { stands } of [terminated, cancelled]) await stands('halted')
+  await until(async () => (await paused.handle.describe()).status.name === 'RUNNING', 'it runs')
+  expect((await stored(sql, paused.site)).status).toBe('paused')
+  expect(warned.sort()).toEqual([terminated, cancelled, paused].map(({ handle }) => handle.workflowId).sort())
+  expect(await terminated.twins.asked()).toHaveLength(1)
+
+  // Whatever is asked of one that nobody has looked for yet does not let it go on either.
+  await askRollout(sql, 'demo', terminated.id, { by: 'bob', ask: { action: 'resume' } })
+  await until(async () => (await terminated.twins.asked()).length === 3, 'its second wave is asked')
+  await terminated.handle.terminate()
+  await askRollout(sql, 'demo', terminated.id, { by: 'bob', ask: { action: 'pace', perSecond: 7 } })
+  await terminated.stands('halted')
+  for (const { id, stands } of [terminated, cancelled, paused]) {
+    await askRollout(sql, 'demo', id, { by: 'bob', ask: { action: 'cancel', running: 'cancel' } })
+    await stands('cancelled')
+  }
+})
+
+test('one that cannot be started or told keeps nobody behind it waiting, and is told of once', async () => {
+  const told: string[] = []
+  const warned: string[] = []
+  const works = ['bad', 'good'].map((id) => ({ id, tenant: 'demo', workflow: id }))
+  const other = startOperationsStarter(
+    {
+      sql: database.sql,
+      address,
+      namespace,
+      log: pino({ level: 'warn' }, { write: (line: string) => void warned.push(JSON.parse(line).id) }),
+    },
+    {
+      ...{ name: 'Works', workflowType: 'none', workflowIdOf: ({ id }) => id, untold: async () => works, started: async () => {} },
+      tell: async (_sql, { id }) => {
+        if (id === 'bad') throw new Error('It always fails.')
+        told.push(id)
+      },
+    },
+  )
+  await until(() => told.length >= 2, 'the one behind it is told, twice')
+  await other.stop()
+  expect(warned).toEqual(['bad'])
 })
 
 test('of what was asked only what was told is forgotten, and no more is kept than a person asks for', async () => {
