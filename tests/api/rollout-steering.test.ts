@@ -1,4 +1,5 @@
 /** Steering rollouts over REST: what is taken, what makes no sense and why, and who may approve. */
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { untoldRollouts } from '../../infra/postgres/rollout-asked.ts'
 import type { RolloutState } from '../../twin-models/core/rollout-types.ts'
@@ -33,6 +34,23 @@ describe('steering one', () => {
     expect([posing.status, posing.json.errors[0].path]).toEqual([400, '/by'])
     expect(await askedOf(json.id)).toEqual([])
     expect((await api.act(json.id, 'approve', undefined, ANN_KEY)).status).toBe(202)
+  })
+
+  test('a key approves whose name its workflow takes, and another is refused in words', async () => {
+    const { sql } = api.database
+    const { json } = await api.draft()
+    const approve = async (name: string) => {
+      const key = `key-${randomUUID()}`
+      await sql`insert into api_keys (key_hash, tenant, name) values (sha256(${key}::text::bytea), 'demo', ${name})`
+      return api.act(json.id, 'approve', undefined, key)
+    }
+    for (const name of ['n'.repeat(201), 'two\nlines', '']) {
+      const refused = await approve(name)
+      expect([refused.status, refused.json.detail]).toEqual([409, expect.stringContaining('must have 1 to 200 characters in one line')])
+    }
+    expect(await askedOf(json.id)).toEqual([])
+    expect((await approve('n'.repeat(200))).status).toBe(202)
+    expect((await askedOf(json.id))[0]).toMatchObject({ by: 'n'.repeat(200) })
   })
 
   test('nothing to say is said by an empty body too, whatever its type', async () => {
