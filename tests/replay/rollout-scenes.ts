@@ -38,6 +38,7 @@ export const rolloutScenes: Scenes = {
     const limits = { gate: 0.5, failures: { share: 0.3, minimum: 2 }, onHalt: 'cancel' }
     const { handle, opens, twins, steer, becomes } = await rolloutOn(stage, 6, { ...limits, waves: [{ count: 4 }, { percent: 100 }] })
     const updates = await opens(4)
+    await twins.tell()
     await twins.endOne(updates[0]!, 'healthy')
     await twins.endOne(updates[1]!, 'failed', 'unhealthy')
     await becomes('halted')
