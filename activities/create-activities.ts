@@ -1,6 +1,7 @@
 /** The activities of all workflows, over the interfaces that they need. A twin's run as local activities: one marker each. */
 import { metrics, type Span, SpanStatusCode, trace } from '@opentelemetry/api'
 import type { Logger } from 'pino'
+import type { ToldUpdate } from '../twin-models/core/types.ts'
 import type { TwinKey } from '../twin-models/ids.ts'
 import { contextOf } from '../twin-models/traceparent.ts'
 import { toFailure } from './failures.ts'
@@ -11,6 +12,7 @@ export interface TwinActivities {
   confirmDecision(key: TwinKey, revision: number): Promise<DecisionOutcome>
   lastSeen(key: TwinKey): Promise<LastSeen | null>
   sentCommands(key: TwinKey): Promise<string[] | null>
+  sentUpdate(key: TwinKey, id: string): Promise<ToldUpdate | null>
 }
 
 export interface ActivityDependencies {
@@ -48,6 +50,7 @@ export function createActivities({ store, announcer, log }: ActivityDependencies
     confirmDecision: (key, revision) => attempt('confirmDecision', key, () => store.confirm(key, revision)),
     lastSeen: (key) => attempt('lastSeen', key, () => store.lastSeen(key)),
     sentCommands: (key) => attempt('sentCommands', key, () => store.sentCommands(key)),
+    sentUpdate: (key, id) => attempt('sentUpdate', key, () => store.sentUpdate(key, id)),
   }
 }
 

@@ -1,7 +1,7 @@
 /** What activities need of the outside. infra implements it, tests fake it; tests/conformance holds both to the same. */
 import type { DecisionEffects } from '../twin-models/core/effects.ts'
 import type { Progress } from '../twin-models/core/pacing.ts'
-import type { TwinEvent, TwinState, Wake } from '../twin-models/core/types.ts'
+import type { ToldUpdate, TwinEvent, TwinState, Wake } from '../twin-models/core/types.ts'
 import type { TwinKey } from '../twin-models/ids.ts'
 import type { BulkRequest } from '../twin-models/schemas/bulk-change.ts'
 
@@ -43,6 +43,8 @@ export interface DecisionStore {
   lastSeen(key: TwinKey): Promise<LastSeen | null>
   /** For a deadline that has come: which of the device's open commands were sent. Null when the device is gone. */
   sentCommands(key: TwinKey): Promise<string[] | null>
+  /** For a deadline of an update that was let go: how its row stands. One without a row was told nobody. Null when the device is gone. */
+  sentUpdate(key: TwinKey, id: string): Promise<ToldUpdate | null>
 }
 
 /** Tells the bridges that something is to be sent to a device. They look themselves, too: it only makes them quick. */

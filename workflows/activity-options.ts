@@ -29,6 +29,15 @@ export const BULK_STEP = {
   retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '2 minutes' },
 } satisfies ActivityOptions & { localRetryThreshold: string }
 
+/** Looking for up to a million devices may take minutes. What a person can mend comes as a word, what else is wrong fails it at once. */
+export const ROLLOUT_BEGIN = {
+  startToCloseTimeout: '10 minutes',
+  retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '2 minutes' },
+} satisfies ActivityOptions
+
+/** One step of a rollout: one transaction, but where all that wait or are under way are dropped or cancelled, in chunks. */
+export const ROLLOUT_STEP = { ...BULK_STEP, startToCloseTimeout: '1 minute' } satisfies ActivityOptions & { localRetryThreshold: string }
+
 /**
  * A piece of the work on a webhook in trouble: some 20 s of attempts, each of which may take 15 s. Postgres may be away for long. A worker that
  * died is noticed by its heartbeat.

@@ -1,4 +1,5 @@
 /** All workflows: what the worker bundles. */
 export { bulkChange } from './bulk-change.ts'
 export { deviceTwin } from './device-twin.ts'
+export { rollout } from './rollout.ts'
 export { webhookDelivery } from './webhook-delivery.ts'

@@ -2,6 +2,7 @@
 import type { DecidedPart } from '../twin-models/core/decided.ts'
 import type { EndpointStatus, StoredAttempt } from '../twin-models/core/delivery.ts'
 import type { Pace, Progress } from '../twin-models/core/pacing.ts'
+import type { RolloutAsk, RolloutPlan, RolloutState, WaveCounts } from '../twin-models/core/rollout-types.ts'
 import type { Batch, TwinState } from '../twin-models/core/types.ts'
 
 export const TWIN_WORKFLOW = 'deviceTwin'
@@ -83,6 +84,73 @@ export interface BulkAsked {
 export interface BulkEnd extends Progress {
   id: string
   status: 'cancelled' | 'completed'
+}
+
+export const ROLLOUT_WORKFLOW = 'rollout'
+
+/**
+ * The only argument of `rollout`. REST gives `tenant` and `id` of what it has registered; an operator in the UI gives `tenant` and the request
+ * itself (twin-models/schemas/rollout.ts): {"tenant": "demo", "name": "…", "firmware": {"name": "…", "version": "…"}, "filter": "…"}. One that has
+ * ended is rolled back by {"tenant": "demo", "id": "…", "ask": {"action": "rollback"}}.
+ */
+export interface RolloutStart {
+  tenant: string
+  id?: string
+  ask?: unknown
+  /** Set by continue-as-new alone. */
+  carried?: RolloutCarried
+  [request: string]: unknown
+}
+
+export interface RolloutCarried {
+  id: string
+  tenant: string
+  plan: RolloutPlan
+  about: RolloutAbout
+  /** Of the newest step that was done. */
+  n: number
+  state: RolloutState
+  /** What it was asked last: what is told twice is done once. */
+  heard: RolloutHeard[]
+  /** What was asked last, by whom, and what became of it. */
+  note?: string
+}
+
+/** Something that it was asked, by its id, and the answer. */
+export interface RolloutHeard {
+  id: string
+  answer: string
+  isRefused: boolean
+}
+
+/** What its report says of it besides. Times are epoch milliseconds. */
+export interface RolloutAbout {
+  name: string
+  firmware: { name: string; version: string }
+  /** Whom it is for: a group's name or a filter. */
+  target: string
+  isGroup: boolean
+  createdAt: number
+  soakMs: number
+  /** In words. */
+  waves: string[]
+  rollbackWaves: string[]
+  /** Whom it would reach, while it is a draft; Markdown. */
+  preview?: string
+}
+
+/** Signal `asked`: what was asked over REST. Operators in the UI ask the same by Updates of these names. */
+export const ROLLOUT_ASKED_SIGNAL = 'asked'
+export interface RolloutAsked {
+  asks: Array<{ id: string; by: string; ask: RolloutAsk }>
+}
+
+export interface RolloutEnd {
+  id: string
+  status: 'completed' | 'cancelled'
+  reason?: string
+  /** Of its direction at the end. */
+  devices: WaveCounts
 }
 
 export const WEBHOOK_WORKFLOW = 'webhookDelivery'

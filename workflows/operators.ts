@@ -16,10 +16,11 @@ export function handleUpdates<Wanted extends string>(updates: OperatorUpdates<Wa
 }
 
 /** Only when it is another: it costs an event. */
-export function showStatus(tenant: string, status: string): void {
+export function showStatus(tenant: string, status: string, rollout?: string): void {
   if (workflowInfo().typedSearchAttributes.get(SEARCH_ATTRIBUTES.status) === status) return
   upsertSearchAttributes([
     { key: SEARCH_ATTRIBUTES.tenant, value: tenant },
     { key: SEARCH_ATTRIBUTES.status, value: status },
+    ...(rollout === undefined ? [] : [{ key: SEARCH_ATTRIBUTES.rollout, value: rollout }]),
   ])
 }

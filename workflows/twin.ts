@@ -10,7 +10,7 @@ import { nextDeadline } from '../twin-models/core/deadline.ts'
 import { decidedPart } from '../twin-models/core/decided.ts'
 import { initialState } from '../twin-models/core/initial.ts'
 import { reportOf } from '../twin-models/core/report.ts'
-import type { Batch, TwinState } from '../twin-models/core/types.ts'
+import type { Batch, ToldUpdate, TwinState } from '../twin-models/core/types.ts'
 import { upgrade } from '../twin-models/core/upgrade.ts'
 import { wakeOf } from '../twin-models/core/wake.ts'
 import type { TwinKey } from '../twin-models/ids.ts'
@@ -21,7 +21,7 @@ import { searchAttributesOf } from './search-attributes.ts'
 
 const SHORTEST_BACKSTOP_MS = 6 * 3_600_000
 const BACKSTOP_TIMEOUTS = 10
-const { writeDecision, confirmDecision, lastSeen, sentCommands } = proxyLocalActivities<TwinActivities>(DECISION_WRITE)
+const { writeDecision, confirmDecision, lastSeen, sentCommands, sentUpdate } = proxyLocalActivities<TwinActivities>(DECISION_WRITE)
 
 export type Taken = 'going on' | 'gone'
 
@@ -30,7 +30,7 @@ export class Twin {
   #state: TwinState
   /** Set when it is off and never moved. When it rings too early, it is set again. */
   readonly #backstop = new Alarm()
-  /** The earliest deadline of commands and wishes. */
+  /** The earliest deadline of commands, wishes and the update. */
   readonly #deadline = new Alarm()
   /** Postgres said that the device is there: not asked again before this. */
   #trustedUntil = 0
@@ -75,7 +75,7 @@ export class Twin {
     return this.#deadline.rang ? this.#takeDeadline() : this.#takeBackstop()
   }
 
-  /** What was not to be sent twice ends by whether it was sent at all, which Postgres knows. */
+  /** What was not to be sent twice ends by whether it was sent at all, and an update by how far its device is, which Postgres knows. */
   async #takeDeadline(): Promise<Taken> {
     this.#deadline.quieten()
     const now = Date.now()
@@ -83,8 +83,16 @@ export class Twin {
     const mustAsk = this.#state.commands.some(({ repeatable, expiresAt }) => !repeatable && expiresAt <= now)
     const sent = mustAsk ? await sentCommands(this.#key) : []
     if (sent === null) return 'gone'
-    const step = consumeOwn(this.#state, { kind: 'due', at: now, sent }, now)
+    const update = await this.#sentUpdate(now)
+    if (update === null) return 'gone'
+    const step = consumeOwn(this.#state, { kind: 'due', at: now, sent, ...(update && { update }) }, now)
     return step.events.length > 0 ? this.#write(step) : 'going on'
+  }
+
+  /** Asked only for an update that was let go and is due. Null when the device is gone. */
+  async #sentUpdate(now: number): Promise<ToldUpdate | null | undefined> {
+    const { update } = this.#state
+    return update?.phase === 'released' && update.deadlineAt <= now ? sentUpdate(this.#key, update.id) : undefined
   }
 
   /** The last resort against a silence that nobody noticed. It asks Postgres first, and writes only if something is decided. */
@@ -171,7 +179,7 @@ export class Twin {
   }
 }
 
-const FROM_DEVICE: ReadonlySet<string> = new Set(['reading', 'life', 'hello', 'event', 'reported', 'command-answer'])
+const FROM_DEVICE: ReadonlySet<string> = new Set(['reading', 'life', 'hello', 'event', 'reported', 'command-answer', 'update-answer'])
 
 /** Receipt of the oldest message that was worth a place of its own. What came by the lane or by a request was not accepted. */
 function acceptedAt(batch: Batch | undefined): { acceptedAt?: number } {

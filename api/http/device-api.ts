@@ -43,7 +43,8 @@ const RESOURCES: Record<string, Resource> = {
   '/device/v1/events/:name': { kind: 'event', types: [JSON_TYPE], nameOf: eventNameOf },
   '/device/v1/presence': { kind: 'presence', types: [JSON_TYPE] },
   '/device/v1/reported': { kind: 'reported', types: [JSON_TYPE] },
-  '/device/v1/commands/:id/response': { kind: 'response', types: [JSON_TYPE], nameOf: commandIdOf },
+  '/device/v1/commands/:id/response': { kind: 'response', types: [JSON_TYPE], nameOf: idOf('command', 'request') },
+  '/device/v1/updates/:id/status': { kind: 'update', types: [JSON_TYPE], nameOf: idOf('update', 'job') },
 }
 const PENDING = '/device/v1/pending'
 const MAX_WAIT_SECONDS = 60
@@ -155,10 +156,12 @@ function eventNameOf(c: Context): string {
   throw new CastorError('invalid', 'The name of an event begins with a letter or _ and goes on with letters, digits, _ . and -, up to 128.')
 }
 
-function commandIdOf(c: Context): string {
-  const id = c.req.param('id')!
-  if (isId(id)) return id
-  throw new CastorError('invalid', 'The id of a command stands in its request: it is answered under that id.')
+function idOf(what: string, where: string): (c: Context) => string {
+  return (c) => {
+    const id = c.req.param('id')!
+    if (isId(id)) return id
+    throw new CastorError('invalid', `The id of the ${what} stands with its ${where}: it is answered under that id.`)
+  }
 }
 
 function checkQuery(c: Context, ...known: string[]): void {

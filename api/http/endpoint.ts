@@ -28,6 +28,8 @@ export interface Call<Params, Query, Body> {
   tenant: string
   /** Name of the API key. */
   caller: string
+  /** With its body unread, where the endpoint takes an upload. */
+  request: Request
   header(name: string): string | undefined
   /** Counts against a stricter limit than the general one; throws when it is used up. */
   limitBy(limit: RateLimit): void
@@ -46,6 +48,8 @@ export interface EndpointSpec<Params, Query, Body> {
   headers?: z.ZodObject
   /** `optional`: without one it is `{}`. */
   body?: { schema: z.ZodType<Body>; types: string[]; maxBytes: number; optional?: boolean }
+  /** Instead of `body`: multipart/form-data, which the handler reads as it comes. */
+  upload?: z.ZodType
   responses: RouteConfig['responses']
   /** Statuses of problems beyond those that every endpoint may give. */
   problems?: number[]
@@ -102,7 +106,7 @@ export function createEndpoints(deps: EndpointDeps) {
         const query = parseQuery(spec.query, c)
         const params = spec.params ? parseParams(spec.params, c) : (undefined as Params)
         const body = spec.body ? await parseBody(spec.body, c) : (undefined as Body)
-        const call = { params, query, body, tenant, caller, limitBy, header: (name: string) => c.req.header(name) }
+        const call = { params, query, body, tenant, caller, limitBy, request: c.req.raw, header: (name: string) => c.req.header(name) }
         const reply = await withDeadline(handle(call), spec.deadlineMs ?? DEADLINE_MS)
         if (reply.body !== null) headers['content-type'] = 'application/json'
         return new Response(reply.body, { status: reply.status, headers: Object.assign(headers, reply.headers) })
@@ -166,6 +170,7 @@ function document<P, Q, B>(app: OpenAPIHono, spec: EndpointSpec<P, Q, B>): void 
     const { schema, types, optional = false } = spec.body
     request.body = { required: !optional, content: Object.fromEntries(types.map((type) => [type, { schema }])) }
   }
+  if (spec.upload) request.body = { required: true, content: { 'multipart/form-data': { schema: spec.upload } } }
   const problems = [400, 401, 429, 500, 503, ...(spec.params ? [404] : []), ...(spec.body ? [413, 415] : []), ...(spec.problems ?? [])]
   app.openAPIRegistry.registerPath({
     method: spec.method,

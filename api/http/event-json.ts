@@ -24,6 +24,12 @@ const KINDS: { [kind in Kind]: true } = {
   'command-released': true,
   'command-ended': true,
   'command-late': true,
+  'update-requested': true,
+  'update-released': true,
+  'update-postponed': true,
+  'update-awaited': true,
+  'update-soaking': true,
+  'update-ended': true,
 }
 export const EVENT_KINDS = Object.keys(KINDS) as [Kind, ...Kind[]]
 
@@ -77,17 +83,27 @@ interface StoredEvent {
   at: number
   ts?: number
   deadlineAt?: number | { [pointer: string]: number }
+  until?: number
+  giveUpAt?: number
   command?: { expiresAt: number }
+  update?: { offerUntil: number; windows?: Array<[from: number, until: number]> }
 }
 
-function withTimes({ at, ts, deadlineAt, command, ...rest }: StoredEvent): object {
+function withTimes({ at, ts, deadlineAt, until, giveUpAt, command, update, ...rest }: StoredEvent): object {
   return {
     at: iso(at),
     ...(ts !== undefined && { ts: iso(ts) }),
     ...rest,
     ...(deadlineAt !== undefined && { deadlineAt: typeof deadlineAt === 'number' ? iso(deadlineAt) : isoTimes(deadlineAt) }),
+    ...(until !== undefined && { until: iso(until) }),
+    ...(giveUpAt !== undefined && { giveUpAt: iso(giveUpAt) }),
+    ...(update && { update: updateWithTimes(update) }),
     ...(command && { command: { ...command, expiresAt: iso(command.expiresAt) } }),
   }
+}
+
+function updateWithTimes({ offerUntil, windows, ...rest }: NonNullable<StoredEvent['update']>): object {
+  return { ...rest, offerUntil: iso(offerUntil), ...(windows && { windows: windows.map((window) => window.map(iso)) }) }
 }
 
 function isoTimes(times: { [pointer: string]: number }): { [pointer: string]: string } {

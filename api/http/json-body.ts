@@ -9,21 +9,29 @@ export interface BodyRules {
   /** Media types without parameters. */
   types: string[]
   maxBytes: number
+  /** None is `{}`. */
+  optional?: boolean
 }
 
 export async function readJson(request: Request, contentType: string | undefined, rules: BodyRules): Promise<unknown> {
   checkContentType(contentType, rules.types)
   const text = await readText(request, rules.maxBytes)
+  if (text === '' && rules.optional) return {}
   if (text === '') throw new CastorError('invalid', 'The request needs a JSON body.', { errors: [{ path: '', detail: 'is empty' }] })
+  return jsonOf(text, 'The body')
+}
+
+/** `what` it is, for whoever sent it. */
+export function jsonOf(text: string, what: string): unknown {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new CastorError('invalid', `The body is not JSON: ${(error as Error).message}`)
+    throw new CastorError('invalid', `${what} is not JSON: ${(error as Error).message}`)
   }
   const problem = jsonProblem(value)
   if (problem)
-    throw new CastorError('invalid', `The body cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, { errors: [problem] })
+    throw new CastorError('invalid', `${what} cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, { errors: [problem] })
   return value
 }
 

@@ -24,6 +24,10 @@ export function openApiDocument(app: OpenAPIHono): object {
       { name: 'Dead letters', description: 'What was acknowledged but could not be taken.' },
       { name: 'Models', description: 'What kinds of device there are.' },
       { name: 'Webhooks', description: 'Who is told of what happens, and how that went.' },
+      { name: 'Firmware', description: 'What can be installed on devices, and whose signature counts.' },
+      { name: 'Rollouts', description: 'Firmware for many devices, in waves.' },
+      { name: 'Updates', description: 'Firmware on its way to single devices, and how it ended.' },
+      { name: 'Groups', description: 'Filters with a name, and versions that devices are pinned to.' },
       { name: 'Requests', description: 'What was asked of twins.' },
     ],
   })

@@ -33,18 +33,18 @@ export function parseParams<Params>(schema: z.ZodType<Params>, c: Context): Para
   throw new CastorError('not-found', `There is nothing at this path: ${parsed.error.issues[0]!.message}.`)
 }
 
-export async function parseBody<Body>(rules: BodyRules & { schema: z.ZodType<Body>; optional?: boolean }, c: Context): Promise<Body> {
+export async function parseBody<Body>(rules: BodyRules & { schema: z.ZodType<Body> }, c: Context): Promise<Body> {
   const contentType = c.req.header('content-type')
   const isAbsent = rules.optional === true && contentType === undefined
   return parseValue(rules.schema, isAbsent ? {} : await readJson(c.req.raw, contentType, rules))
 }
 
-/** Also of what a patch makes of something. */
-export function parseValue<Value>(schema: z.ZodType<Value>, value: unknown): Value {
+/** Also of what a patch makes of something, and of parts of a body. */
+export function parseValue<Value>(schema: z.ZodType<Value>, value: unknown, what = 'The body'): Value {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   const errors = issuesOf(parsed.error, (path) => path.map((part) => `/${part}`).join(''))
-  throw new CastorError('invalid', `The body is not valid: ${sentence(errors)}`, { errors })
+  throw new CastorError('invalid', `${what} is not valid: ${sentence(errors)}`, { errors })
 }
 
 function issuesOf(error: z.ZodError, pathOf: (path: string[]) => string): Array<{ path: string; detail: string }> {

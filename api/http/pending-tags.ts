@@ -32,7 +32,8 @@ export function tagOf(digest: string, errors: number): string {
   return `W/"${digest}${errors === 0 ? '' : `.${errors}`}"`
 }
 
-export function digestOf({ desired, commands, cancels }: Pending): string {
-  const what = JSON.stringify([desired?.body ?? null, commands.map(({ id }) => id), cancels])
+/** The body of an update has its id and attempt, and a number that no other attempt has. */
+export function digestOf({ desired, commands, cancels, update, updateCancels }: Pending): string {
+  const what = JSON.stringify([desired?.body ?? null, commands.map(({ id }) => id), cancels, update?.body ?? null, updateCancels])
   return createHash('sha256').update(what).digest('base64url').slice(0, 22)
 }

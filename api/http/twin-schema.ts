@@ -32,6 +32,17 @@ const clock = z.object({
     .openapi({ description: 'How far it is ahead of ours; below zero it is behind, or late. Exact to ten seconds.' }),
 })
 
+const update = z.object({
+  id: z.string(),
+  rollout: z.string().optional(),
+  firmware: z.object({ version: z.string(), sha256: z.string() }),
+  status: z.enum(['scheduled', 'soaking']).openapi({ description: 'As the twin decided. How far the device is: `/v1/updates/{id}`.' }),
+  attempt: z.int(),
+  since: time,
+  deadline: time.openapi({ description: 'When the twin looks at it next.' }),
+  code: z.string().optional().openapi({ description: 'Why the attempt before failed, or why it waits.' }),
+})
+
 export const twinSchema = z
   .object({
     id: deviceId,
@@ -64,6 +75,7 @@ export const twinSchema = z
         errors: z.array(z.string()).optional(),
       })
       .optional(),
+    update: update.optional().openapi({ description: 'The firmware update that is under way.' }),
     clock: clock.optional().openapi({ description: 'Absent until a message had a time of its own.' }),
     createdAt: time,
     updatedAt: time.openapi({ description: 'Registered, changed or decided; telemetry has times of its own.' }),

@@ -13,6 +13,7 @@ import type { DeviceReading, LaneStore } from './lane-store.ts'
 import type { LogMessage } from './log-reader.ts'
 import type { PropertyIds } from './property-ids.ts'
 import { Responses } from './responses.ts'
+import { UpdateWords } from './update-words.ts'
 import { touch, type Work } from './work.ts'
 
 /** Its latest values are one row, written with every message. */
@@ -27,11 +28,12 @@ export interface ApplyContext {
   isPoison: (message: LogMessage) => boolean
 }
 
-type TickContext = ApplyContext & { responses: Responses }
+type TickContext = ApplyContext & { responses: Responses; updateWords: UpdateWords }
 
 export async function applyMessages(messages: LogMessage[], context: ApplyContext): Promise<void> {
   const { devices, work, store, properties } = context
   const responses = new Responses(work.changes)
+  const updateWords = new UpdateWords(work.changes)
   const decoded: Array<Decoded | undefined> = []
   const asked: Array<{ incarnation: number; digest: string }> = []
   for (const message of messages) {
@@ -39,16 +41,18 @@ export async function applyMessages(messages: LogMessage[], context: ApplyContex
     const result = device ? decodeFor(device, message, context) : undefined
     decoded.push(result)
     if (!device || !result) continue
-    for (const { readings, digest, response } of result.parts) {
+    for (const { readings, digest, response, update } of result.parts) {
       properties.note(device.tenant, readings)
       if (response) responses.note(message.incarnation, response)
+      if (update) updateWords.note(message.incarnation, update)
       if (digest !== undefined) asked.push({ incarnation: message.incarnation, digest })
     }
   }
   const seen = asked.length === 0 ? new Set<string>() : await store.knownMessages(asked)
   await properties.resolve(store)
   await responses.resolve(store)
-  const tick: TickContext = { ...context, responses }
+  await updateWords.resolve(store)
+  const tick: TickContext = { ...context, responses, updateWords }
   for (let n = 0; n < messages.length; n++) {
     const message = messages[n] as LogMessage
     const device = devices.get(message.incarnation)
@@ -101,6 +105,7 @@ function applyMessage(device: Device, message: LogMessage, decoded: Decoded | un
   }
   for (const part of parts) {
     if (part.response) context.responses.take(device, part.response, message, part.id, problems)
+    else if (part.update) context.updateWords.take(device, part.update, message, part.id, problems)
     else if (part.hello || part.event || part.report) addToInbox(device, part, message, problems)
   }
   if (problems.length > 0) addDeadLetter(work, device, message, problems, decoded.problemCount)

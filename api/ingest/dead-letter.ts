@@ -71,6 +71,8 @@ function restOf(kind: LogMessage['kind'], name = ''): string {
       return `events/${name}`
     case 'response':
       return `commands/${name}/response`
+    case 'update':
+      return `updates/${name}/status`
     case 'will':
       return 'presence'
     case 'unknown':

@@ -1,8 +1,8 @@
 /**
- * DECODE: from the bytes of one accepted message to readings, a device event, a hello, a report or a response, with normalised times. Pure:
+ * DECODE: from the bytes of one accepted message to readings, a device event, a hello, a report or a word on what was asked, with normalised times. Pure:
  * the same message and model always give the same. It never throws: what is wrong becomes a problem, and so a dead letter and a word on `errors`.
  *
- *   bytes → text → JSON → telemetry | SenML | event | hello | report | response, by topic and content type
+ *   bytes → text → JSON → telemetry | SenML | event | hello | report | response | update status, by topic and content type
  *
  * A message with one bad value keeps the good ones. Each reason stands in reasons.ts; docs/protocol.md is the device's side of this.
  */
@@ -17,6 +17,7 @@ import { decodeReported } from './decoding/reported.ts'
 import { decodeResponse, type Response } from './decoding/response.ts'
 import { decodeSenml } from './decoding/senml.ts'
 import { decodeTelemetry } from './decoding/telemetry.ts'
+import { decodeUpdateStatus, type UpdateStatus } from './decoding/update-status.ts'
 import type { Message } from './log.ts'
 
 export { type ClockDoubts, MAX_PROBLEMS, type Problem } from './decoding/draft.ts'
@@ -47,6 +48,7 @@ export interface Part {
   event?: DeviceEvent
   report?: Report
   response?: Response
+  update?: UpdateStatus
 }
 
 export interface Hello {
@@ -89,6 +91,9 @@ export function decode(message: Message, model: DeviceModel, device: string): De
     case 'response':
       decodeJson(draft, decodeResponse)
       return draft
+    case 'update':
+      decodeJson(draft, decodeUpdateStatus)
+      return draft
     case 'unknown':
       addProblem(draft, 'unknown-topic', '', `nothing is known of the topic ${shown(message.name ?? '')}`)
       return draft
@@ -96,6 +101,10 @@ export function decode(message: Message, model: DeviceModel, device: string): De
     case 'get':
     case 'connect':
     case 'disconnect':
+      return draft
+    // A bridge that is newer than this processor wrote it.
+    default:
+      addProblem(draft, 'unknown-topic', '', `this processor does not know messages of the kind ${shown(message.kind)}`)
       return draft
   }
 }

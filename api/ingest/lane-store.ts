@@ -6,6 +6,7 @@
  * owner, and `commit` fails with `LeaseLost` when that is somebody else now, what was read before it still holds in it.
  */
 import type { PresenceStatus, Reading } from '../../twin-models/core/types.ts'
+import type { UpdateStepStatus } from './decoding/update-status.ts'
 
 export class LeaseLost extends Error {
   constructor() {
@@ -114,6 +115,26 @@ export interface CommandNews {
   at: number
 }
 
+/** An update as far as a word on it asks. */
+export interface UpdateState {
+  open: boolean
+  status: string
+  /** Why it ended so, or why the attempt before failed. */
+  code: string | null
+  /** The device was told of this attempt. */
+  told: boolean
+}
+
+/** The first word on an update in this tick, and how far the device has come with it. */
+export interface UpdateNews {
+  id: string
+  /** Null: that stays as it is, and only that the device has heard of it is news. */
+  status: UpdateStepStatus | null
+  /** JSON. Null: nothing was said. */
+  progress: string | null
+  at: number
+}
+
 export interface RemovedDevice {
   incarnation: number
   tenant: string
@@ -169,7 +190,9 @@ export interface TickChanges {
   commandNews: CommandNews[]
   /** Last words (JSON) that came after the end of their command: kept with it, its first ten. */
   commandLate: Array<{ id: string; answer: string }>
-  /** Nothing is left of these, but their commands: those that had not ended end cancelled. */
+  /** One an update. They only go forward, and only while the device is on it: it was told of this attempt, and does not soak yet. */
+  updateNews: UpdateNews[]
+  /** Nothing is left of these, but their commands and updates: those that had not ended end cancelled. */
   removed: number[]
 }
 
@@ -185,6 +208,8 @@ export interface LaneStore {
   properties(tenant: string, names: string[]): Promise<Map<string, number>>
   /** Those of these commands that are there and the device's own, by `incarnation id`. */
   commands(ids: Array<{ incarnation: number; id: string }>): Promise<Map<string, CommandState>>
+  /** The same of updates. */
+  updates(ids: Array<{ incarnation: number; id: string }>): Promise<Map<string, UpdateState>>
   answers(lanes: number[], limit: number): Promise<Answer[]>
   /** Oldest first. */
   requests(lanes: number[], limit: number): Promise<TwinRequest[]>

@@ -18,7 +18,7 @@ export function laneOf(incarnation: number): number {
 }
 
 /**
- * What a message is. `event` names it in `name`; `response` has the id of the command there. `get` asks for what is pending: to the processor
+ * What a message is. `event` names it in `name`; `response` has the id of the command there, `update` that of the update. `get` asks for what is pending: to the processor
  * a sign of life. `unknown` came on a topic of the device's own that means nothing (its `name` is the
  * topic below castor/v1/{tenant}/{device}/): a dead letter. connect and disconnect are written by the bridge itself; a connect with the
  * number of a connection that is already known says that it lives on, in a new stream.
@@ -30,6 +30,7 @@ export type MessageKind =
   | 'will'
   | 'reported'
   | 'response'
+  | 'update'
   | 'get'
   | 'connect'
   | 'disconnect'
@@ -46,7 +47,7 @@ export interface Message {
   payload: Uint8Array
   /** Whole size in bytes; differs from payload.length only when it was cut. */
   size: number
-  /** Device event name, or id of the command; of an unknown topic its part below the device. */
+  /** Device event name, or id of the command or update; of an unknown topic its part below the device. */
   name?: string
   /** Number of the MQTT connection that it came over; absent for HTTP. */
   connection?: number

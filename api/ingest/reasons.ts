@@ -34,6 +34,8 @@ export const REASONS = {
   'unknown-command': 'The device has no command of that id.',
   'command-ended': 'The command had ended before; a last word on it is kept with it, and changes nothing.',
   'invalid-output': 'The output of a command does not fit its action in the model; the command ends failed with this code.',
+  'unknown-update': 'The device has no update of that id.',
+  'update-ended': 'The update had ended before; what is said of it changes nothing.',
   'inbox-full': 'More device events, reports or answers wait for the twin than it can hold.',
   'not-storable': 'It could not be stored in five attempts on its own; the detail says why.',
 } as const satisfies { [reason: string]: string }

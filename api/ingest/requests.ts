@@ -2,8 +2,16 @@
  * Requests to twins as inputs of their inboxes. A body is checked as far as the twin relies on it: it may be of a newer version of the code
  * than this one, or have been written by hand.
  */
-import type { CommandRequest, TwinInput, WishRequest } from '../../twin-models/core/types.ts'
+import type { CommandRequest, TwinInput, UpdateRequest, WishRequest } from '../../twin-models/core/types.ts'
 import type { TwinRequest } from './lane-store.ts'
+
+/** A twin has it written into the row of that id. */
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
+/** The end of the year 9999. */
+const LAST_MS = 253_402_300_799_999
+const LONGEST_MS = 10 * 365 * 86_400_000
+const LONGEST_LIST = 500
+const MOST_ATTEMPTS = 100
 
 type Body = { [key: string]: unknown }
 
@@ -15,6 +23,8 @@ export function inputOf({ id: request, kind, body: text }: TwinRequest, at: numb
   if (kind === 'wish' && isWish(body)) return { ...body, kind, at, request }
   if (kind === 'command' && isCommand(body)) return { kind, at, request, command: body }
   if (kind === 'cancel' && isCancel(body)) return { ...body, kind, at, request }
+  if (kind === 'update' && isUpdate(body)) return { kind, at, request, update: body }
+  if (kind === 'cancel-update' && isCancel(body)) return { ...body, kind, at, request }
   return undefined
 }
 
@@ -46,6 +56,40 @@ function isCommand(body: Body): body is Body & CommandRequest {
 
 function isCancel(body: Body): body is Body & { id: string; by: string } {
   return areTexts(body, 'id', 'by')
+}
+
+/** Times and durations within bounds: sums of them stay times. A twin carries its update, so its lists are short. */
+function isUpdate(body: Body): body is Body & UpdateRequest {
+  const { id, rollout, kind, firmware, fromVersions, minBattery, windows, offerUntil, installMs, soakMs, silenceMs, retryMs } = body
+  return (
+    areTexts(body, 'by') &&
+    typeof id === 'string' &&
+    UUID.test(id) &&
+    (rollout === undefined || typeof rollout === 'string') &&
+    (kind === 'install' || kind === 'rollback') &&
+    isObject(firmware) &&
+    areTexts(firmware, 'version', 'sha256') &&
+    (fromVersions === undefined || isShortList(fromVersions, (version) => typeof version === 'string')) &&
+    (minBattery === undefined || isNumber(minBattery)) &&
+    (windows === undefined || isShortList(windows, isWindow)) &&
+    isWithin(offerUntil, 0, LAST_MS) &&
+    [soakMs, silenceMs].every((duration) => isWithin(duration, 0, LONGEST_MS)) &&
+    [installMs, retryMs].every((duration) => isWithin(duration, 1, LONGEST_MS)) &&
+    isWithin(body.attempts, 1, MOST_ATTEMPTS) &&
+    isNumber(body.precedence)
+  )
+}
+
+function isWindow(window: unknown): boolean {
+  return Array.isArray(window) && window.length === 2 && window.every((time) => isWithin(time, 0, LAST_MS)) && window[0] < window[1]
+}
+
+function isShortList(list: unknown, isGood: (entry: unknown) => boolean): boolean {
+  return Array.isArray(list) && list.length <= LONGEST_LIST && list.every(isGood)
+}
+
+function isWithin(value: unknown, least: number, greatest: number): boolean {
+  return isNumber(value) && value >= least && value <= greatest
 }
 
 function areTexts(body: Body, ...names: string[]): boolean {

@@ -3,7 +3,7 @@
  * said after the end changes nothing any more.
  */
 import { addInput } from '../../twin-models/core/inbox.ts'
-import type { DeviceAnswer } from '../../twin-models/core/types.ts'
+import type { DeviceAnswer, TwinInput } from '../../twin-models/core/types.ts'
 import type { Problem } from './decode.ts'
 import { shown } from './decoding/draft.ts'
 import type { Response, Underway } from './decoding/response.ts'
@@ -46,7 +46,9 @@ export class Responses {
       return
     }
     const answer = outputChecked(device, known.name, word, problems)
-    if (takeAnswer(device, command, answer, message.receivedAt, messageId)) this.#noteNews(command, ANSWERED, message.receivedAt)
+    const said = messageId === undefined ? {} : { messageId }
+    const input: LastWord = { kind: 'command-answer', at: message.receivedAt, id: command, ...answer, ...said }
+    if (addLastWord(device, input)) this.#noteNews(command, ANSWERED, message.receivedAt)
     else problems.unshift({ reason: 'inbox-full', path: '', detail: 'more answers wait for the twin than it can hold' })
   }
 
@@ -90,12 +92,14 @@ function outputChecked({ model }: Device, name: string, word: DeviceAnswer, prob
   return { ...word, status: 'failed', code: 'invalid-output', message }
 }
 
+type LastWord = Extract<TwinInput, { kind: 'command-answer' | 'update-answer' }>
+
 /**
  * False when the inbox is full. Repeated while it waits, the word says nothing new: so a device that repeats itself for ever does not fill
  * its inbox.
  */
-function takeAnswer({ inbox }: Device, id: string, word: DeviceAnswer, at: number, messageId: string | undefined): boolean {
-  const waits = inbox.pending?.inputs.some((input) => input.kind === 'command-answer' && input.id === id && input.status === word.status)
-  if (waits) return true
-  return addInput(inbox, { kind: 'command-answer', at, id, ...word, ...(messageId === undefined ? {} : { messageId }) })
+export function addLastWord({ inbox }: Device, word: LastWord): boolean {
+  const { kind, id, status } = word
+  const waits = inbox.pending?.inputs.some((input) => input.kind === kind && input.id === id && input.status === status)
+  return waits || addInput(inbox, word)
 }

@@ -29,6 +29,7 @@ export function newWork(lanes: Lane[]): Work {
     refusedRequests: [],
     commandNews: [],
     commandLate: [],
+    updateNews: [],
     removed: [],
   }
   return { changes, touched: new Set(), answered: [], sealed: [], removed: [], dropped: 0, spans: [] }

@@ -8,7 +8,7 @@ import type { MessageKind } from '../ingest/log.ts'
 /** What a topic of the device's own means. */
 export interface Uplink {
   kind: MessageKind
-  /** Event name, id of the command, or of an unknown topic what stands below the device. */
+  /** Event name, id of the command or update, or of an unknown topic what stands below the device. */
   name?: string
   contentType?: string
 }
@@ -22,6 +22,8 @@ const DOWN = new Set(['errors', 'desired', 'commands', 'updates', 'children', '#
 const EVENTS = 'events/'
 const COMMANDS = 'commands/'
 const RESPONSE = '/response'
+const UPDATES = 'updates/'
+const STATUS = '/status'
 
 export function topicPrefix(tenant: string, device: string): string {
   return `castor/v1/${tenant}/${device}/`
@@ -58,9 +60,16 @@ export function uplinkOf(topic: string, prefix: string): Uplink | undefined {
   }
   const event = rest.startsWith(EVENTS) ? rest.slice(EVENTS.length) : ''
   if (NAME_PATTERN.test(event)) return { kind: 'event', name: event }
-  const command = rest.startsWith(COMMANDS) && rest.endsWith(RESPONSE) ? rest.slice(COMMANDS.length, -RESPONSE.length) : ''
+  const command = between(rest, COMMANDS, RESPONSE)
   if (ID_PATTERN.test(command)) return { kind: 'response', name: command }
+  const update = between(rest, UPDATES, STATUS)
+  if (ID_PATTERN.test(update)) return { kind: 'update', name: update }
   return { kind: 'unknown', name: wellFormed(rest.slice(0, MAX_UNKNOWN_NAME)) }
+}
+
+/** '' when it does not stand between these. */
+function between(rest: string, before: string, after: string): string {
+  return rest.startsWith(before) && rest.endsWith(after) ? rest.slice(before.length, -after.length) : ''
 }
 
 /** A cut may leave half of a surrogate pair. */

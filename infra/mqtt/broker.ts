@@ -12,10 +12,11 @@ import { maySubscribe } from '../../api/mqtt/topics.ts'
 import { type Admitted, createAdmission, type FindLogin, Refusal, within } from './admission.ts'
 import { watchFrames } from './frames.ts'
 import { BROKER_LIMITS, type BrokerLimits } from './limits.ts'
-import { createOutgoing, type Outgoing, wantedBy } from './outgoing.ts'
+import { createOutgoing, type Outgoing } from './outgoing.ts'
 import { sessionlessPersistence } from './persistence.ts'
-import { type EndReason, endSession, newSession, type Session, Sessions, sweepSessions, type Wanted } from './session.ts'
+import { type EndReason, endSession, newSession, type Session, Sessions, sweepSessions } from './session.ts'
 import { createUplink } from './uplink.ts'
+import { type Wanted, wantedBy } from './wanted.ts'
 
 export interface BrokerOptions {
   acceptor: Acceptor

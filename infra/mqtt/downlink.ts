@@ -9,8 +9,9 @@
 import type { Logger } from 'pino'
 import { type Ask, COMMANDS_AT_ONCE, type DownlinkStore, type OnSent, type Pending, requestJson } from '../../api/downlink.ts'
 import { Deadlines } from '../../api/ingest/deadlines.ts'
+import { Asks, askFor } from './asks.ts'
 import type { Outgoing } from './outgoing.ts'
-import type { Wanted } from './session.ts'
+import { isNothingWanted, type Wanted } from './wanted.ts'
 
 export interface DownlinkOptions {
   store: DownlinkStore
@@ -47,18 +48,12 @@ export interface Downlink {
   stop(): Promise<void>
 }
 
-/** What of `all` is still to be sent to a device: after which command, null: none. */
-interface Again {
-  desired: boolean
-  after: number | null
-}
-
 export function createDownlink(options: DownlinkOptions): Downlink {
   const { store, connections, log, onSent = () => {}, now = Date.now } = options
   const limits = { ...LIMITS, ...options.limits }
   /** Those with a reason, in order. Bounded by the number of connections. */
   const queue = new Set<number>()
-  const agains = new Map<number, Again>()
+  const all = new Asks()
   const deadlines = new Deadlines()
   /** Cancels that devices know of, until Postgres does. */
   const told = new Set<string>()
@@ -85,9 +80,8 @@ export function createDownlink(options: DownlinkOptions): Downlink {
   }
 
   function again(incarnation: number, wanted: Wanted): void {
-    if (!wanted.desired && !wanted.commands && !wanted.cancels) return
-    const before = agains.get(incarnation)
-    agains.set(incarnation, { desired: wanted.desired || before?.desired === true, after: wanted.commands ? 0 : (before?.after ?? null) })
+    if (isNothingWanted(wanted)) return
+    all.again(incarnation, wanted)
     queue.add(incarnation)
     run()
   }
@@ -97,7 +91,7 @@ export function createDownlink(options: DownlinkOptions): Downlink {
   }
 
   function acknowledged(_incarnation: number, subtopic: string): void {
-    const [, id] = /^commands\/(.+)\/cancel$/.exec(subtopic) ?? []
+    const [, id] = /^(?:commands|updates)\/(.+)\/cancel$/.exec(subtopic) ?? []
     if (id === undefined) return
     told.add(id)
     run()
@@ -149,11 +143,8 @@ export function createDownlink(options: DownlinkOptions): Downlink {
       queue.delete(incarnation)
       const wanted = connections.wanted(incarnation)
       if (wanted === 'full') deadlines.set(incarnation, now() + 1000)
-      else {
-        const all = agains.get(incarnation)
-        agains.delete(incarnation)
-        if (wanted) asks.push(askFor(incarnation, wanted, all))
-      }
+      else if (wanted) asks.push(all.take(incarnation, wanted))
+      else all.forget(incarnation)
     }
     return asks
   }
@@ -174,7 +165,7 @@ export function createDownlink(options: DownlinkOptions): Downlink {
   function send(ask: Ask, pending: Pending | undefined): void {
     if (!pending) return
     const { incarnation } = ask
-    const { desired } = pending
+    const { desired, update } = pending
     if (desired && connections.publish(incarnation, 'desired', desired.body, 'all')) onSent('desired', desired.attempt)
     for (const id of pending.cancels)
       if (!told.has(id) && connections.publish(incarnation, `commands/${id}/cancel`, '{}', 'new')) onSent('cancel', 1)
@@ -183,17 +174,17 @@ export function createDownlink(options: DownlinkOptions): Downlink {
       if (connections.publish(incarnation, `commands/${id}/request`, requestJson(command), repeatable ? 'all' : 'newest'))
         onSent('request', attempt)
     }
+    for (const id of pending.updateCancels)
+      if (!told.has(id) && connections.publish(incarnation, `updates/${id}/cancel`, '{}', 'new')) onSent('update-cancel', 1)
+    // It may be repeated, but two programs of one device must not install at once.
+    if (update && connections.publish(incarnation, `updates/${update.id}/job`, update.body, 'newest')) onSent('job', update.sends)
     if (ask.commands === 'all' && pending.commands.length === COMMANDS_AT_ONCE)
-      restore({ ...ask, desired: 'none', after: pending.commands.at(-1)!.number })
+      restore({ ...ask, desired: 'none', after: pending.commands.at(-1)!.number, updates: 'none' })
   }
 
-  /** What was asked for and not given is asked for again, unless it is by now asked for from further up. */
-  function restore({ incarnation, desired, commands, after }: Ask): void {
-    const newer = agains.get(incarnation)
-    const from = commands === 'all' ? Math.min(after, newer?.after ?? after) : (newer?.after ?? null)
-    if (desired === 'all' || newer?.desired || from !== null)
-      agains.set(incarnation, { desired: desired === 'all' || newer?.desired === true, after: from })
-    queue.add(incarnation)
+  function restore(ask: Ask): void {
+    all.restore(ask)
+    queue.add(ask.incarnation)
   }
 
   /** Cancels have no deadline: they go once over each connection. */
@@ -201,7 +192,7 @@ export function createDownlink(options: DownlinkOptions): Downlink {
     for (const { incarnation } of asks) deadlines.delete(incarnation)
     let due: Map<number, number>
     try {
-      due = await store.whenDue(asks.map((ask) => ({ ...ask, cancels: false })))
+      due = await store.whenDue(asks.map((ask) => ({ ...ask, cancels: false, updateCancels: false })))
     } catch (error) {
       for (const { incarnation } of asks) queue.add(incarnation)
       throw error
@@ -229,15 +220,5 @@ export function createDownlink(options: DownlinkOptions): Downlink {
       else if (!deadlines.has(incarnation)) deadlines.set(incarnation, now() + ms)
     }
     run()
-  }
-}
-
-function askFor(incarnation: number, wanted: Wanted, again?: Again): Ask {
-  return {
-    incarnation,
-    desired: !wanted.desired ? 'none' : again?.desired ? 'all' : 'due',
-    commands: !wanted.commands ? 'none' : again && again.after !== null ? 'all' : 'due',
-    after: again?.after ?? 0,
-    cancels: wanted.cancels,
   }
 }

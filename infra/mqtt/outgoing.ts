@@ -6,7 +6,8 @@
  */
 import { filterCovers } from '../../api/mqtt/topics.ts'
 import type { BrokerLimits } from './limits.ts'
-import { NOTHING_WANTED, type Session, type Sessions, type Wanted } from './session.ts'
+import type { Session, Sessions } from './session.ts'
+import { isNothingWanted, type Wanted, wantedTogether } from './wanted.ts'
 
 export interface Outgoing {
   /** Undefined: it has no connection that wants anything. `full`: its connections take no more at the moment. */
@@ -35,11 +36,8 @@ export function createOutgoing({ sessions, limits, onAcknowledged }: OutgoingOpt
   function wanted(incarnation: number): Wanted | 'full' | undefined {
     let found: Wanted | 'full' | undefined
     for (const session of living(incarnation)) {
-      const { desired, commands, cancels } = session.wanted
-      if (!desired && !commands && !cancels) continue
-      const before: Wanted = found === undefined || found === 'full' ? NOTHING_WANTED : found
-      if (hasRoom(session))
-        found = { desired: desired || before.desired, commands: commands || before.commands, cancels: cancels || before.cancels }
+      if (isNothingWanted(session.wanted)) continue
+      if (hasRoom(session)) found = found === undefined || found === 'full' ? session.wanted : wantedTogether(session.wanted, found)
       else found ??= 'full'
     }
     return found
@@ -84,12 +82,6 @@ export function createOutgoing({ sessions, limits, onAcknowledged }: OutgoingOpt
   function hasRoom({ socket, unacknowledged }: Session): boolean {
     return socket.writableLength <= limits.maxDownBytes && unacknowledged.size < limits.unacknowledgedDown
   }
-}
-
-/** An id that no command has stands for any. */
-export function wantedBy(filters: string[], prefix: string): Wanted {
-  const covers = (subtopic: string) => filters.some((filter) => filterCovers(filter, prefix + subtopic))
-  return { desired: covers('desired'), commands: covers('commands/0/request'), cancels: covers('commands/0/cancel') }
 }
 
 /** The best that it subscribed with; undefined: not at all. */

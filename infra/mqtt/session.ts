@@ -7,6 +7,7 @@ import type { Client } from 'aedes'
 import { topicPrefix, type Uplink } from '../../api/mqtt/topics.ts'
 import type { Admitted } from './admission.ts'
 import type { BrokerLimits } from './limits.ts'
+import { NOTHING_WANTED, type Wanted } from './wanted.ts'
 
 /** Why a connection ended; stands in the `disconnect` message. */
 export type EndReason =
@@ -68,14 +69,6 @@ export interface Session {
   /** Set by whoever ends it. */
   reason: EndReason | undefined
 }
-
-/** What of all that goes down a device has subscribed to. */
-export interface Wanted {
-  desired: boolean
-  commands: boolean
-  cancels: boolean
-}
-export const NOTHING_WANTED: Wanted = { desired: false, commands: false, cancels: false }
 
 /** Of a connection that was just admitted. */
 export function newSession(client: Client, admitted: Admitted, limits: BrokerLimits): Session {

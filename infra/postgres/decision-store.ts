@@ -2,32 +2,40 @@
  * The decision write: the one transaction in which a decision becomes true (docs/architecture.md §3.9).
  *
  * The usual case is one statement, and so one round trip and one transaction: it updates the device row where it stands at the expected
- * revision, and everything else hangs on that row: history, outbox, answers, and what it means for wishes and commands. Only when nothing was updated a second transaction looks why.
+ * revision, and everything else hangs on that row: history, outbox, answers, and what it means for wishes, commands
+ * and updates. Only when nothing was updated a second transaction looks why.
  * Answers of one device are numbered while its row is locked, so their ids are in the order of its decisions.
  */
 import type { Decision, DecisionOutcome, DecisionStore, LastSeen } from '../../activities/ports.ts'
 import { laneOf } from '../../api/ingest/log.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
-import type { TwinState } from '../../twin-models/core/types.ts'
+import type { ToldUpdate, TwinState } from '../../twin-models/core/types.ts'
 import { upgrade } from '../../twin-models/core/upgrade.ts'
 import { wakeOf } from '../../twin-models/core/wake.ts'
 import { CastorError } from '../../twin-models/errors.ts'
+import type { SignJob } from '../../twin-models/firmware/job.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 import type { Queries, Sql } from './connect.ts'
 import { effectQueries } from './decision-effects.ts'
 
-export function createDecisionStore(sql: Sql): DecisionStore {
+export interface DecisionStoreOptions {
+  /** With the key that devices know as the platform's. */
+  signJob: SignJob
+}
+
+export function createDecisionStore(sql: Sql, options: DecisionStoreOptions): DecisionStore {
   return {
     write: (decision) =>
-      told(async () => ((await writeDecision(sql, decision)) ? { outcome: 'written' } : standing(sql, decision, undefined))),
+      told(async () => ((await writeDecision(sql, decision, options)) ? { outcome: 'written' } : standing(sql, decision, undefined))),
     confirm: (key, revision) => told(() => standing(sql, key, revision)),
     lastSeen: (key) => told(() => lastSeen(sql, key)),
     sentCommands: (key) => told(() => sentCommands(sql, key)),
+    sentUpdate: (key, id) => told(() => sentUpdate(sql, key, id)),
   }
 }
 
 /** False when the device does not stand at the expected revision, or is not there; nothing was written then. */
-export async function writeDecision(sql: Queries, decision: Decision): Promise<boolean> {
+async function writeDecision(sql: Queries, decision: Decision, { signJob }: DecisionStoreOptions): Promise<boolean> {
   const { incarnation, seq, events, answers, effects } = decision
   const revision = decision.expectedRevision + 1
   const [kinds, bodies, causes] = [events.map(({ kind }) => kind), events.map(eventText), events.map(({ cause }) => JSON.stringify(cause))]
@@ -56,7 +64,7 @@ export async function writeDecision(sql: Queries, decision: Decision): Promise<b
     ), answer as (
       insert into twin_answers (lane, incarnation, seq, wake)
       select ${laneOf(incarnation)}::smallint, device.incarnation, ${seq}::bigint, ${JSON.stringify(decision.wake)}::text from device
-    )${effects ? effectQueries(sql, effects) : sql``}
+    )${effects ? effectQueries(sql, decision, effects, signJob) : sql``}
     select true as written from device`
   return rows.length > 0
 }
@@ -102,6 +110,16 @@ async function sentCommands(sql: Queries, { tenant, device, incarnation }: TwinK
     left join commands c on c.incarnation = d.incarnation and c.ended_at is null and c.sent_at is not null
     where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
   return rows.length === 0 ? null : rows.flatMap(({ id }) => (id === null ? [] : [id]))
+}
+
+/** By when its device was first told: one that is told again and again, because it does not answer or comes and goes, gets no more time by that. */
+async function sentUpdate(sql: Queries, { tenant, device, incarnation }: TwinKey, id: string): Promise<ToldUpdate | null> {
+  const [row] = await sql<Omit<ToldUpdate, 'id'>[]>`
+    select (extract(epoch from coalesce(u.told_at, u.sent_at)) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status
+    from devices d
+    left join updates u on u.id = ${id} and u.incarnation = d.incarnation
+    where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
+  return row ? { id, ...row } : null
 }
 
 /** The event without what has a column of its own. */

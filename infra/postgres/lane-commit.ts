@@ -8,6 +8,7 @@
 import { type DeadLetter, type InboxChange, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
 import type { Sql, Transaction } from './connect.ts'
 import { commandChanges } from './lane-commands.ts'
+import { updateChanges } from './lane-updates.ts'
 import { encodeTelemetry } from './telemetry-copy.ts'
 
 /** U+001E: JSON texts escape it, so it never stands in one. */
@@ -137,7 +138,7 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       where answered_at is null
         and id in (select value::uuid from json_array_elements_text(${JSON.stringify(changes.refusedRequests)}::text::json) as value)`)
   }
-  statements.push(...commandChanges(tx, changes))
+  statements.push(...commandChanges(tx, changes), ...updateChanges(tx, changes))
   if (changes.removed.length > 0) {
     const removed = ints(changes.removed)
     statements.push(

@@ -3,6 +3,7 @@ import type { CommandState, DeviceRow, InboxRow, LaneDevice, LaneStore, LogEntry
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import type { Sql } from './connect.ts'
 import { commitTick } from './lane-commit.ts'
+import { updateStates } from './lane-updates.ts'
 import { currentLanes } from './leases.ts'
 
 /** Property names one tenant may use. */
@@ -18,6 +19,7 @@ export function postgresLaneStore(sql: Sql): LaneStore {
     knownMessages: (ids) => knownMessages(sql, ids),
     properties: (tenant, names) => propertyIds(sql, tenant, names),
     commands: (ids) => commandStates(sql, ids),
+    updates: (ids) => updateStates(sql, ids),
     answers: (lanes, limit) => sql`
       select id, incarnation, seq, wake from twin_answers where lane in (select unnest(${list(lanes)}::text::int[])) order by id limit ${limit}`,
     requests: (lanes, limit) => sql`

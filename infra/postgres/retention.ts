@@ -9,6 +9,7 @@ import type { Sql } from './connect.ts'
 import { ERRORS_MINUTES } from './downlink.ts'
 import { dropPartition as dropAny, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
 import { ensurePartitions } from './partitions.ts'
+import { deleteEndedRollouts } from './rollout-retention.ts'
 import { deleteEndedDeliveries, passEvents } from './webhook-retention.ts'
 
 const MINUTE_MS = 60_000
@@ -74,6 +75,8 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['twin_requests', () => deleteRequests(sql, now)],
     ['removed_devices', () => deleteRemovedDevices(sql, now)],
     ['device_errors', () => deleteDeviceErrors(sql, now)],
+    ['updates', () => deleteEndedUpdates(sql, now)],
+    ['rollouts', () => deleteEndedRollouts(sql, now)],
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
   ]
   for (const [name, step] of steps) {
@@ -207,6 +210,16 @@ async function deleteRemovedDevices(sql: Sql, now: Date): Promise<number> {
   const { count } = await sql`
     delete from removed_devices where incarnation in (
       select incarnation from removed_devices where ended_at < ${now}::timestamptz - interval '1 day' limit ${ROWS_PER_RUN})`
+  return count
+}
+
+/** As long as commands, but for those whose end a rollout is yet to see: one that stands still looks on when it goes on. */
+async function deleteEndedUpdates(sql: Sql, now: Date): Promise<number> {
+  const { count } = await sql`
+    delete from updates where id in (
+      select id from updates u where ended_at < ${now}::timestamptz - interval '30 days'
+        and not exists (select from rollout_targets t where t."update" = u.id and t.status = 'underway')
+      order by ended_at limit ${ROWS_PER_RUN})`
   return count
 }
 

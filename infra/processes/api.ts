@@ -3,44 +3,54 @@
  * many times. It needs Postgres alone; without Temporal everything but strong reads goes on.
  */
 import type { Server } from 'node:http'
+import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
-import type { Logger } from 'pino'
 import { createApp } from '../../api/app.ts'
+import { UPLOAD_MS } from '../../api/http/firmware-upload.ts'
 import { LiveStreams } from '../../api/live/live.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { ConfigError } from '../config.ts'
+import { createFolderStore } from '../firmware/folder-store.ts'
+import { limitBodies } from '../http/body-deadline.ts'
 import { createOutbound } from '../http/outbound.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
 import { createBulkChanges } from '../postgres/bulk-read.ts'
-import { createCommands, forgetEndedCommands } from '../postgres/commands.ts'
+import { createCommands } from '../postgres/commands.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../postgres/dead-letters.ts'
+import { listDirectorKeys } from '../postgres/director-keys.ts'
+import { createFirmware } from '../postgres/firmware.ts'
+import { createGroups } from '../postgres/groups.ts'
 import { readDecisions } from '../postgres/history.ts'
-import { forgetOldAnswers } from '../postgres/idempotency.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
 import { createRegistry } from '../postgres/registry.ts'
+import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
+import { createRollouts } from '../postgres/rollout-read.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
+import { createUpdates } from '../postgres/updates.ts'
 import { createWebhooks } from '../postgres/webhooks.ts'
 import { measureLive, measureOffered } from '../telemetry/live-metrics.ts'
 import { createTwinWorkflows } from '../temporal/twin-query.ts'
+import { keepHouse } from './api-housekeeping.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 8
 const SEARCH_CONNECTIONS = 4
 const LIVE_CONNECTIONS = 4
+/** Each may look at a million devices. */
+const PREVIEW_CONNECTIONS = 2
 const STATEMENT_MS = 8_000
 const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
-const HOUSEKEEPING_MS = 10 * 60_000
-/** Of some thousand rows each, at a time. */
-const HOUSEKEEPING_STEPS = 20
 /** The supervisor gives the api 3 s; the database is closed after this. */
 const FINISH_MS = 1_500
 const MOST_CONNECTIONS = 10_000
+/** Until a request's body is there; uploads of firmware have UPLOAD_MS. */
+const BODY_MS = 30_000
 
 export async function startApi({ config, log, health }: ProcessContext): Promise<RunningProcess> {
   if (!config.databaseUrl) throw new ConfigError('DATABASE_URL is not set: the api needs the Postgres that the other processes use.')
@@ -56,7 +66,9 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     statementTimeoutMs: STATEMENT_MS,
     genericPlans: true,
   })
+  const previewSql = connect(config.databaseUrl, { max: PREVIEW_CONNECTIONS, name: 'api previews', lockTimeoutMs: 4_000 })
   const liveSql = connect(config.databaseUrl, { max: LIVE_CONNECTIONS, name: 'api live', statementTimeoutMs: STATEMENT_MS })
+  const disconnect = () => [sql, searches, previewSql, liveSql].map((pool) => pool.end({ timeout: 1 }))
   for (const name of await migrate(sql)) log.info({ migration: name }, 'Migrated the database')
   // Whoever registers a device writes an event.
   await ensurePartitions(sql, new Date())
@@ -67,6 +79,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
   const outbound = createOutbound({ process: 'api', ...config.webhookNetworks })
+  const firmwareStore = createFolderStore(join(config.dataDir, 'firmware'))
   const app = createApp({
     registry: createRegistry(sql),
     twins: createTwins(sql, searches),
@@ -85,33 +98,41 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     bulkChanges: createBulkChanges(sql, (name) => modelOf(name)),
     webhooks: createWebhooks(sql),
     webhookSender: outbound,
+    firmware: createFirmware(sql),
+    firmwareStore,
+    releaseKeys: createReleaseKeys(sql),
+    directorKeys: { list: () => listDirectorKeys(sql) },
+    groups: createGroups(sql),
+    updates: createUpdates(sql),
+    rollouts: createRollouts(sql, previewSql),
     status: health,
     log,
   })
 
   const server = createAdaptorServer({
     fetch: app.fetch,
-    serverOptions: { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000, connectionsCheckingInterval: 5_000 },
+    serverOptions: { headersTimeout: 10_000, requestTimeout: UPLOAD_MS, keepAliveTimeout: 65_000, connectionsCheckingInterval: 5_000 },
   }) as Server
+  limitBodies(server, BODY_MS, ({ method, url }) => method === 'POST' && url === '/v1/firmware')
   server.maxConnections = MOST_CONNECTIONS
   try {
     await listen(server, config.host, config.httpPort)
   } catch (error) {
-    await Promise.all([live.stop(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
+    await Promise.all([live.stop(), ...disconnect()])
     throw error
   }
   measureLive(live)
   const database = watchDatabase(sql)
-  const housekeeping = setInterval(() => void keepHouse(sql, log), HOUSEKEEPING_MS)
+  const housekeeping = keepHouse({ sql, firmwareStore, log })
 
   return {
     ready: database.ready,
     stop: async () => {
-      clearInterval(housekeeping)
+      housekeeping.stop()
       database.stop()
       await Promise.all([close(server), live.stop()])
       outbound.close()
-      await Promise.all([workflows.close(), sql.end({ timeout: 1 }), searches.end({ timeout: 1 }), liveSql.end({ timeout: 1 })])
+      await Promise.all([workflows.close(), ...disconnect()])
     },
   }
 }
@@ -156,21 +177,5 @@ function watchDatabase(sql: Sql): { ready: () => true | string; stop(): void } {
   return {
     ready: () => (Date.now() - answeredAt < PROBE_TIMEOUT_MS ? true : 'Postgres does not answer'),
     stop: () => clearInterval(timer),
-  }
-}
-
-async function keepHouse(sql: Sql, log: Logger): Promise<void> {
-  await ensurePartitions(sql, new Date()).catch((error: unknown) =>
-    log.warn({ err: error }, 'No partitions could be made; tried again later'),
-  )
-  for (const [what, forget] of [
-    ['idempotency keys', forgetOldAnswers],
-    ['commands', forgetEndedCommands],
-  ] as const) {
-    try {
-      for (let step = 0; step < HOUSEKEEPING_STEPS && (await forget(sql)) > 0; step++);
-    } catch (error) {
-      log.warn({ err: error, what }, 'What is old was not removed; tried again later')
-    }
   }
 }

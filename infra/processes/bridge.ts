@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { createDeviceApi } from '../../api/http/device-api.ts'
 import { createDevicePolls } from '../../api/http/device-polls.ts'
 import { createDeviceReports } from '../../api/http/device-reports.ts'
+import { createDownloads } from '../../api/http/firmware-download.ts'
 import { createHandOut } from '../../api/http/hand-out.ts'
 import { createAcceptor } from '../../api/ingest/acceptor.ts'
 import { openWriter, WRITER_LIMITS, type WriterLimits } from '../../api/ingest/writer.ts'
@@ -15,6 +16,7 @@ import { CastorError } from '../../twin-models/errors.ts'
 import { type Config, ConfigError } from '../config.ts'
 import { closeHttp, type DeviceServers, listenForDevices, readCertificate } from '../device-servers.ts'
 import { type DiskProbe, folderProbe, watchDisk } from '../disk-guard.ts'
+import { createFolderStore } from '../firmware/folder-store.ts'
 import { createBroker, type MqttBroker } from '../mqtt/broker.ts'
 import { watchDevices } from '../mqtt/device-watch.ts'
 import { createDownlink } from '../mqtt/downlink.ts'
@@ -23,6 +25,7 @@ import { connect } from '../postgres/connect.ts'
 import { findByToken, findLogin } from '../postgres/device-auth.ts'
 import { createDownlinkStore } from '../postgres/downlink.ts'
 import { listenForDownlink } from '../postgres/downlink-listener.ts'
+import { findDownloadLink } from '../postgres/firmware.ts'
 import { postgresIngestLog } from '../postgres/ingest-log.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
@@ -73,7 +76,7 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
     onAsked: (incarnation, wanted) => downlink.again(incarnation, wanted),
     onAcknowledged: (incarnation, subtopic) => downlink.acknowledged(incarnation, subtopic),
   })
-  const store = metrics.counted(createDownlinkStore(sql))
+  const store = metrics.counted(createDownlinkStore(sql, config.devicePublicUrl))
   const downlink = createDownlink({
     store,
     connections: broker.outgoing,
@@ -98,8 +101,15 @@ export async function startBridge({ config, log }: ProcessContext, overrides: Br
     log,
   })
   const devices = createDeviceApi({ acceptor, findByToken: (hash) => findByToken(sql, hash), polls, reports, log })
+  const downloads = createDownloads({
+    store: createFolderStore(join(config.dataDir, 'firmware')),
+    find: (update) => findDownloadLink(sql, update),
+    log,
+    onSent: metrics.downloaded,
+  })
+  devices.route('/', downloads.app)
   const watch = watchDevices({ sql, broker, polls, stream: () => writer.stream, log })
-  metrics.observe(() => ({ connections: broker.sessions.count, polls: polls.waiting, ...writer.waiting }))
+  metrics.observe(() => ({ connections: broker.sessions.count, polls: polls.waiting, downloads: downloads.underway, ...writer.waiting }))
   const partitions = setInterval(() => {
     ensurePartitions(sql, new Date()).catch((error) => log.warn({ err: error }, 'Partitions were not made ahead; tried again later'))
   }, PARTITIONS_MS)

@@ -1,5 +1,5 @@
 /**
- * The worker: runs the workflows and their activities: those of the twins on the queue `twins`, bulk changes on `operations`, webhooks in trouble on `webhooks`.
+ * The worker: runs the workflows and their activities: those of the twins on the queue `twins`, bulk changes and rollouts on `operations`, webhooks in trouble on `webhooks`.
  *
  * Not versioned by deployments, on purpose: an unversioned worker gets every task whatever code began the run, which is what
  * auto-upgrade means. Deployment versions need somebody who promotes each one; until then a new worker would get no task, and
@@ -12,10 +12,13 @@ import { DefaultLogger, type LogEntry, NativeConnection, Runtime, Worker } from 
 import type { Logger } from 'pino'
 import { createBulkActivities } from '../../activities/bulk-activities.ts'
 import { createActivities } from '../../activities/create-activities.ts'
+import { createRolloutActivities } from '../../activities/rollout-activities.ts'
 import { createWebhookActivities } from '../../activities/webhook-activities.ts'
 import { createTry } from '../../api/webhooks/attempt.ts'
 import { workOff } from '../../api/webhooks/work-off.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
+import { signEnvelope } from '../../twin-models/firmware/envelope.ts'
+import { JOB_TYPE, type SignJob } from '../../twin-models/firmware/job.ts'
 import { OPERATIONS_QUEUE, TWINS_QUEUE, WEBHOOKS_QUEUE } from '../../workflows/task-queues.ts'
 import { ConfigError } from '../config.ts'
 import { createOutbound } from '../http/outbound.ts'
@@ -23,9 +26,12 @@ import { createAnnouncer } from '../postgres/announcer.ts'
 import { createBulkStore } from '../postgres/bulk-changes.ts'
 import { connect } from '../postgres/connect.ts'
 import { createDecisionStore } from '../postgres/decision-store.ts'
+import { directorPrivateKey } from '../postgres/director-keys.ts'
 import { checkSchema } from '../postgres/migrate.ts'
+import { createRolloutStore } from '../postgres/rollouts.ts'
 import { createWebhookWork } from '../postgres/webhook-work.ts'
 import { startBulkStarter } from '../temporal/bulk-starter.ts'
+import { startRolloutStarter } from '../temporal/rollout-starter.ts'
 import { workflowBundle } from '../temporal/workflow-bundle.ts'
 import { quickenWorkflowThreads } from '../temporal/workflow-threads.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
@@ -37,7 +43,7 @@ const WEBHOOK_CONNECTIONS = 4
 const GRACE = '3 seconds'
 const FORCE = '6 seconds'
 const CHECK_STATE_MS = 1_000
-/** Bulk changes and the like that stay in memory between their steps. */
+/** Bulk changes, rollouts and the like that stay in memory between their steps. */
 const OPERATIONS_CACHED = 50
 const WEBHOOKS_CACHED = 200
 /** Endpoints in trouble that are worked on at once; the others wait for their turn, and delay nobody else. */
@@ -83,7 +89,10 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       shutdownForceTime: FORCE,
     }
     try {
-      const twins = { store: createDecisionStore(sql), announcer: createAnnouncer(sql, log), log }
+      const director = await patiently(stopping.signal, () => directorPrivateKey(sql), say)
+      if (!director) return
+      const signJob: SignJob = (payload) => signEnvelope(JOB_TYPE, payload, director)
+      const twins = { store: createDecisionStore(sql, { signJob }), announcer: createAnnouncer(sql, log), log }
       const bulk = { bulk: createBulkStore(sql), models: (name: string) => modelOf(name), log }
       const webhooks = { store: createWebhookWork(webhookSql), attempt: createTry(outbound) }
       workers = await Promise.all([
@@ -98,7 +107,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
         Worker.create({
           ...common,
           taskQueue: OPERATIONS_QUEUE,
-          activities: createBulkActivities(bulk),
+          activities: { ...createBulkActivities(bulk), ...createRolloutActivities({ rollouts: createRolloutStore(sql), log }) },
           maxCachedWorkflows: OPERATIONS_CACHED,
         }),
       ])
@@ -110,7 +119,8 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
     }
   }
 
-  const starter = startBulkStarter({ sql, address, namespace: config.temporalNamespace, log })
+  const starting = { sql, address, namespace: config.temporalNamespace, log }
+  const starters = [startBulkStarter(starting), startRolloutStarter(starting)]
 
   return {
     ready: () => {
@@ -121,7 +131,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       stopping.abort()
       stopLooking()
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown()
-      await Promise.all([running, starter.stop()])
+      await Promise.all([running, ...starters.map((starter) => starter.stop())])
       outbound.close()
       await Promise.all([sql.end({ timeout: 1 }), webhookSql.end({ timeout: 1 })])
     },

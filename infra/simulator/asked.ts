@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { JsonObject, Value } from '../../twin-models/core/types.ts'
 
-export type Asked = Wish | Command | { kind: 'cancel'; id: string }
+export type Asked = Wish | Command | AskedUpdate | { kind: 'cancel' | 'cancel-update'; id: string }
 
 export interface Wish {
   kind: 'wish'
@@ -19,14 +19,26 @@ export interface Command {
   expiresAt: number
 }
 
+/** Nothing of it is believed yet, nor even read: the device checks it, and says what is wrong. */
+export interface AskedUpdate {
+  kind: 'update'
+  id: string
+  job: unknown
+  manifest: unknown
+  url: string
+}
+
 const json = z.json() as z.ZodType<Value>
 const wish = z.object({ version: z.number(), state: z.record(z.string(), json) })
 const command = z.object({ name: z.string(), input: json.optional(), expiresAt: z.iso.datetime() })
 const cancel = z.object({ id: z.string() })
+const update = z.object({ job: z.unknown(), manifest: z.unknown(), url: z.string() })
 const pending = z.object({
   desired: wish.nullish(),
   commands: z.array(command.extend({ id: z.string() })).default([]),
   cancels: z.array(cancel).default([]),
+  update: update.extend({ id: z.string() }).nullish(),
+  updateCancels: z.array(cancel).default([]),
 })
 
 /** Of an MQTT message below the device's own topics. Undefined when it is none of these, or unreadable. */
@@ -34,10 +46,22 @@ export function askedBy(topic: string, payload: string): Asked | undefined {
   const body = parsed(payload)
   const [first, id, what] = topic.split('/')
   if (topic === 'desired') return wishOf(wish.safeParse(body).data)
-  if (first !== 'commands' || id === undefined) return undefined
-  if (what === 'cancel') return { kind: 'cancel', id }
-  const request = command.safeParse(body).data
-  return what === 'request' && request ? commandOf({ id, ...request }) : undefined
+  if (id === undefined) return undefined
+  switch (`${first} ${what}`) {
+    case 'commands cancel':
+      return { kind: 'cancel', id }
+    case 'updates cancel':
+      return { kind: 'cancel-update', id }
+    case 'commands request': {
+      const request = command.safeParse(body).data
+      return request && commandOf({ id, ...request })
+    }
+    case 'updates job': {
+      const job = update.safeParse(body).data
+      return job && { kind: 'update', id, ...job }
+    }
+  }
+  return undefined
 }
 
 /** Of an answer of GET /device/v1/pending, in order. */
@@ -46,7 +70,9 @@ export function askedIn(payload: string): Asked[] {
   if (!found) return []
   const wished = wishOf(found.desired ?? undefined)
   const cancels = found.cancels.map(({ id }): Asked => ({ kind: 'cancel', id }))
-  return [...(wished ? [wished] : []), ...cancels, ...found.commands.map(commandOf)]
+  const called = found.updateCancels.map(({ id }): Asked => ({ kind: 'cancel-update', id }))
+  const offered = found.update ? [{ kind: 'update', ...found.update } as const] : []
+  return [...(wished ? [wished] : []), ...cancels, ...called, ...found.commands.map(commandOf), ...offered]
 }
 
 function wishOf(body: z.infer<typeof wish> | undefined): Wish | undefined {

@@ -13,6 +13,8 @@ export interface Mischief {
   mangle(message: Outgoing): Deed[]
   /** Should the device pull the plug now? */
   cutNow(): boolean
+  /** After so many bytes of a download its line breaks; undefined: it holds. */
+  breaksAfter(size: number): number | undefined
 }
 
 const DUPLICATE = 0.05
@@ -20,6 +22,7 @@ const LATE = 0.04
 const WRONG_CLOCK = 0.02
 const GARBAGE = 0.02
 const CUT = 0.004
+const BROKEN_DOWNLOAD = 0.5
 const LATEST_MS = 20_000
 
 /** `isOn` is asked each time: a fleet may come to its senses. */
@@ -41,6 +44,7 @@ export function createMischief(device: string, random: Random, isOn: () => boole
       return deeds
     },
     cutNow: () => isOn() && random.chance(CUT),
+    breaksAfter: (size) => (isOn() && random.chance(BROKEN_DOWNLOAD) ? Math.ceil(random.next() * size) : undefined),
   }
 }
 

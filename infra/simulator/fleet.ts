@@ -1,27 +1,20 @@
 /** Many simulated devices together: registers them, sets them going, and brings them home. */
 import { createMischief } from './chaos.ts'
-import { createSimulatedDevice, type DeviceKindName } from './devices/device.ts'
+import { createSimulatedDevice } from './devices/device.ts'
+import { createFlash, type Flash } from './firmware/flash.ts'
 import { openHttpLink } from './http-link.ts'
 import { openMqttLink } from './mqtt-link.ts'
+import { type Plan, type PlanOptions, planOf } from './plan.ts'
 import { createRandom } from './random.ts'
-import type { Registrar } from './registration.ts'
+import { HARDWARE, type Registrar } from './registration.ts'
 import { type AcknowledgedMessage, acknowledgedMessage, createFigures, type Figures } from './report.ts'
 import { createSimulatedClient, type SimulatedClient } from './simulated-client.ts'
 
-export interface FleetOptions {
+export interface FleetOptions extends PlanOptions {
   devices: number
   intervalMs: number
-  prefix: string
   seed: string
-  /** Share of the devices that speak HTTP, 0 to 1. */
-  httpShare: number
   chaos: boolean
-  /** Dealt out in turn. Absent: two thermostats, then a pump. */
-  models?: readonly DeviceKindName[]
-  /** Shares of the devices that sleep between their check-ins, that refuse all that is asked of them, that take long to answer. None where absent. */
-  sleeperShare?: number
-  refusingShare?: number
-  slowShare?: number
   /** How long a sleeper sleeps. */
   checkInMs?: number
   /** How long a simulated day lasts. */
@@ -31,6 +24,8 @@ export interface FleetOptions {
   mqttUrl: string
   deviceHttpUrl: string
   registrar: Registrar
+  /** Absent: a second run begins with the firmware that the devices came with. */
+  flash?: Flash
   acknowledged?(message: AcknowledgedMessage): void
 }
 
@@ -51,7 +46,6 @@ export interface Fleet {
   unacknowledged(): number
 }
 
-const USUAL_MODELS: readonly DeviceKindName[] = ['thermostat', 'thermostat', 'pump']
 const CHECK_IN_MS = 30_000
 /** MQTT keeps the order of what is under way; requests do not. */
 const WINDOW = { mqtt: 20, http: 1 } as const
@@ -81,6 +75,7 @@ export function createFleet(options: FleetOptions): Fleet {
       }
     }
     try {
+      await options.registrar.keys.refresh()
       await Promise.all(Array.from({ length: REGISTRATIONS_AT_ONCE }, worker))
     } finally {
       options.registrar.save()
@@ -116,41 +111,15 @@ export function createFleet(options: FleetOptions): Fleet {
     async stop(goodbye) {
       await Promise.all(clients.map((client) => client.stop(goodbye)))
       options.registrar.save()
+      options.flash?.save()
     },
     unacknowledged: () => unacknowledged(clients),
   }
 }
 
-interface Plan {
-  id: string
-  kind: DeviceKindName
-  overHttp: boolean
-  sleeps: boolean
-  refuses: boolean
-  slow: boolean
-}
-
-function planOf(options: FleetOptions, i: number): Plan {
-  const { prefix, httpShare, models = USUAL_MODELS, sleeperShare = 0, refusingShare = 0, slowShare = 0 } = options
-  const kind = models[i % models.length]!
-  return {
-    id: `${prefix}${kind}-${String(i + 1).padStart(4, '0')}`,
-    kind,
-    overHttp: isOneOf(httpShare, i, 0),
-    sleeps: isOneOf(sleeperShare, i, 0.25),
-    refuses: isOneOf(refusingShare, i, 0.5),
-    slow: isOneOf(slowShare, i, 0.75),
-  }
-}
-
-/** A share of the devices, evenly among them; begun elsewhere for each, so that small shares are not all of the same devices. */
-function isOneOf(share: number, i: number, offset: number): boolean {
-  return Math.floor((i + 1) * share + offset) > Math.floor(i * share + offset)
-}
-
 function clientOf(
   options: FleetOptions,
-  { id, kind, overHttp, sleeps, refuses, slow }: Plan,
+  { id, kind, overHttp, sleeps, refuses, slow, fate, locks }: Plan,
   token: string,
   figures: Figures,
   behaviour: { mischievous: boolean },
@@ -165,11 +134,17 @@ function clientOf(
     waitSeconds: sleeps ? WAIT_SECONDS.sleeper : WAIT_SECONDS.awake,
   }
   return createSimulatedClient({
+    tenant: options.tenant,
     id,
+    hardware: HARDWARE,
+    fate,
+    locks,
+    keys: options.registrar.keys,
+    flash: options.flash ?? createFlash(),
     device: createSimulatedDevice(kind, random.fork('device'), Date.now(), options.dayMs),
     intervalMs: options.intervalMs,
     withIds: kind === 'pump',
-    saysHello: !overHttp,
+    saysGoodbye: !overHttp,
     window: overHttp ? WINDOW.http : WINDOW.mqtt,
     temper: { refuses, slow },
     checkInMs: sleeps ? (options.checkInMs ?? CHECK_IN_MS) : undefined,

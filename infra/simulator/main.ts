@@ -1,7 +1,8 @@
 /** `npm run simulate`: a fleet of simulated devices against a running Castor. */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, ConfigError, readConfig } from '../config.ts'
+import { adminKeyOf, reachable } from '../running-castor.ts'
+import { createFlash } from './firmware/flash.ts'
 import { createFleet } from './fleet.ts'
 import { parseArguments } from './options.ts'
 import { progressLine, showProgress, summary } from './progress.ts'
@@ -33,6 +34,7 @@ async function simulate(): Promise<void> {
     keepaliveSeconds: KEEPALIVE_SECONDS,
     tenant: TENANT,
     registrar,
+    flash: createFlash(join(config.dataDir, 'simulator-firmware.json')),
     ...(report && { acknowledged: report.add }),
   })
 
@@ -59,26 +61,12 @@ async function simulate(): Promise<void> {
   }
 }
 
-/** `0.0.0.0` is for listening; to connect one needs an address. */
 function urlsOf(config: Config): { restUrl: string; mqttUrl: string; deviceHttpUrl: string } {
-  const reachable = (url: string) => url.replace('//0.0.0.0', '//127.0.0.1').replace('//[::]', '//[::1]')
   const host = config.host.includes(':') ? `[${config.host}]` : config.host
   return {
     restUrl: reachable(config.publicUrl),
     mqttUrl: reachable(`mqtt://${host}:${config.mqttPort}`),
     deviceHttpUrl: reachable(config.devicePublicUrl),
-  }
-}
-
-function adminKeyOf(config: Config): string {
-  if (config.adminKey) return config.adminKey
-  const file = join(config.dataDir, 'admin.key')
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    throw new ConfigError(
-      `There is no ${file}. Start Castor with \`npm start\` first, or set CASTOR_DATA_DIR to its data folder, or CASTOR_ADMIN_KEY.`,
-    )
   }
 }
 

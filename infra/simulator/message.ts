@@ -1,9 +1,10 @@
 /** A message on its way from a simulated device: what it says, and how its bytes look on the wire. */
 import type { DeviceAnswer, JsonObject, Rejections, Value } from '../../twin-models/core/types.ts'
+import type { UpdateAnswer } from '../../twin-models/core/update-types.ts'
 
 export interface Outgoing {
-  kind: 'telemetry' | 'event' | 'presence' | 'reported' | 'response' | 'garbage'
-  /** Name of the device event, id of the command. */
+  kind: 'telemetry' | 'event' | 'presence' | 'reported' | 'response' | 'update' | 'garbage'
+  /** Name of the device event, id of the command or of the update. */
   name?: string
   id?: string
   /** When it was measured. A wrong clock says something else on the wire (`claimedTs`). */
@@ -44,6 +45,11 @@ export function response(ts: number, command: string, id: string, word: Underway
 }
 export type Underway = { status: 'acknowledged' } | { status: 'running'; progress: number }
 
+export function updateWord(ts: number, update: string, id: string, word: UpdateWord): Outgoing {
+  return { kind: 'update', name: update, id, ts, values: { ...word }, attempts: 0, sentAt: 0 }
+}
+export type UpdateWord = { status: 'downloading'; progress: number } | { status: 'verifying' | 'installing' | 'rebooting' } | UpdateAnswer
+
 export function garbage(ts: number, mark: string, raw: Uint8Array): Outgoing {
   return { kind: 'garbage', ts, values: {}, mark, raw, attempts: 0, sentAt: 0 }
 }
@@ -55,6 +61,8 @@ export function pathOf(message: Outgoing): string {
       return `events/${message.name}`
     case 'response':
       return `commands/${message.name}/response`
+    case 'update':
+      return `updates/${message.name}/status`
     case 'presence':
     case 'reported':
       return message.kind

@@ -9,7 +9,14 @@ const NOT_ALLOWED = 5
 const CONNECT_TIMEOUT_MS = 10_000
 const END_TIMEOUT_MS = 1_000
 /** What is sent down, with its quality of service. */
-const DOWN = { errors: 0, desired: 1, 'commands/+/request': 1, 'commands/+/cancel': 1 } as const
+const DOWN = {
+  errors: 0,
+  desired: 1,
+  'commands/+/request': 1,
+  'commands/+/cancel': 1,
+  'updates/+/job': 1,
+  'updates/+/cancel': 1,
+} as const
 
 export function openMqttLink(options: LinkOptions, events: LinkEvents): Link {
   const topic = (path: string) => `castor/v1/${options.tenant}/${options.device}/${path}`

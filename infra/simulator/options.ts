@@ -1,6 +1,7 @@
 /** The simulator's command line, parsed and checked. */
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { DEVICE_KINDS, type DeviceKindName } from './devices/device.ts'
+import { FATES, type FateShares } from './firmware/fate.ts'
 
 export interface SimulatorOptions {
   devices: number
@@ -15,6 +16,8 @@ export interface SimulatorOptions {
   sleeperShare: number
   refusingShare: number
   slowShare: number
+  fates: FateShares
+  lockShare: number
   checkInMs: number
   chaos: boolean
   seed: string
@@ -42,6 +45,12 @@ export function parseArguments(argv: string[]): SimulatorOptions {
     .addOption(new Option('--check-in <time>', 'how long a sleeper sleeps').default(30_000, '30s').argParser(duration))
     .addOption(new Option('--refuse <share>', 'share of the devices that refuse wishes and commands').default(0, '0%').argParser(share))
     .addOption(new Option('--slow <share>', 'share of the devices that take 5 to 20 s to answer them').default(0, '0%').argParser(share))
+    .addOption(updateShare('fail', 'cannot install an update, and say so'))
+    .addOption(updateShare('brick', 'never come back from the reboot'))
+    .addOption(updateShare('return', 'boot what ran before the update'))
+    .addOption(updateShare('unhealthy', 'are not well after an update'))
+    .addOption(updateShare('reject', 'refuse updates'))
+    .addOption(updateShare('lock', 'are locked for a few seconds when they first get an update'))
     .option('--chaos', 'duplicates, late and reordered messages, wrong clocks, garbage, broken connections', false)
     .option('--seed <text>', 'of the randomness; the same seed gives the same fleet', 'castor')
     .option('--report <file>', 'write each acknowledged message as a line of JSON')
@@ -49,6 +58,15 @@ export function parseArguments(argv: string[]): SimulatorOptions {
     .helpOption('-h, --help', 'show this')
     .parse(argv)
   const given = command.opts()
+  const fates = {
+    fail: given.updateFail,
+    brick: given.updateBrick,
+    return: given.updateReturn,
+    unhealthy: given.updateUnhealthy,
+    reject: given.updateReject,
+  }
+  if (FATES.reduce((sum, fate) => sum + fates[fate], 0) > 1 + 1e-9)
+    command.error('error: the shares of --update-… are more than all devices together.')
   return {
     devices: given.devices,
     intervalMs: given.interval,
@@ -59,6 +77,8 @@ export function parseArguments(argv: string[]): SimulatorOptions {
     sleeperShare: given.sleepers,
     refusingShare: given.refuse,
     slowShare: given.slow,
+    fates,
+    lockShare: given.updateLock,
     checkInMs: given.checkIn,
     chaos: given.chaos,
     seed: given.seed,
@@ -88,8 +108,14 @@ function models(text: string): DeviceKindName[] {
   return names as DeviceKindName[]
 }
 
+/** Of the devices, by what becomes of an update on them. */
+function updateShare(name: string, what: string): Option {
+  return new Option(`--update-${name} <share>`, `share of the devices that ${what}`).default(0, '0%').argParser(share)
+}
+
 function share(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)%$/.exec(text)
-  if (!match || Number(match[1]) > 100) throw new InvalidArgumentError('A share like 10%.')
-  return Number(match[1]) / 100
+  const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(text)
+  const value = match ? Number(match[1]) / (match[2] ? 100 : 1) : Number.NaN
+  if (!(value <= 1)) throw new InvalidArgumentError('A share like 10% or 0.1.')
+  return value
 }

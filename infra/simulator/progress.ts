@@ -49,9 +49,13 @@ export function summary(fleet: Fleet, elapsedMs: number, online: number): string
     ['acknowledged', `${number(figures.acknowledged)} (${rate.toFixed(1)} a second)`],
     ['retried', `${number(figures.retried)} after a broken connection`],
     ['refused', number(figures.refused)],
-    ['never acknowledged', `${number(figures.dropped)} dropped by full devices, ${number(fleet.unacknowledged())} still waiting`],
+    [
+      'never acknowledged',
+      `${number(figures.dropped)} dropped by full devices or lost with dead ones, ${number(fleet.unacknowledged())} still waiting`,
+    ],
     ['latency of the ack', `p50 ${ms(figures.latency.percentile(50))}, p99 ${ms(figures.latency.percentile(99))}`],
     ...askedLines(figures),
+    ...updateLines(figures),
     ...(figures.told > 0 ? [['told on errors', `${number(figures.told)} messages`]] : []),
     ...[...figures.downs].map(([reason, count]) => ['connection lost', `${number(count)}: ${reason}`]),
   ]
@@ -65,6 +69,17 @@ function askedLines({ wishes, commands }: Figures): string[][] {
   return [
     ...(hadWishes ? [['wishes', `${number(wishes.obeyed)} obeyed, ${number(wishes.refused)} refused`]] : []),
     ...(hadCommands ? [['commands', `${number(commands.obeyed)} obeyed, ${number(commands.refused)} refused${cancelled}`]] : []),
+  ]
+}
+
+function updateLines({ updates }: Figures): string[][] {
+  const { installed, failed, rejected, returned, bricked, bytes, resumes } = updates
+  if (installed + failed + rejected + returned + bricked === 0) return []
+  const others = { failed, rejected, returned, bricked }
+  const counts = Object.entries(others).map(([name, count]) => `${number(count)} ${name}`)
+  return [
+    ['updates', `${number(installed)} installed, ${counts.join(', ')}`],
+    ['downloaded', `${number(bytes)} bytes, ${number(resumes)} times resumed where it had broken off`],
   ]
 }
 

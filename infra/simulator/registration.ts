@@ -2,8 +2,9 @@
  * Registers simulated devices over REST, and keeps their tokens in the data folder (readable by its owner only), so that a second
  * run finds its devices again. A device that is registered but whose token is lost gets a new one.
  */
-import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
+import { createKeys, type Keys } from './firmware/keys.ts'
+import { readKept, writeKept } from './kept-file.ts'
 
 export interface Registrar {
   /** The saved token, or that of a new registration. */
@@ -12,6 +13,8 @@ export interface Registrar {
   renew(device: string, model: string): Promise<string>
   /** Writes the tokens to their file. */
   save(): void
+  /** What the devices trust, once it was asked for. */
+  readonly keys: Keys
 }
 
 export interface RegistrarOptions {
@@ -21,6 +24,9 @@ export interface RegistrarOptions {
   /** How often a request that finds nobody is made before giving up. */
   tries?: number
 }
+
+/** Of every simulated device, and in its attributes: firmware may be for some hardware only. */
+export const HARDWARE = 'sim-1'
 
 const REQUEST_TIMEOUT_MS = 15_000
 const DEFAULT_TRIES = 5
@@ -34,7 +40,8 @@ export class RegistrationError extends Error {
 }
 
 export function createRegistrar(options: RegistrarOptions): Registrar {
-  const tokens = new Map(Object.entries(readTokens(options.tokensFile)))
+  // Where there are none the devices get new ones.
+  const tokens = new Map(Object.entries(readKept(options.tokensFile, tokensSchema) ?? {}))
   let changed = false
 
   async function renew(device: string, model: string): Promise<string> {
@@ -49,14 +56,15 @@ export function createRegistrar(options: RegistrarOptions): Registrar {
     renew,
     save() {
       if (!changed) return
-      writeTokens(options.tokensFile, Object.fromEntries(tokens))
+      writeKept(options.tokensFile, Object.fromEntries(tokens))
       changed = false
     },
+    keys: createKeys(options),
   }
 }
 
 async function register(options: RegistrarOptions, device: string, model: string): Promise<string> {
-  const created = await post(options, '/v1/devices', { id: device, model })
+  const created = await post(options, '/v1/devices', { id: device, model, attributes: { hardware: HARDWARE } })
   if (created.status === 201) return tokenFrom(created)
   if (created.status !== 409) throw await refusal(created, `registering ${device}`)
   const renewed = await post(options, `/v1/devices/${encodeURIComponent(device)}/token`, {})
@@ -96,20 +104,4 @@ function unreachable(restUrl: string, error: Error): RegistrationError {
   return new RegistrationError(
     `No Castor answers at ${restUrl} (${cause}). Start one with \`npm start\`, or set CASTOR_HOST and CASTOR_HTTP_PORT.`,
   )
-}
-
-function readTokens(file: string): Record<string, string> {
-  try {
-    return tokensSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
-  } catch {
-    // Absent or damaged: the devices get new tokens.
-    return {}
-  }
-}
-
-function writeTokens(file: string, tokens: Record<string, string>): void {
-  const next = `${file}.${process.pid}`
-  writeFileSync(next, JSON.stringify(tokens), { mode: 0o600 })
-  chmodSync(next, 0o600)
-  renameSync(next, file)
 }

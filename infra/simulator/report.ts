@@ -12,7 +12,7 @@ export interface Figures {
   retried: number
   /** Castor said no. */
   refused: number
-  /** Had to make room in a full device: never acknowledged. */
+  /** Had to make room in a full device, or died with one: never acknowledged. */
   dropped: number
   connects: number
   online: number
@@ -21,15 +21,32 @@ export interface Figures {
   /** Different ones: a wish that is refused in part counts as refused. */
   wishes: { obeyed: number; refused: number }
   commands: { obeyed: number; refused: number; cancelled: number }
+  updates: UpdateFigures
   latency: Histogram
   /** Why connections ended, with how often. */
   downs: Map<string, number>
 }
 
+export interface UpdateFigures {
+  installed: number
+  /** Attempts, also those that are made again. */
+  failed: number
+  rejected: number
+  /** Booted what ran before. */
+  returned: number
+  /** Never came back. */
+  bricked: number
+  /** Downloaded. */
+  bytes: number
+  /** How often a download went on where it had broken off. */
+  resumes: number
+}
+
 export function createFigures(): Figures {
   const zero = { sent: 0, acknowledged: 0, retried: 0, refused: 0, dropped: 0, connects: 0, online: 0, told: 0 }
   const asked = { wishes: { obeyed: 0, refused: 0 }, commands: { obeyed: 0, refused: 0, cancelled: 0 } }
-  return { ...zero, ...asked, latency: createHistogram(), downs: new Map() }
+  const updates = { installed: 0, failed: 0, rejected: 0, returned: 0, bricked: 0, bytes: 0, resumes: 0 }
+  return { ...zero, ...asked, updates, latency: createHistogram(), downs: new Map() }
 }
 
 /** A line of the report. `times` says what Castor must have made of the time: the device's own, or that of receipt (its clock was wrong). */

@@ -8,6 +8,8 @@ export interface BridgeGauges {
   connections: number
   /** Devices that wait over HTTP for what is pending. */
   polls: number
+  /** Of firmware, under way. */
+  downloads: number
   /** Waiting for their commit. */
   messages: number
   bytes: number
@@ -24,10 +26,16 @@ export function measureBridge() {
     unit: 's',
     advice: { explicitBucketBoundaries: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] },
   })
-  const sent = meter.createCounter('castor_downlink_sent_total', { description: 'Desired states, commands and cancels sent to devices' })
+  const sent = meter.createCounter('castor_downlink_sent_total', {
+    description: 'Desired states, commands, jobs of updates and cancels sent to devices',
+  })
   const repeated = meter.createCounter('castor_downlink_repeated_total', { description: 'Of these, those that were sent before' })
-  const claimed = meter.createCounter('castor_downlink_claimed_total', { description: 'Desired states and commands claimed, to be sent' })
+  const claimed = meter.createCounter('castor_downlink_claimed_total', {
+    description: 'Desired states, commands and jobs of updates claimed, to be sent',
+  })
+  const downloaded = meter.createCounter('castor_firmware_download_bytes_total', { description: 'Firmware sent to devices', unit: 'By' })
   return {
+    downloaded: (bytes: number) => downloaded.add(bytes),
     sent:
       (protocol: Protocol): OnSent =>
       (kind, attempt) => {
@@ -38,7 +46,7 @@ export function measureBridge() {
       ...store,
       async claim(asks) {
         const pending = await store.claim(asks)
-        for (const { desired, commands } of pending.values()) claimed.add((desired ? 1 : 0) + commands.length)
+        for (const { desired, commands, update } of pending.values()) claimed.add((desired ? 1 : 0) + commands.length + (update ? 1 : 0))
         return pending
       },
     }),
@@ -49,6 +57,7 @@ export function measureBridge() {
     observe(read: () => BridgeGauges): void {
       const connections = meter.createObservableGauge('castor_mqtt_connections', { description: 'MQTT connections of devices' })
       const polls = meter.createObservableGauge('castor_long_polls', { description: 'Devices that wait over HTTP for what is pending' })
+      const downloads = meter.createObservableGauge('castor_firmware_downloads', { description: 'Downloads of firmware under way' })
       const messages = meter.createObservableGauge('castor_append_queue_messages', { description: 'Messages that wait for their commit' })
       const bytes = meter.createObservableGauge('castor_append_queue_bytes', {
         description: 'Bytes that wait for their commit',
@@ -59,10 +68,11 @@ export function measureBridge() {
           const now = read()
           result.observe(connections, now.connections)
           result.observe(polls, now.polls)
+          result.observe(downloads, now.downloads)
           result.observe(messages, now.messages)
           result.observe(bytes, now.bytes)
         },
-        [connections, polls, messages, bytes],
+        [connections, polls, downloads, messages, bytes],
       )
     },
   }

@@ -1,6 +1,7 @@
 /** What devices answer to wishes and commands, and what others ask of them: through the processor on a store in memory. */
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Batch, TwinInput } from '../../twin-models/core/types.ts'
+import { updateRequest } from '../support/asked-twin.ts'
 import type { CommandRecord, DeviceRecord, MemoryDatabase } from '../support/memory-database.ts'
 import { MemoryProcessor } from '../support/memory-processor.ts'
 
@@ -178,6 +179,7 @@ test('a get is a sign of life and nothing else', async () => {
 describe('what others ask of a twin', () => {
   const request = (n: number, kind: string, body: object | string = {}) =>
     db.request(idOf(n), 'demo', device.incarnation, kind, typeof body === 'string' ? body : JSON.stringify(body))
+  const update = updateRequest(idOf(8), { rollout: 'r-1', fromVersions: ['1'], minBattery: 50, windows: [[NOW, NOW + 1]] })
   const asked = { id: idOf(9), name: 'diagnose', expiresAt: NOW + 1, repeatable: true, concurrency: 1, by: 'admin' }
 
   test('stands behind the messages of the tick, in the order in which it was asked', async () => {
@@ -187,6 +189,8 @@ describe('what others ask of a twin', () => {
     request(4, 'cancel', { id: idOf(9), by: 'admin' })
     request(5, 'wish', { replace: {}, ifVersion: 1, by: 'admin' })
     on.accept(device.incarnation, 'event', { data: 1 }, { name: 'pressed' })
+    request(6, 'update', update)
+    request(7, 'cancel-update', { id: idOf(8), by: 'admin' })
     await on.processor.tick()
     expect(inputs()).toEqual([
       { kind: 'event', at: NOW, name: 'pressed', ts: NOW, data: 1 },
@@ -195,8 +199,10 @@ describe('what others ask of a twin', () => {
       { kind: 'command', at: NOW, request: idOf(3), command: asked },
       { kind: 'cancel', at: NOW, request: idOf(4), id: idOf(9), by: 'admin' },
       { kind: 'wish', at: NOW, request: idOf(5), replace: {}, ifVersion: 1, by: 'admin' },
+      { kind: 'update', at: NOW, request: idOf(6), update },
+      { kind: 'cancel-update', at: NOW, request: idOf(7), id: idOf(8), by: 'admin' },
     ])
-    expect([...db.requests.values()].map(({ seq }) => seq)).toEqual([1, 1, 1, 1, 1])
+    expect([...db.requests.values()].map(({ seq }) => seq)).toEqual([1, 1, 1, 1, 1, 1, 1])
   })
 
   test.each<[string, string, object | string]>([
@@ -212,6 +218,22 @@ describe('what others ask of a twin', () => {
     ['a command without an end', 'command', { ...asked, expiresAt: null }],
     ['a command that may be both', 'command', { ...asked, repeatable: 'perhaps' }],
     ['a cancel of nothing', 'cancel', { by: 'admin' }],
+    ['an update of no row', 'update', { ...update, id: 'u-1' }],
+    ['an update of nobody', 'update', { ...update, by: undefined }],
+    ['an update of another kind', 'update', { ...update, kind: 'repair' }],
+    ['an update to nothing', 'update', { ...update, firmware: null }],
+    ['an update to no hash', 'update', { ...update, firmware: { version: '2' } }],
+    ['an update from a number', 'update', { ...update, fromVersions: [1] }],
+    ['an update from more versions than fit', 'update', { ...update, fromVersions: Array(501).fill('1') }],
+    ['an update in a window that never is', 'update', { ...update, windows: [[NOW, NOW]] }],
+    ['an update in half a window', 'update', { ...update, windows: [[NOW]] }],
+    ['an update in all eternity', 'update', { ...update, offerUntil: 1e16 }],
+    ['an update that is never over', 'update', { ...update, soakMs: 1e15 }],
+    ['an update in no time', 'update', { ...update, installMs: 0 }],
+    ['an update tried again at once', 'update', { ...update, retryMs: 0 }],
+    ['an update never tried', 'update', { ...update, attempts: 0 }],
+    ['an update without an order', 'update', { ...update, precedence: null }],
+    ['a cancel of no update', 'cancel-update', { by: 'admin' }],
   ])('and is not understood (%s) is refused, and what is behind it goes on', async (_, kind, body) => {
     request(1, kind, body)
     request(2, 'deliver')

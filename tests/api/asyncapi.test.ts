@@ -1,4 +1,5 @@
 /** docs/asyncapi.yaml is a valid AsyncAPI document, and says what the topics, the decoder, the HTTP interface and docs/protocol.md say. */
+import { createHash, createPublicKey } from 'node:crypto'
 import specs from '@asyncapi/specs'
 import { Ajv, type AnySchemaObject, type ValidateFunction } from 'ajv'
 import { describe, expect, test } from 'vitest'
@@ -7,7 +8,12 @@ import { decode } from '../../api/ingest/decode.ts'
 import type { MessageKind } from '../../api/ingest/log.ts'
 import { REASONS } from '../../api/ingest/reasons.ts'
 import { maySubscribe, topicPrefix, uplinkOf } from '../../api/mqtt/topics.ts'
+import { verifyUpdate } from '../../infra/simulator/firmware/verify.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
+import { keyIdOf, verifiedPayload } from '../../twin-models/firmware/envelope.ts'
+import { JOB_TYPE, jobMessageSchema, jobSchema } from '../../twin-models/firmware/job.ts'
+import { MANIFEST_TYPE, manifestSchema } from '../../twin-models/firmware/manifest.ts'
+import { blocksOf, section } from '../support/examples.ts'
 import { textOf } from '../support/repository.ts'
 
 interface Document {
@@ -84,6 +90,11 @@ test.each([
   ['response', { status: 'failed' }],
   ['response', { status: 'running', progress: 101 }],
   ['response', { status: 'done' }],
+  ['updateStatus', { status: 'healthy' }],
+  ['updateStatus', { status: 'failed' }],
+  ['updateStatus', { status: 'rejected', message: 'x' }],
+  ['updateStatus', { status: 'downloading', progress: -1 }],
+  ['updateStatus', { status: 'downloading', output: 1 }],
 ])('a wrong %s is wrong by its schema as it is for the decoder: %j', (message, payload) => {
   expect(validators.get(message)!(payload)).toBe(false)
   const bytes = Buffer.from(JSON.stringify(payload))
@@ -95,14 +106,13 @@ test.each([
 describe('the topics', () => {
   test('that a device sends on are those of the topic grammar, all of them', () => {
     const kinds = topics('send').map((topic) => uplinkOf(topic, PREFIX)?.kind)
-    const all: MessageKind[] = ['telemetry', 'telemetry', 'event', 'presence', 'reported', 'response', 'get']
+    const all: MessageKind[] = ['telemetry', 'telemetry', 'event', 'presence', 'reported', 'response', 'update', 'get']
     expect(kinds).toEqual(all)
   })
 
   test('that it receives on are those that it may subscribe to, and are taken for nothing that it sends', () => {
-    expect(topics('receive')).toEqual(
-      ['desired', `commands/${COMMAND}/request`, `commands/${COMMAND}/cancel`, 'errors'].map((rest) => PREFIX + rest),
-    )
+    const asked = [`commands/${COMMAND}/request`, `commands/${COMMAND}/cancel`, `updates/${UPDATE}/job`, `updates/${UPDATE}/cancel`]
+    expect(topics('receive')).toEqual(['desired', ...asked, 'errors'].map((rest) => PREFIX + rest))
     for (const topic of topics('receive')) {
       expect(maySubscribe(topic, PREFIX)).toBe(true)
       expect(uplinkOf(topic, PREFIX)?.kind).toBe('unknown')
@@ -112,7 +122,10 @@ describe('the topics', () => {
   test('stand in docs/protocol.md, and so do the paths of HTTP', () => {
     const page = textOf('docs/protocol.md')
     for (const { address } of Object.values(channels)) {
-      const named = address.replace('castor/v1/{tenant}/{device}/', '').replace('{command}', '{id}').replace('{event}', '{name}')
+      const named = address
+        .replace('castor/v1/{tenant}/{device}/', '')
+        .replace(/{(command|update)}/, '{id}')
+        .replace('{event}', '{name}')
       expect(page).toContain(named.startsWith('/') ? `${named}\`` : `\`${named}\``)
     }
   })
@@ -123,18 +136,61 @@ test('the reasons are those of the catalogue', () => {
 })
 
 test('what docs/protocol.md shows of wishes, commands and what is pending is valid by a schema', () => {
-  const page = textOf('docs/protocol.md')
-  const shown = ['Wishes: `desired` and `reported`', 'Commands', 'What is pending, over HTTP'].flatMap((title) => {
-    const section = page.split(`\n## ${title}\n`)[1]!.split('\n## ')[0]!
-    return [...section.matchAll(/^```json\n([\s\S]*?)^```$/gm)].map(([, text]) => JSON.parse(text!))
-  })
+  const shown = ['Wishes: `desired` and `reported`', 'Commands', 'What is pending, over HTTP'].flatMap(shownOf)
   const fitting = shown.map((payload) =>
     ['reported', 'request', 'pending', 'desired'].filter((message) => validators.get(message)!(payload)),
   )
   expect(fitting).toEqual([['reported', 'desired'], ['reported', 'desired'], ['request'], ['pending']])
 })
 
+describe('what docs/protocol.md shows of an update', () => {
+  const [job, body, manifest, ...more] = shownOf('Updates of its firmware')
+  const words = more.slice(0, -1)
+  const { directorKey, releaseKey, message } = more.at(-1) as { directorKey: string; releaseKey: string; message: unknown }
+
+  test('is valid by its schema, and by ours', () => {
+    expect(validators.get('job')!(job)).toBe(true)
+    expect(ajv.validate({ $ref: 'castor#/components/schemas/Job' }, body), ajv.errorsText()).toBe(true)
+    expect(ajv.validate({ $ref: 'castor#/components/schemas/Manifest' }, manifest), ajv.errorsText()).toBe(true)
+    expect([jobSchema.parse(body), manifestSchema.parse(manifest)]).toEqual([body, manifest])
+    expect(words).toHaveLength(2)
+    for (const word of words) expect(validators.get('updateStatus')!(word)).toBe(true)
+  })
+
+  const publicKeyOf = (key: string) => createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' })
+
+  test('to try the checks with is signed by the keys that it shows, and is the example of the document', () => {
+    const envelopes = jobMessageSchema.parse(message)
+    const check = (envelope: typeof envelopes.job, type: string, key: string) => {
+      const publicKey = publicKeyOf(key)
+      expect(envelope.signatures[0]!.keyid).toBe(keyIdOf(publicKey))
+      return JSON.parse(verifiedPayload(envelope, type, publicKey)!)
+    }
+    expect(check(envelopes.job, JOB_TYPE, directorKey)).toEqual(body)
+    expect(check(envelopes.manifest, MANIFEST_TYPE, releaseKey)).toEqual(manifest)
+    expect(components.messages.job!.examples![0]!.payload).toEqual(message)
+  })
+
+  test('to try the checks with is accepted by the device that it is for, with the artifact that it names', () => {
+    const keys = (key: string) => new Map([[keyIdOf(publicKeyOf(key)), publicKeyOf(key)]])
+    const trust = { director: keys(directorKey), release: keys(releaseKey) }
+    const runs = { version: '1.4.2', sha256: 'b'.repeat(64) }
+    const knows = { registration: 17, runs, manifest: undefined, counters: new Map([['thermostat', 14]]), nonces: new Set<string>() }
+    const self = { tenant: 'demo', device: 't-1', model: 'thermostat', hardware: 't-2026', ...knows, battery: 81, freeBytes: 1e6 }
+    const { job, manifest } = jobMessageSchema.parse(message)
+    const verdict = verifyUpdate({ id: UPDATE, job, manifest }, self, trust, NOW)
+    expect(verdict.status).toBe('accepted')
+    const sha256 = createHash('sha256').update('firmware 1.5.0\n').digest('hex')
+    expect(verdict).toMatchObject({ manifest: { sha256, size: 15 } })
+  })
+})
+
+function shownOf(title: string): unknown[] {
+  return blocksOf(section('docs/protocol.md', title), 'json').map((text) => JSON.parse(text))
+}
+
 const COMMAND = components.parameters.command!.examples[0]!
+const UPDATE = components.parameters.update!.examples[0]!
 
 /** Over MQTT, in the order of the document. */
 function topics(action: 'send' | 'receive'): string[] {

@@ -752,6 +752,12 @@ describe('responses', () => {
   })
 })
 
+test('a message of a kind that only a newer bridge knows becomes a dead letter', () => {
+  const decoded = telemetry({}, { kind: 'dream' as Message['kind'] })
+  expect(reasonsOf(decoded)).toEqual(['unknown-topic'])
+  expect(decoded.parts).toEqual([])
+})
+
 test.each(['', 'anything', '{"x": NaN}'])('a get asks the same whatever it says: %j', (payload) => {
   expect(telemetry(payload, { kind: 'get' })).toMatchObject({ parts: [], problems: [], problemCount: 0 })
 })
@@ -886,7 +892,7 @@ describe('SenML (RFC 8428)', () => {
 
 describe('whatever a device sends', () => {
   const kinds = fc.record({
-    kind: fc.constantFrom('telemetry', 'event', 'presence', 'will', 'reported', 'response', 'get', 'unknown' as const),
+    kind: fc.constantFrom('telemetry', 'event', 'presence', 'will', 'reported', 'response', 'update', 'get', 'unknown' as const),
     contentType: fc.constantFrom(undefined, 'application/senml+json'),
     model: fc.constantFrom(thermostat, pump),
   })
@@ -919,7 +925,7 @@ describe('whatever a device sends', () => {
   ]
   const key = fc.oneof(fc.constantFrom(...words), fc.string({ unit: 'binary', maxLength: 5 }))
   const number = fc.oneof(fc.double(), fc.constantFrom(NOW, NOW - 1, NOW + DAY, 0, -0, 1e308))
-  const statuses = fc.constantFrom('online', 'acknowledged', 'running', 'succeeded', 'failed')
+  const statuses = fc.constantFrom('online', 'acknowledged', 'running', 'succeeded', 'failed', 'installing', 'rejected')
   const scalar = fc.oneof(number, fc.boolean(), fc.string({ unit: 'binary' }), statuses, fc.constant(null))
   const { json } = fc.letrec((tie) => ({
     json: fc.oneof({ maxDepth: 5 }, scalar, fc.array(tie('json'), { maxLength: 5 }), fc.dictionary(key, tie('json'), { maxKeys: 6 })),
@@ -936,7 +942,7 @@ describe('whatever a device sends', () => {
   test('decoding never throws, and gives only what may be stored', () => {
     fc.assert(
       fc.property(noise, kinds, (payload, { kind, contentType, model }) => {
-        const name = kind === 'response' ? '0f0e0d0c-0b0a-4908-8706-050403020100' : 'leak'
+        const name = kind === 'response' || kind === 'update' ? '0f0e0d0c-0b0a-4908-8706-050403020100' : 'leak'
         const change = { kind: kind as Message['kind'], name, ...(contentType && { contentType }) }
         const decoded = decode(message(payload, change), model, 't-1')
         expect(decoded.problems.length).toBe(Math.min(decoded.problemCount, MAX_PROBLEMS))
@@ -953,13 +959,14 @@ describe('whatever a device sends', () => {
           expect(Number.isInteger(ts) && ts <= receivedAt && ts >= receivedAt - 7 * DAY).toBe(true)
           expect(model.properties.get(name)?.problemOf(value)).toBeUndefined()
         }
-        for (const { event, report, response } of decoded.parts) {
+        for (const { event, report, response, update } of decoded.parts) {
           if (event) {
             expect(isStorable(event.data)).toBe(true)
             if (event.data !== null) expect(model.events.get(event.name)?.problemOf(event.data)).toBeUndefined()
           }
           if (report) expectReport(report, model)
           if (response) expect(isStorable(response.word)).toBe(true)
+          if (update) expect(isStorable(update.word)).toBe(true)
         }
       }),
       { numRuns: 3000 },
@@ -976,7 +983,7 @@ describe('whatever a device sends', () => {
     for (const [path, { code }] of Object.entries(rejected)) expect(path.startsWith('/') || path === '', code).toBe(true)
   }
 
-  test('a report or response with noise in its parts is taken only as far as it is good', () => {
+  test('a report or a word on what was asked with noise in its parts is taken only as far as it is good', () => {
     const reports = fc.record(
       { state: fc.dictionary(key, json, { maxKeys: 4 }), rejected: json, version: fc.nat() },
       { requiredKeys: ['state'] },
@@ -988,8 +995,10 @@ describe('whatever a device sends', () => {
         expectReport(reported.parts[0]!.report!, model)
         const name = '0f0e0d0c-0b0a-4908-8706-050403020100'
         const said = decode(message(word, { kind: 'response', name }), model, 't-1').parts[0]?.response
-        expect(said !== undefined || word.status === 'online' || word.status === 'failed').toBe(true)
-        expect(isStorable(said?.word ?? null)).toBe(true)
+        expect(said !== undefined || !['acknowledged', 'running', 'succeeded'].includes(word.status)).toBe(true)
+        const step = decode(message(word, { kind: 'update', name }), model, 't-1').parts[0]?.update
+        expect(step !== undefined || word.status !== 'installing').toBe(true)
+        expect(isStorable(said?.word ?? null) && isStorable(step?.word ?? null)).toBe(true)
       }),
       { numRuns: 1000 },
     )

@@ -1,21 +1,31 @@
 /** REST in process, on a database of its own with two tenants. Only the workflow and the status of other processes are stand-ins. */
 import { hash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { pino } from 'pino'
 import { type AppDeps, createApp } from '../../api/app.ts'
 import { LiveStreams } from '../../api/live/live.ts'
 import type { TwinWorkflows } from '../../api/ports.ts'
+import { createFolderStore } from '../../infra/firmware/folder-store.ts'
 import { ensureAdminKey, findApiKey } from '../../infra/postgres/api-keys.ts'
 import { createBulkChanges } from '../../infra/postgres/bulk-read.ts'
 import { createCommands } from '../../infra/postgres/commands.ts'
 import { connect } from '../../infra/postgres/connect.ts'
 import { findDeadLetter, listDeadLetters } from '../../infra/postgres/dead-letters.ts'
+import { listDirectorKeys } from '../../infra/postgres/director-keys.ts'
+import { createFirmware } from '../../infra/postgres/firmware.ts'
+import { createGroups } from '../../infra/postgres/groups.ts'
 import { readDecisions } from '../../infra/postgres/history.ts'
 import { postgresLiveStore } from '../../infra/postgres/live-log.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { createRegistry } from '../../infra/postgres/registry.ts'
+import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
+import { createRollouts } from '../../infra/postgres/rollout-read.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
+import { createUpdates } from '../../infra/postgres/updates.ts'
 import { createWebhooks } from '../../infra/postgres/webhooks.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
@@ -38,6 +48,8 @@ export interface TestApi {
   /** Registers one and gives its incarnation and token. */
   register(id: string, attributes?: object, key?: string, model?: string): Promise<{ incarnation: number; token: string }>
   app: ReturnType<typeof createApp>
+  /** Of its own; `firmware` is in it. */
+  folder: string
   /** Another application over the same database. */
   with(overrides: Partial<AppDeps>): ReturnType<typeof createApp>
 }
@@ -49,7 +61,9 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
   const log = pino({ level: 'silent' })
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(sql), models, log })
-  const database = { ...made, drop: () => Promise.all([quick.end({ timeout: 1 }), live.stop()]).then(made.drop) }
+  const folder = await mkdtemp(join(tmpdir(), 'castor-api-'))
+  const cleared = () => Promise.all([quick.end({ timeout: 1 }), live.stop(), rm(folder, { recursive: true, force: true })])
+  const database = { ...made, drop: () => cleared().then(made.drop) }
   await ensureAdminKey(sql, DEMO_KEY)
   await sql`insert into tenants (tenant) values ('other')`
   await sql`insert into api_keys (key_hash, tenant, name) values (${hash('sha256', OTHER_KEY, 'buffer')}, 'other', 'admin')`
@@ -72,6 +86,13 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     live,
     bulkChanges: createBulkChanges(sql, (name) => modelOf(name)),
     webhooks: createWebhooks(sql),
+    firmware: createFirmware(sql),
+    firmwareStore: createFolderStore(join(folder, 'firmware')),
+    releaseKeys: createReleaseKeys(sql),
+    directorKeys: { list: () => listDirectorKeys(sql) },
+    groups: createGroups(sql),
+    updates: createUpdates(sql),
+    rollouts: createRollouts(sql, sql),
     webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,
@@ -103,6 +124,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
   return {
     database,
     app,
+    folder,
     with: (changes) => createApp({ ...deps, ...changes }),
     ask,
     async register(id, attributes = {}, key = DEMO_KEY, model = 'thermostat') {

@@ -7,6 +7,7 @@ import { initialState } from '../../twin-models/core/initial.ts'
 import type { TwinInput, TwinState } from '../../twin-models/core/types.ts'
 import { wakeOf } from '../../twin-models/core/wake.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
+import { signJob } from '../support/director.ts'
 import { until } from '../support/wait.ts'
 import type { TestApi } from './test-api.ts'
 
@@ -21,7 +22,7 @@ export interface TestTwin {
 
 export async function testTwin(api: TestApi, device: string, model = 'thermostat'): Promise<TestTwin> {
   const { sql } = api.database
-  const store = createDecisionStore(sql)
+  const store = createDecisionStore(sql, { signJob })
   const { incarnation } = await api.register(device, {}, undefined, model)
 
   const twin: TestTwin = {

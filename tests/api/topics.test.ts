@@ -24,6 +24,8 @@ const anyTopic = fc.oneof(
         'reported',
         'commands',
         'response',
+        'updates',
+        'status',
         '',
         '+',
         '#',
@@ -45,6 +47,7 @@ describe('the topic grammar', () => {
     expect(uplinkOf(`${prefix}reported`, prefix)).toEqual({ kind: 'reported' })
     expect(uplinkOf(`${prefix}get`, prefix)).toEqual({ kind: 'get' })
     expect(uplinkOf(`${prefix}commands/0f-1/response`, prefix)).toEqual({ kind: 'response', name: '0f-1' })
+    expect(uplinkOf(`${prefix}updates/0f-1/status`, prefix)).toEqual({ kind: 'update', name: '0f-1' })
     for (const other of [
       'commands/',
       'commands/x',
@@ -52,6 +55,14 @@ describe('the topic grammar', () => {
       'commands/response',
       'commands/a/b/response',
       'commands/x/request',
+      'commands/x/status',
+      'updates/',
+      'updates/x',
+      'updates//status',
+      'updates/status',
+      'updates/a/b/status',
+      'updates/x/response',
+      'updates/x/job',
       'get/',
     ])
       expect(uplinkOf(prefix + other, prefix)).toEqual({ kind: 'unknown', name: other })
@@ -66,7 +77,7 @@ describe('the topic grammar', () => {
         if (!topic.startsWith(prefix) || /[\0\ufffd]/.test(topic)) expect(uplink).toBeUndefined()
         else expect(uplink).toBeDefined()
         if (uplink?.kind === 'event') expect(uplink.name).toMatch(NAME_PATTERN)
-        if (uplink?.kind === 'response') expect(uplink.name).toMatch(ID_PATTERN)
+        if (uplink?.kind === 'response' || uplink?.kind === 'update') expect(uplink.name).toMatch(ID_PATTERN)
         if (uplink?.kind === 'unknown') expect([uplink.name!.length <= 256, uplink.name!.isWellFormed()]).toEqual([true, true])
       }),
       { numRuns: 2000 },

@@ -51,15 +51,31 @@ function decidedEvents(): TwinEvent[] {
   twin.command('c')
   twin.cancel('c')
   twin.due(twin.now + 70_000)
+  twin.update('u-1', { rollout: 'r-1', windows: [[twin.now, twin.now + 90_000]], fromVersions: ['1.3.0'] })
+  twin.answerUpdate('u-1', 'failed', 'no-space', 'full')
+  twin.due(twin.now + 1_000)
+  twin.due(twin.now + 10_000, [], { id: 'u-1', sentAt: null, status: 'scheduled' })
+  twin.hello({ firmware: { version: '2', sha256: 'two' } })
+  twin.due(twin.now + 20_000)
+  twin.update('u-2')
   twin.give({ kind: 'silent', at: twin.now + 100_000, lastSeenAt: twin.now })
   return twin.events
 }
 
+const ROLLOUT = {
+  rollout: 'r-1',
+  name: 'Thermostats to 1.4.0',
+  firmware: { name: 'thermostat', version: '1.4.0' },
+  devices: { total: 3, healthy: 1, failed: 1, left: 1 },
+}
 const PLATFORM: PlatformEvent[] = [
   { kind: 'registered', at: AT, model: 'thermostat', modelVersion: '1.0.0', attributes: {} },
   { kind: 'removed', attributes: {}, at: AT, model: 'thermostat', modelVersion: '1.0.0' },
   { kind: 'dead-letter', at: AT, reason: 'wrong-type', detail: 'must be a number', topic: 'castor/v1/demo/t-1/telemetry', count: 3 },
   { kind: 'webhook-disabled', at: AT, webhook: 'wh_1', host: 'erp.example.com', reason: 'gone', detail: 'It answered 410' },
+  { kind: 'rollout-started', at: AT, ...ROLLOUT },
+  { kind: 'rollout-halted', at: AT, ...ROLLOUT, reason: 'Somebody halted it.', wave: 1 },
+  { kind: 'rollout-ended', at: AT, ...ROLLOUT, rollback: true, status: 'completed' },
 ]
 
 describe('the catalogue', () => {
@@ -76,6 +92,10 @@ describe('the catalogue', () => {
       'desired.diverged',
       'desired.conflict',
       'command.ended',
+      'update.ended',
+      'rollout.started',
+      'rollout.halted',
+      'rollout.ended',
       'deadletter.created',
       'webhook.disabled',
     ])
@@ -143,7 +163,7 @@ describe('what twins decide', () => {
 
 test.each(PLATFORM.map((event) => [event.kind, event] as const))('an event of kind %s is what its schema says', (_kind, platform) => {
   const { kind, ...event } = platform
-  const device = kind === 'webhook-disabled' ? '' : 't-1'
+  const device = kind === 'webhook-disabled' || kind.startsWith('rollout-') ? '' : 't-1'
   const stored = { event: JSON.stringify(event), cause: '{"by":"request"}' }
   const { type, data } = webhookEvent({ position: 1, at: AT, tenant: 'demo', device, revision: null, kind, ...stored })
   expect(problems(type, JSON.parse(data))).toEqual([])

@@ -24,6 +24,8 @@ export interface Castor {
   floorUrl: string
   /** Roots of its process trees, by name. */
   pids(): Record<string, number>
+  /** SIGKILL for all of them, then a start on the same data and ports. Resolves when it is ready. */
+  killAndStart(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -37,38 +39,25 @@ export async function startCastor(say: (line: string) => void, nodeOptions = '')
   chmodSync(dataDir, 0o755) // Postgres runs as another user and must get through
   const [http, deviceHttp, mqtt, temporal, ui, pg] = await freePorts(6)
   const adminKey = randomBytes(24).toString('base64url')
-  const child = spawn(process.execPath, [fileURLToPath(new URL('../../infra/processes/main.ts', import.meta.url))], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      ...inherited(),
-      NODE_OPTIONS: nodeOptions,
-      CASTOR_DATA_DIR: dataDir,
-      CASTOR_ADMIN_KEY: adminKey,
-      CASTOR_HTTP_PORT: String(http),
-      CASTOR_DEVICE_HTTP_PORT: String(deviceHttp),
-      CASTOR_MQTT_PORT: String(mqtt),
-      CASTOR_TEMPORAL_PORT: String(temporal),
-      CASTOR_TEMPORAL_UI_PORT: String(ui),
-      CASTOR_PG_PORT: String(pg),
-      CASTOR_LOG: 'warn',
-      // The bench receives them itself.
-      CASTOR_WEBHOOK_ALLOW_PRIVATE: 'true',
-    },
-  })
-  const output = tail(child)
-  // However the bench ends, its Castor ends too; it does so by itself, in order.
-  const endToo = () => child.kill('SIGTERM')
-  process.once('exit', endToo)
-  child.once('exit', () => process.off('exit', endToo))
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const settings = {
+    NODE_OPTIONS: nodeOptions,
+    CASTOR_DATA_DIR: dataDir,
+    CASTOR_ADMIN_KEY: adminKey,
+    CASTOR_HTTP_PORT: String(http),
+    CASTOR_DEVICE_HTTP_PORT: String(deviceHttp),
+    CASTOR_MQTT_PORT: String(mqtt),
+    CASTOR_TEMPORAL_PORT: String(temporal),
+    CASTOR_TEMPORAL_UI_PORT: String(ui),
+    CASTOR_PG_PORT: String(pg),
+    CASTOR_LOG: 'warn',
+    // The bench receives them itself.
+    CASTOR_WEBHOOK_ALLOW_PRIVATE: 'true',
+  }
   const removeData = () => rmSync(dataDir, { recursive: true, force: true })
-  try {
-    await ready(child, http!, output)
-  } catch (error) {
-    await stop(child, ended)
+  let main = await startMain(settings, http!).catch((error) => {
     removeData()
     throw error
-  }
+  })
   const password = readFileSync(join(dataDir, 'postgres.password'), 'utf8')
   const url = (database: string) =>
     `postgres://castor:${password}@${HOST}:${pg}/${database}?host=${encodeURIComponent(join(dataDir, 'socket'))}`
@@ -83,13 +72,52 @@ export async function startCastor(say: (line: string) => void, nodeOptions = '')
     adminKey,
     sql,
     floorUrl: url(FLOOR_DATABASE),
-    pids: () => namedProcesses(child.pid!),
+    pids: () => namedProcesses(main.child.pid!),
+    async killAndStart() {
+      for (const pid of Object.values(namedProcesses(main.child.pid!))) killIfThere(pid)
+      await main.ended
+      main = await startMain(settings, http!)
+    },
     async stop() {
       await sql.end({ timeout: 5 })
-      await stop(child, ended)
+      await stop(main)
       removeData()
     },
   }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It ended when another did.
+  }
+}
+
+interface Main {
+  child: ChildProcess
+  ended: Promise<void>
+}
+
+/** Ready, or ended again. */
+async function startMain(settings: NodeJS.ProcessEnv, httpPort: number): Promise<Main> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('../../infra/processes/main.ts', import.meta.url))], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...inherited(), ...settings },
+  })
+  const output = tail(child)
+  // However the bench ends, its Castor ends too; it does so by itself, in order.
+  const endToo = () => child.kill('SIGTERM')
+  process.once('exit', endToo)
+  child.once('exit', () => process.off('exit', endToo))
+  const main = { child, ended: new Promise<void>((resolve) => child.once('exit', () => resolve())) }
+  try {
+    await ready(child, httpPort, output)
+  } catch (error) {
+    await stop(main)
+    throw error
+  }
+  return main
 }
 
 /** Settings of a Castor that somebody else runs must not get in. */
@@ -109,7 +137,7 @@ async function ready(child: ChildProcess, httpPort: number, output: () => string
   }
 }
 
-async function stop(child: ChildProcess, ended: Promise<void>): Promise<void> {
+async function stop({ child, ended }: Main): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill('SIGTERM')
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)

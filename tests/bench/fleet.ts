@@ -18,7 +18,7 @@ export interface Fleet {
   count: number
 }
 
-export async function register(castor: Castor, prefix: string, count: number): Promise<Fleet> {
+export async function register(castor: Pick<Castor, 'sql'>, prefix: string, count: number): Promise<Fleet> {
   await insertDevices(castor.sql, prefix, count)
   return { prefix, count }
 }

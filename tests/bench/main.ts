@@ -16,6 +16,7 @@ import { latency } from './figures/latency.ts'
 import { live } from './figures/live.ts'
 import { overload } from './figures/overload.ts'
 import { rest } from './figures/rest.ts'
+import { largeRollout, rollout } from './figures/rollout.ts'
 import { storage } from './figures/storage.ts'
 import { decisions, largeFleet } from './figures/twins.ts'
 import { webhooks } from './figures/webhooks.ts'
@@ -35,18 +36,20 @@ const PARTS: Part[] = [
   ['live', [live]],
   ['cost', [cost]],
   ['webhooks', [webhooks]],
+  ['rollout', [rollout]],
   ['idle', [idleEnds]],
   ['wide', [wideFloor]],
   ['twins', [largeFleet]],
   ['rest', [rest]],
   ['wide', [wide]],
   ['bulk', [bulk]],
+  ['rollout', [largeRollout]],
   ['decisions', [decisions]],
 ]
 
 const names = [...new Set(PARTS.map(([name]) => name))]
 /** Together they take as long as all others. */
-const ONLY_WHEN_ASKED = ['bulk', 'webhooks']
+const ONLY_WHEN_ASKED = ['bulk', 'webhooks', 'rollout']
 const program = new Command('npm run bench --')
   .option('--only <name...>', `only these parts: ${names.join(', ')} (${ONLY_WHEN_ASKED.join(', ')} only when asked for)`)
   .option('--scale <factor>', 'shorten every duration, to try the bench itself', Number, 1)

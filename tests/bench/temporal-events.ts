@@ -8,13 +8,22 @@ const NAMESPACE = 'default'
 
 /** Events of all runs of the twins whose device ids begin with one of the prefixes and go on with digits. */
 export async function historyEvents(castor: Castor, prefixes: string[]): Promise<number> {
+  const ours = new RegExp(`^twin:[^:]+:(${prefixes.join('|')})\\d+:\\d+$`)
+  return eventsOfAll(castor, `WorkflowType = '${TWIN_WORKFLOW}'`, (workflowId) => ours.test(workflowId))
+}
+
+/** Events of all runs of the workflow that works on this rollout. */
+export async function rolloutEvents(castor: Castor, id: string): Promise<number> {
+  return eventsOfAll(castor, "WorkflowType = 'rollout'", (workflowId) => workflowId.endsWith(`:${id}`))
+}
+
+async function eventsOfAll(castor: Castor, query: string, isOurs: (workflowId: string) => boolean): Promise<number> {
   const connection = await Connection.connect({ address: castor.temporalAddress, connectTimeout: '10s' })
   try {
     const client = new TemporalClient({ connection, namespace: NAMESPACE })
-    const ours = new RegExp(`^twin:[^:]+:(${prefixes.join('|')})\\d+:\\d+$`)
     const runs: Array<{ workflowId: string; runId: string }> = []
-    for await (const { workflowId, runId } of client.workflow.list({ query: `WorkflowType = '${TWIN_WORKFLOW}'`, pageSize: 1000 })) {
-      if (ours.test(workflowId)) runs.push({ workflowId, runId })
+    for await (const { workflowId, runId } of client.workflow.list({ query, pageSize: 1000 })) {
+      if (isOurs(workflowId)) runs.push({ workflowId, runId })
     }
     let events = 0
     const next = runs.values()

@@ -62,5 +62,20 @@ decisionStoreSuite('the decision write in memory', async () => {
       const row = db.wishes.get(incarnation)!
       Object.assign(row, { attempts: 1, sentAt: Date.now(), sentVersion: row.version })
     },
+    update: async ({ tenant, device, incarnation }) => {
+      const id = `00000000-0000-4000-8000-${String(++named).padStart(12, '0')}`
+      db.update({ id, tenant, incarnation, device, rollout: null, firmware: 'f', kind: 'install', requestedBy: 'admin' })
+      return id
+    },
+    updateOf: async (id) => {
+      const { job, sentAt, answeredAt, progress, endedAt, cancelAt, fromVersion, fromSha256, ...row } = db.updates.get(id)!
+      const times = { sent: sentAt !== null, answered: answeredAt !== null, ended: endedAt !== null, tell: cancelAt !== null }
+      const parsed = { job: job && JSON.parse(job), progress: progress && JSON.parse(progress) }
+      return { ...row, ...times, ...parsed, from: [fromVersion, fromSha256] }
+    },
+    updateHeard: async (id) => {
+      const heard = { toldAt: 1_000_000, sentAt: 2_000_000, sends: 2, answeredAt: Date.now(), status: 'downloading', progress: '40' }
+      Object.assign(db.updates.get(id)!, heard)
+    },
   }
 })

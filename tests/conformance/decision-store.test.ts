@@ -3,9 +3,20 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDecisionStore } from '../../infra/postgres/decision-store.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
+import { canonicalJson, envelopeSchema, verifiedPayload } from '../../twin-models/firmware/envelope.ts'
+import { JOB_TYPE, jobSchema } from '../../twin-models/firmware/job.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
+import { directorKey, signJob } from '../support/director.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { type CommandShown, decisionOf, decisionStoreSuite, type StoreUnderTest, type WishShown } from './decision-store.ts'
+import { firmware, scheduledUpdate } from '../support/updates.ts'
+import {
+  type CommandShown,
+  decisionOf,
+  decisionStoreSuite,
+  type StoreUnderTest,
+  type UpdateShown,
+  type WishShown,
+} from './decision-store.ts'
 
 let database: TestDatabase
 
@@ -53,9 +64,30 @@ test('what fails leaves nothing behind: without a partition for its history a de
   expect(await answers(key)).toHaveLength(1)
 })
 
+test('the job of an update is signed with the key of the platform', async () => {
+  const { store, register, update, updateOf } = onPostgres(database)
+  const key = await register()
+  const id = await update(key)
+  const firmware = { version: '2.0.0', sha256: 'a'.repeat(64) }
+  const release = { id, attempt: 1, kind: 'install' as const, firmware, until: 1_900_000_000_000, linkUntil: 1_900_000_600_000 }
+  const effects = { released: [], ended: [], late: [], updates: [{ id, release }] }
+  await store.write({ ...decisionOf(key, initialState(), 1, [{ kind: 'life', at: 1 }]), effects })
+  const { job } = await updateOf(id)
+  const payload = verifiedPayload(envelopeSchema.parse(job), JOB_TYPE, directorKey)
+  expect(jobSchema.parse(JSON.parse(payload!))).toMatchObject({ update: id, device: key.device, registration: key.incarnation, firmware })
+  expect(payload).toBe(canonicalJson(JSON.parse(payload!)))
+})
+
+interface UpdateColumns {
+  job: string | null
+  progress: string | null
+  version: string | null
+  sha256: string | null
+}
+
 function onPostgres({ sql }: TestDatabase): StoreUnderTest {
   return {
-    store: createDecisionStore(sql),
+    store: createDecisionStore(sql, { signJob }),
     register: async () => {
       const device = `d-${randomUUID()}`
       const [row] = await sql<[{ incarnation: number }]>`
@@ -111,6 +143,19 @@ function onPostgres({ sql }: TestDatabase): StoreUnderTest {
     },
     wishSent: async ({ incarnation }) => {
       await sql`update wishes set attempts = 1, sent_at = now(), sent_version = version where incarnation = ${incarnation}`
+    },
+    update: async (key) => (await scheduledUpdate(sql, key, await firmware(sql))).id,
+    updateOf: async (id) => {
+      const [{ job, progress, version, sha256, ...row }] = await sql<[UpdateShown & UpdateColumns]>`
+        select status, attempt, job, link, extract(epoch from until)::float8 * 1000 as until,
+          extract(epoch from link_until)::float8 * 1000 as "linkUntil", sends, sent_at is not null as sent, answered_at is not null as answered,
+          progress, ended_at is not null as ended, code, message, cancel_at is not null as tell, from_version as version, from_sha256 as sha256
+        from updates where id = ${id}`
+      return { ...row, job: job && JSON.parse(job), progress: progress && JSON.parse(progress), from: [version, sha256] }
+    },
+    updateHeard: async (id) => {
+      await sql`
+        update updates set told_at = to_timestamp(1000), sent_at = to_timestamp(2000), sends = 2, answered_at = now(), status = 'downloading', progress = '40' where id = ${id}`
     },
   }
 }

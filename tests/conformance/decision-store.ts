@@ -2,9 +2,11 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Decision, DecisionStore } from '../../activities/ports.ts'
 import { consume } from '../../twin-models/core/consume.ts'
+import type { UpdateChange, UpdateRelease } from '../../twin-models/core/effects.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import type { TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
 import { wakeOf } from '../../twin-models/core/wake.ts'
+import type { Envelope } from '../../twin-models/firmware/envelope.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 
 export interface StoreUnderTest {
@@ -26,6 +28,11 @@ export interface StoreUnderTest {
   wish(key: TwinKey): Promise<WishShown | undefined>
   /** As a bridge does it after sending. */
   wishSent(key: TwinKey): Promise<void>
+  /** A scheduled update, as REST writes it. */
+  update(key: TwinKey): Promise<string>
+  updateOf(id: string): Promise<UpdateShown>
+  /** As a bridge leaves it after sending, and the processor after the device's first word. */
+  updateHeard(id: string): Promise<void>
 }
 
 export const settings: TwinSettings = {
@@ -57,6 +64,26 @@ export interface WishShown {
   answered: boolean
   retryMs: number
   attempts: number
+}
+
+/** A row of `updates`, as far as it is decided, or reset by decisions. */
+export interface UpdateShown {
+  status: string
+  attempt: number
+  job: Envelope | null
+  link: string | null
+  /** Epoch ms. */
+  until: number | null
+  linkUntil: number | null
+  sends: number
+  sent: boolean
+  answered: boolean
+  progress: unknown
+  ended: boolean
+  code: string | null
+  message: string | null
+  tell: boolean
+  from: [version: string | null, sha256: string | null]
 }
 
 export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnderTest>): void {
@@ -183,7 +210,7 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
 
     test('commands are let go and ended with the decision, once, and what comes after the end is kept as late', async () => {
       const [sent, unsent] = [await under.command(key, { sent: true }), await under.command(key)]
-      const none = { released: [], ended: [], late: [] }
+      const none = { released: [], ended: [], late: [], updates: [] }
       const one = { ...decisionOf(key, initialState(), 1, first), effects: { ...none, released: [unsent] } }
       await under.store.write(one)
       expect(await under.commandOf(unsent)).toMatchObject({ status: 'queued', released: true, ended: false })
@@ -209,13 +236,13 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
 
     test('of another device no command is touched', async () => {
       const theirs = await under.command(await under.register())
-      const effects = { released: [theirs], ended: [{ id: theirs, status: 'failed' as const, tell: false }], late: [] }
+      const effects = { released: [theirs], ended: [{ id: theirs, status: 'failed' as const, tell: false }], late: [], updates: [] }
       await under.store.write({ ...decisionOf(key, initialState(), 1, first), effects })
       expect(await under.commandOf(theirs)).toMatchObject({ status: 'queued', released: false, ended: false })
     })
 
     test('what is outstanding stands beside the decision, and a new version is sent anew', async () => {
-      const none = { released: [], ended: [], late: [] }
+      const none = { released: [], ended: [], late: [], updates: [] }
       const wish = { version: 1, body: { version: 1, state: { a: 1, b: 2 } }, answered: false, retryMs: 5_000 }
       const one = { ...decisionOf(key, initialState(), 1, first), effects: { ...none, wish } }
       await under.store.write(one)
@@ -233,6 +260,110 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
       expect(await under.wish(key)).toMatchObject({ body: { state: { b: 2 } }, answered: true, attempts: 1 })
       await under.store.write({ ...decisionOf(key, two.state, 3, []), effects: { ...none, wish: { ...wish, version: 2, body: null } } })
       expect(await under.wish(key)).toMatchObject({ version: 2, body: null, answered: false, attempts: 0 })
+    })
+
+    describe('of updates', () => {
+      /** The change, as the decision after `before` makes it. */
+      const decide = async (before: TwinState | undefined, ...updates: UpdateChange[]): Promise<TwinState> => {
+        const decision = before ? decisionOf(key, before, before.revision + 1, []) : decisionOf(key, initialState(), 1, first)
+        const effects = { released: [], ended: [], late: [], updates }
+        expect(await under.store.write({ ...decision, effects })).toEqual({ outcome: 'written' })
+        return decision.state
+      }
+      const until = Date.UTC(2030, 0, 2)
+      const release = (id: string, attempt = 1): UpdateRelease => {
+        const firmware = { version: '2.0.0', sha256: 'a'.repeat(64) }
+        return { id, attempt, kind: 'install', firmware, until, linkUntil: until + 600_000 }
+      }
+      const untold = { job: null, link: null, sends: 0, sent: false, answered: false, progress: null }
+
+      test('one that is let go has a job for this device, signed, and a link of its own', async () => {
+        const id = await under.update(key)
+        expect(await under.updateOf(id)).toMatchObject({ status: 'scheduled', attempt: 0, ...untold, from: [null, null] })
+        const change = { id, attempt: 1, release: release(id), from: { version: '1.0.0', sha256: 'b'.repeat(64) } }
+        await decide(undefined, change)
+        const row = await under.updateOf(id)
+        expect(row).toMatchObject({ status: 'scheduled', attempt: 1, until, linkUntil: until + 600_000, from: ['1.0.0', 'b'.repeat(64)] })
+        expect(row).toMatchObject({ sent: false, ended: false, tell: false, link: expect.stringMatching(/^[\w-]{43}$/) })
+        expect(JSON.parse(Buffer.from(row.job!.payload, 'base64').toString())).toEqual({
+          ...{ type: 'update-job', update: id, tenant: key.tenant, device: key.device, registration: key.incarnation },
+          ...{ attempt: 1, nonce: expect.stringMatching(/^[\w-]{22}$/), kind: 'install', firmware: release(id).firmware },
+          ...{ issued: expect.any(String), expires: '2030-01-02T00:00:00.000Z' },
+        })
+      })
+
+      test('one that is put off is as if it had never been told, and its next attempt has another job and link', async () => {
+        const id = await under.update(key)
+        const one = await decide(undefined, { id, attempt: 1, release: release(id) })
+        const before = await under.updateOf(id)
+        await under.updateHeard(id)
+        expect(await under.updateOf(id)).toMatchObject({ status: 'downloading', sent: true, sends: 2, answered: true, progress: 40 })
+        expect(await under.store.sentUpdate(key, id)).toMatchObject({ sentAt: 1_000_000 })
+        const failed = { status: 'scheduled' as const, attempt: 2, withdraw: true as const, code: 'download-failed', message: 'reset' }
+        const two = await decide(one, { id, ...failed, from: { version: '1.0.0', sha256: 'b'.repeat(64) } })
+        const waiting = { status: 'scheduled', attempt: 2, code: 'download-failed', message: 'reset', ended: false }
+        expect(await under.updateOf(id)).toMatchObject({ ...waiting, ...untold })
+        expect(await under.updateOf(id)).toMatchObject({ from: ['1.0.0', 'b'.repeat(64)] })
+        expect(await under.store.sentUpdate(key, id)).toMatchObject({ sentAt: null })
+        await decide(two, { id, attempt: 2, release: release(id, 2), from: { version: '1.1.0' } })
+        const after = await under.updateOf(id)
+        expect(after).toMatchObject({ ...waiting, sends: 0, sent: false, answered: false, from: ['1.1.0', null] })
+        expect(after.link).not.toBe(before.link)
+        expect(JSON.parse(Buffer.from(after.job!.payload, 'base64').toString())).toMatchObject({ attempt: 2 })
+      })
+
+      test('one that soaks is told to nobody any more, and what was known of it stays', async () => {
+        const id = await under.update(key)
+        const one = await decide(undefined, { id, attempt: 1, release: release(id) })
+        await under.updateHeard(id)
+        const two = await decide(one, { id, status: 'soaking', withdraw: true })
+        const soaking = { status: 'soaking', job: null, link: null, sent: true, sends: 2, answered: true, ended: false, until }
+        expect(await under.updateOf(id)).toMatchObject(soaking)
+        await decide(two, { id, status: 'healthy' })
+        expect(await under.updateOf(id)).toMatchObject({ ...soaking, status: 'healthy', ended: true, tell: false, code: null })
+      })
+
+      test('the first end stays, and the device hears of it only where it had heard of the update', async () => {
+        const [sent, unsent] = [await under.update(key), await under.update(key)]
+        const one = await decide(undefined, { id: sent, release: release(sent) }, { id: unsent, release: release(unsent) })
+        await under.updateHeard(sent)
+        const end = { status: 'cancelled' as const, code: 'cancelled', message: 'by Ada', tell: true }
+        const two = await decide(one, { id: sent, ...end }, { id: unsent, ...end })
+        const over = { status: 'cancelled', code: 'cancelled', message: 'by Ada', ended: true, job: null, link: null }
+        expect(await under.updateOf(sent)).toMatchObject({ ...over, tell: true })
+        expect(await under.updateOf(unsent)).toMatchObject({ ...over, tell: false })
+        await decide(two, { id: sent, status: 'failed', code: 'other' }, { id: unsent, attempt: 2, release: release(unsent, 2) })
+        expect(await under.updateOf(sent)).toMatchObject(over)
+        expect(await under.updateOf(unsent)).toMatchObject({ ...over, tell: false })
+      })
+
+      test('an attempt that failed before leaves no word on one that ends well', async () => {
+        const id = await under.update(key)
+        const one = await decide(undefined, { id, status: 'scheduled', attempt: 2, code: 'download-failed', message: 'reset' })
+        await decide(one, { id, status: 'healthy' })
+        expect(await under.updateOf(id)).toMatchObject({ status: 'healthy', attempt: 2, code: null, message: null })
+      })
+
+      test('that of another device is not touched, and nothing of a decision that is not written', async () => {
+        const theirs = await under.update(await under.register())
+        const mine = await under.update(key)
+        const one = await decide(undefined, { id: theirs, status: 'failed', release: release(theirs) })
+        expect(await under.updateOf(theirs)).toMatchObject({ status: 'scheduled', ...untold, ended: false })
+        const late = { ...decisionOf(key, { ...one, revision: 7 }, 9, []) }
+        const effects = { released: [], ended: [], late: [], updates: [{ id: mine, status: 'failed' as const }] }
+        expect(await under.store.write({ ...late, effects })).toMatchObject({ outcome: 'ahead' })
+        expect(await under.updateOf(mine)).toMatchObject({ status: 'scheduled', ended: false })
+      })
+    })
+
+    test('the twin is told how a row of its updates stands and when its device was first told, and that one which is none was told nobody', async () => {
+      const [unsent, sent, theirs] = [await under.update(key), await under.update(key), await under.update(await under.register())]
+      await under.updateHeard(sent)
+      expect(await under.store.sentUpdate(key, sent)).toEqual({ id: sent, sentAt: 1_000_000, status: 'downloading' })
+      for (const id of [unsent, theirs, '00000000-0000-4000-8000-000000000000'])
+        expect(await under.store.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
+      await under.remove(key)
+      expect(await under.store.sentUpdate(key, sent)).toBeNull()
     })
 
     test('the twin is told which of its open commands were sent', async () => {

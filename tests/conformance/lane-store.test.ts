@@ -1,4 +1,5 @@
 /** The processor's store, in Postgres and in memory (which the simulation uses): one suite for both. */
+import type { Sql } from '../../infra/postgres/connect.ts'
 import { postgresLaneStore } from '../../infra/postgres/lane-store.ts'
 import { claimLanes, releaseLanes, renewLanes, shareOfLanes } from '../../infra/postgres/leases.ts'
 import { removeDevice } from '../../infra/postgres/registry.ts'
@@ -7,7 +8,7 @@ import { MemoryDatabase } from '../support/memory-database.ts'
 import { memoryLaneStore } from '../support/memory-lane-store.ts'
 import * as memoryLeases from '../support/memory-leases.ts'
 import { testDatabase } from '../support/postgres.ts'
-import { type CommandShown, type LaneStoreUnderTest, laneStoreSuite } from './lane-store.ts'
+import { type CommandShown, type LaneStoreUnderTest, laneStoreSuite, type UpdateShown } from './lane-store.ts'
 
 laneStoreSuite('Postgres', async (): Promise<LaneStoreUnderTest> => {
   const { sql, drop } = await testDatabase()
@@ -42,6 +43,19 @@ laneStoreSuite('Postgres', async (): Promise<LaneStoreUnderTest> => {
         select status, (extract(epoch from acknowledged_at) * 1000)::float8 as "acknowledgedAt", progress, ended_at is not null as ended, code, late
         from commands where id = ${id}`
       return { ...row, progress: row.progress && JSON.parse(row.progress), late: row.late && JSON.parse(row.late) }
+    },
+    update: async (id, incarnation, { status = 'scheduled', told = false, ended = false, code = null } = {}) => {
+      const firmware = await someFirmware(sql)
+      await sql`
+        insert into updates (id, tenant, incarnation, device, firmware, kind, requested_by, status, attempt, job, sent_at, ended_at, code)
+        values (${id}, 'demo', ${incarnation}, 't', ${firmware}, 'install', 'admin', ${status}, 1, '{}', case when ${told} then now() end,
+          case when ${ended} then now() end, ${code})`
+    },
+    updateOf: async (id) => {
+      const [row] = await sql<[UpdateShown & { progress: string | null }]>`
+        select status, (extract(epoch from answered_at) * 1000)::float8 as "answeredAt", progress, ended_at is not null as ended, code, job,
+          (extract(epoch from status_at) * 1000)::float8 as "statusAt" from updates where id = ${id}`
+      return { ...row, progress: row.progress && JSON.parse(row.progress) }
     },
     wish: async (incarnation) => {
       await sql`insert into wishes (incarnation, version, retry_ms) values (${incarnation}, 1, 1000)`
@@ -90,6 +104,15 @@ laneStoreSuite('memory', async (): Promise<LaneStoreUnderTest> => {
       const [parsed, answers] = [progress, late].map((text) => text && JSON.parse(text))
       return { status, acknowledgedAt, progress: parsed, ended: endedAt !== null, code, late: answers }
     },
+    update: async (id, incarnation, { status = 'scheduled', told = false, ended = false, code = null } = {}) => {
+      const of = { tenant: 'demo', incarnation, device: 't', rollout: null, firmware: 'f', requestedBy: 'admin' }
+      const [sentAt, endedAt] = [told, ended].map((is) => (is ? Date.now() : null))
+      Object.assign(db.update({ id, ...of, kind: 'install' }), { status, attempt: 1, job: '{}', sentAt, endedAt, code })
+    },
+    updateOf: async (id) => {
+      const { status, answeredAt, statusAt, progress, endedAt, code, job } = db.updates.get(id)!
+      return { status, answeredAt, statusAt, progress: progress && JSON.parse(progress), ended: endedAt !== null, code, job }
+    },
     wish: async (incarnation) => {
       const unsent = { sentVersion: null, sentAt: null, attempts: 0 }
       db.wishes.set(incarnation, { incarnation, version: 1, body: null, answered: false, retryMs: 1000, ...unsent })
@@ -112,3 +135,12 @@ laneStoreSuite('memory', async (): Promise<LaneStoreUnderTest> => {
     end: async () => {},
   }
 })
+
+/** One that updates can be of. */
+async function someFirmware(sql: Sql): Promise<string> {
+  const [row] = await sql<[{ id: string }]>`
+    insert into firmware (id, tenant, name, model, version, counter, size, sha256, manifest, notes, created_by)
+    values ('0000000f-0000-4000-8000-000000000001', 'demo', 'thermostat', 'thermostat', '2.0.0', 2, 1, 'x', '{}', '', 'admin')
+    on conflict (id) do update set notes = '' returning id`
+  return row.id
+}

@@ -1,6 +1,6 @@
 /** What every store of the processor must do, whatever it is made of: one transaction a tick, which becomes true as a whole or not at all. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { FINISHED, type Lane, type LaneStore, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
+import { FINISHED, type Lane, type LaneStore, LeaseLost, type TickChanges, type UpdateNews } from '../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import { newWork } from '../../api/ingest/work.ts'
 import type { Value } from '../../twin-models/core/types.ts'
@@ -15,6 +15,9 @@ export interface LaneStoreUnderTest {
   /** A command of the device, as REST writes it; with what a bridge or a decision made of it since. */
   command(id: string, incarnation: number, since?: { status: string; ended: boolean }): Promise<void>
   commandOf(id: string): Promise<CommandShown>
+  /** An update of the device, as a rollout writes it; with what became of it since. */
+  update(id: string, incarnation: number, since?: UpdateSince): Promise<void>
+  updateOf(id: string): Promise<UpdateShown>
   /** A wish of the device, as a decision writes it. */
   wish(incarnation: number): Promise<void>
   hasWish(incarnation: number): Promise<boolean>
@@ -40,6 +43,25 @@ export interface CommandShown {
   ended: boolean
   code: string | null
   late: unknown
+}
+
+export interface UpdateSince {
+  status?: string
+  told?: boolean
+  ended?: boolean
+  code?: string | null
+}
+
+/** JSON columns parsed. */
+export interface UpdateShown {
+  status: string
+  answeredAt: number | null
+  /** Epoch ms. */
+  statusAt: number
+  progress: unknown
+  ended: boolean
+  code: string | null
+  job: string | null
 }
 
 export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnderTest>): void {
@@ -248,6 +270,59 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       expect(await under.commandOf(id(21))).toMatchObject({ late: kept(1, 2, 3, 4, 5, 6, 7, 8, 9, 10) })
     })
 
+    it('tells of an update whether it is open and was told, to its own device alone', async () => {
+      const other = await under.register('t-4')
+      await under.update(id(51), incarnation)
+      await under.update(id(52), incarnation, { status: 'installing', told: true, code: 'no-space' })
+      await under.update(id(53), incarnation, { status: 'failed', told: true, ended: true, code: 'jammed' })
+      const asked = [incarnation, other].flatMap((of) => [51, 51, 52, 53, 54].map((n) => ({ incarnation: of, id: id(n) })))
+      expect(await store.updates(asked)).toEqual(
+        new Map([
+          [`${incarnation} ${id(51)}`, { status: 'scheduled', code: null, open: true, told: false }],
+          [`${incarnation} ${id(52)}`, { status: 'installing', code: 'no-space', open: true, told: true }],
+          [`${incarnation} ${id(53)}`, { status: 'failed', code: 'jammed', open: false, told: true }],
+        ]),
+      )
+    })
+
+    it('notes how far a device has come with its updates: only forward, with the progress of that step', async () => {
+      const news = (n: number, status: UpdateNews['status'], progress: unknown = null, at = now) => ({
+        id: id(n),
+        status,
+        progress: progress === null ? null : JSON.stringify(progress),
+        at,
+      })
+      await under.update(id(61), incarnation, { status: 'notified', told: true })
+      await under.update(id(62), incarnation, { status: 'scheduled', told: true })
+      await under.update(id(63), incarnation, { status: 'notified', told: true })
+      await store.commit(changes({ updateNews: [news(61, 'downloading', 10), news(62, 'installing', { step: 1 }), news(63, null)] }))
+      expect(await under.updateOf(id(61))).toMatchObject({ status: 'downloading', answeredAt: now, statusAt: now, progress: 10 })
+      expect(await under.updateOf(id(62))).toMatchObject({ status: 'installing', answeredAt: now, progress: { step: 1 }, ended: false })
+      expect(await under.updateOf(id(63))).toMatchObject({ status: 'notified', answeredAt: now, progress: null })
+
+      const later = [news(61, 'downloading', null, now + 5), news(62, 'verifying', 9, now + 5), news(63, 'rebooting', null, now + 5)]
+      await store.commit(changes({ updateNews: later }))
+      expect(await under.updateOf(id(61))).toMatchObject({ status: 'downloading', answeredAt: now, statusAt: now, progress: 10 })
+      expect(await under.updateOf(id(62))).toMatchObject({ status: 'installing', statusAt: now, progress: { step: 1 } })
+      expect(await under.updateOf(id(63))).toMatchObject({ status: 'rebooting', answeredAt: now, statusAt: now + 5, progress: null })
+
+      await store.commit(changes({ updateNews: [news(61, 'verifying', null, now + 9), news(62, 'installing', 50, now + 9)] }))
+      expect(await under.updateOf(id(61))).toMatchObject({ status: 'verifying', statusAt: now + 9, progress: null })
+      expect(await under.updateOf(id(62))).toMatchObject({ status: 'installing', statusAt: now, progress: 50 })
+    })
+
+    it('notes nothing of an update that soaks, has ended, or that nobody was told of', async () => {
+      await under.update(id(71), incarnation, { status: 'soaking', told: true })
+      await under.update(id(72), incarnation, { status: 'cancelled', told: true, ended: true, code: 'cancelled' })
+      await under.update(id(73), incarnation, { status: 'scheduled' })
+      const said = [71, 72, 73].map((n) => ({ id: id(n), status: 'rebooting' as const, progress: '1', at: now }))
+      await store.commit(changes({ updateNews: said }))
+      const unchanged = { answeredAt: null, progress: null }
+      expect(await under.updateOf(id(71))).toMatchObject({ status: 'soaking', ended: false, ...unchanged })
+      expect(await under.updateOf(id(72))).toMatchObject({ status: 'cancelled', ended: true, code: 'cancelled', ...unchanged })
+      expect(await under.updateOf(id(73))).toMatchObject({ status: 'scheduled', ended: false, ...unchanged })
+    })
+
     it('reads requests with their bodies, oldest first, and answers those that are not understood', async () => {
       await under.request(id(31), incarnation, 'wish', '{"patch": {"a": 1}, "by": "admin"}')
       await under.request(id(32), incarnation, 'unheard-of')
@@ -262,17 +337,39 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       expect(await store.requests([lane.lane], 10)).toEqual([])
     })
 
-    it('ends the open commands of a removed device, and forgets what it was wished', async () => {
+    it('ends an update whose request is not understood: no twin will', async () => {
+      await under.request(id(33), incarnation, 'update')
+      await under.update(id(33), incarnation)
+      await under.request(id(34), incarnation, 'update')
+      await under.update(id(34), incarnation, { status: 'failed', ended: true, code: 'jammed' })
+      await under.request(id(35), incarnation, 'cancel-update')
+      await under.update(id(35), incarnation)
+      await under.update(id(36), incarnation)
+      const refusedRequests = [id(33), id(34), id(35), id(37)]
+      await store.commit(changes({ refusedRequests }))
+      expect(await under.answerOf(id(33))).toBe('{"refused":"unknown-kind"}')
+      expect(await under.updateOf(id(33))).toMatchObject({ status: 'skipped', ended: true, code: 'unknown-kind', job: null })
+      expect(await under.updateOf(id(34))).toMatchObject({ status: 'failed', ended: true, code: 'jammed' })
+      for (const n of [35, 36]) expect(await under.updateOf(id(n))).toMatchObject({ status: 'scheduled', ended: false, code: null })
+    })
+
+    it('ends the open commands and updates of a removed device, and forgets what it was wished', async () => {
       const gone = await under.register('t-3')
       for (const of of [gone, incarnation]) await under.wish(of)
       await under.command(id(41), gone, { status: 'running', ended: false })
       await under.command(id(42), gone, { status: 'succeeded', ended: true })
       await under.command(id(43), incarnation)
+      await under.update(id(44), gone, { status: 'installing', told: true, code: 'no-space' })
+      await under.update(id(45), gone, { status: 'failed', ended: true, code: 'jammed' })
+      await under.update(id(46), incarnation, { status: 'soaking' })
       await under.remove(gone)
       await store.commit(changes({ removed: [gone] }))
       expect(await under.commandOf(id(41))).toMatchObject({ status: 'cancelled', ended: true, code: 'device-removed' })
       expect(await under.commandOf(id(42))).toMatchObject({ status: 'succeeded', ended: true, code: null })
       expect(await under.commandOf(id(43))).toMatchObject({ status: 'queued', ended: false })
+      expect(await under.updateOf(id(44))).toMatchObject({ status: 'cancelled', ended: true, code: 'device-removed', job: null })
+      expect(await under.updateOf(id(45))).toMatchObject({ status: 'failed', ended: true, code: 'jammed' })
+      expect(await under.updateOf(id(46))).toMatchObject({ status: 'soaking', ended: false, code: null, job: '{}' })
       expect([await under.hasWish(gone), await under.hasWish(incarnation)]).toEqual([false, true])
     })
 

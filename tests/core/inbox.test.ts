@@ -176,6 +176,23 @@ describe('hellos', () => {
   })
 })
 
+test('a hello with the version that is known and another hash is news, one without a hash is none', () => {
+  const pair = new Pair()
+  pair.hello(2_000, { firmware: { version: '1', sha256: 'one' } })
+  pair.decide()
+  const isUrgent = (firmware: { version: string; sha256?: string }): boolean => {
+    pair.hello(3_000, { firmware })
+    return pair.inbox.pending!.urgent
+  }
+  expect([isUrgent({ version: '1', sha256: 'one' }), isUrgent({ version: '1' }), isUrgent({ version: '1', sha256: 'two' })]).toEqual([
+    false,
+    false,
+    true,
+  ])
+  pair.decide()
+  expect(pair.state.firmware).toEqual({ version: '1', sha256: 'two' })
+})
+
 describe('reports', () => {
   test('that are no news are counted and dropped', () => {
     const pair = new Pair()

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { initialState } from '../../twin-models/core/initial.ts'
 import { reportOf } from '../../twin-models/core/report.ts'
-import type { TwinState } from '../../twin-models/core/types.ts'
+import type { OpenUpdate, TwinState } from '../../twin-models/core/types.ts'
+import { updateRequest } from '../support/asked-twin.ts'
 
 const KEY = { tenant: 'demo', device: 'pump-7', incarnation: 22 }
 const AT = Date.UTC(2026, 10, 21, 7, 26, 3, 71)
@@ -103,6 +104,42 @@ A \`pump\`, version 1.0.0 of the model, of tenant \`demo\`. Registration 22.
 
 - \`flush\` \`c-1\`: may be sent, until 2026-11-21 07:26:08 UTC, by \`ann\`
 - \`flush\` \`c-2\`: waits for one before it, until 2026-11-21 07:26:12 UTC, by \`bob\`
+
+**Facts**`)
+  })
+
+  test('tells of its firmware update, where it stands, and of those that ended', () => {
+    const open = {
+      requestedAt: AT,
+      from: { version: '1.9' },
+      attempt: 2,
+      phase: 'waiting',
+      deadlineAt: AT + 60_000,
+      code: 'no-space',
+    } as const
+    const update: OpenUpdate = { ...updateRequest('u-1', { rollout: 'r-1' }), ...open, message: 'full `disk`' }
+    const endedUpdates: TwinState['endedUpdates'] = [
+      { id: 'u-0', status: 'rolled-back', version: '2', at: AT },
+      { id: 'u-9', status: 'healthy', version: '1.9', at: AT },
+    ]
+    const report = reportOf(KEY, pump({ update, endedUpdates }))
+    expect(report).toContain(`**Firmware update**
+
+- Update from \`1.9\` to \`2\`, of rollout \`r-1\`: \`u-1\`
+- Attempt 2 of 3: waits until 2026-11-21 07:27:03 UTC
+- Why: \`no-space\`, \`full  disk \`
+
+**Facts**`)
+    expect(report).toContain(`**Firmware updates that ended last, the newest first**
+
+- \`2\`: **rolled-back** at 2026-11-21 07:26:03 UTC, \`u-0\`
+- \`1.9\`: healthy at 2026-11-21 07:26:03 UTC, \`u-9\`
+
+**Latest`)
+    const { code: _code, message: _message, ...fresh } = update
+    const soaks: OpenUpdate = { ...fresh, kind: 'rollback', from: null, phase: 'soaking', bootedAt: AT }
+    expect(reportOf(KEY, pump({ update: soaks }))).toContain(`- Back to \`2\`, of rollout \`r-1\`: \`u-1\`
+- Attempt 2 of 3: runs since 2026-11-21 07:26:03 UTC, and is to stay healthy; looked at again at 2026-11-21 07:27:03 UTC
 
 **Facts**`)
   })

@@ -11,6 +11,7 @@ import { createRandom } from '../../infra/simulator/random.ts'
 import { createFigures } from '../../infra/simulator/report.ts'
 import { createSleep } from '../../infra/simulator/sleep.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
+import { fakeClock } from '../support/fake-clock.ts'
 
 const MIDNIGHT = Date.UTC(2026, 0, 15)
 const MINUTE = 60_000
@@ -267,7 +268,7 @@ describe('obedience', () => {
 })
 
 test('a sleeper sleeps when it is idle, stays awake while something comes, and wakes for its check-in', () => {
-  const clock = fakeClock()
+  const clock = fakeClock(MIDNIGHT)
   const happened: string[] = []
   let idle = false
   const sleep = createSleep({
@@ -408,36 +409,9 @@ function deviceOf(kind: DeviceKindName, seed: string) {
   return createSimulatedDevice(kind, createRandom(seed), MIDNIGHT, DAY)
 }
 
-/** Time that passes when it is told to. */
-function fakeClock() {
-  let now = MIDNIGHT
-  const due = new Set<{ at: number; act: () => void }>()
-  return {
-    now: () => now,
-    later(ms: number, act: () => void) {
-      const timer = { at: now + ms, act }
-      due.add(timer)
-      return () => {
-        due.delete(timer)
-      }
-    },
-    passes(ms: number) {
-      const until = now + ms
-      for (;;) {
-        const [next] = [...due].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)
-        if (!next) break
-        due.delete(next)
-        now = next.at
-        next.act()
-      }
-      now = until
-    },
-  }
-}
-
 function obedient(kind: DeviceKindName, temper = { refuses: false, slow: false }) {
   const device = deviceOf(kind, `obedient ${kind}`)
-  const clock = fakeClock()
+  const clock = fakeClock(MIDNIGHT)
   const messages: Outgoing[] = []
   const figures = createFigures()
   let count = 0

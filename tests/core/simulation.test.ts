@@ -16,12 +16,13 @@ test.each(['1', '2', '3', '4', drawn])(
   },
 )
 
-test('inboxes are full now and then, and what they refuse is a dead letter; and wishes and commands go every way that there is', async () => {
-  const { rounds, failure } = await simulate({ seed: '6', steps: STEPS })
+test('inboxes are full now and then, and what they refuse is a dead letter; and wishes, commands and updates go every way that there is', async () => {
+  const { rounds, failure } = await simulate({ seed: '11', steps: STEPS })
   expect(failure && failureText(failure)).toBeUndefined()
   const counts = rounds[0]!.counts
   const ways = ['converged', 'diverged', 'conflicts', 'commandsSent', 'cancelsSent', 'lateWords', 'deadlines', 'askedAgain', 'refusals']
-  for (const way of ['refusedEvents', ...ways]) expect(counts[way], way).toBeGreaterThan(0)
+  const ofUpdates = ['updatesSent', 'updatesHealthy']
+  for (const way of ['refusedEvents', ...ways, ...ofUpdates]) expect(counts[way], way).toBeGreaterThan(0)
 })
 
 test('the same seed is the same run, to the last step', async () => {

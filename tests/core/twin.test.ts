@@ -417,7 +417,7 @@ describe('what others see', () => {
 test('a state of a version from the future is refused, and one of this version taken as it is', () => {
   const state = twin(online)
   expect(upgrade(JSON.parse(JSON.stringify(state)))).toEqual(state)
-  expect(() => upgrade({ v: 3 })).toThrow('older than what wrote it')
+  expect(() => upgrade({ v: 4 })).toThrow('older than what wrote it')
 })
 
 test('a state of version 1 is one of which nothing was asked', () => {
@@ -442,15 +442,23 @@ test('a state of version 1 is one of which nothing was asked', () => {
   const state = upgrade(carried)
   expect(state).toEqual({
     ...carried,
-    v: 2,
+    v: 3,
     reported: { state: {}, at: {} },
     desired: { version: 0, state: {}, leaves: {}, answered: 0 },
     commands: [],
     endedCommands: [],
+    update: null,
+    endedUpdates: [],
   })
   const wish: TwinInput = { kind: 'wish', at: 10_000, request: 'r', by: 'ann', patch: { targetTemperature: 21 } }
   const step = consume(state, { seq: 6, batch: batch([wish]) }, 10_000)
-  expect(step.state).toMatchObject({ v: 2, revision: 8, seq: 6, desired: { version: 1 }, ranges: carried.ranges, messages: 13 })
+  expect(step.state).toMatchObject({ v: 3, revision: 8, seq: 6, desired: { version: 1 }, ranges: carried.ranges, messages: 13 })
+})
+
+test('a state of version 2 is one of which no update was asked', () => {
+  const { update: _update, endedUpdates: _ended, ...known } = twin(online)
+  const carried = { ...known, v: 2, firmware: { version: '1.2.0' }, commands: [], endedCommands: [{ id: 'c-1', status: 'expired' }] }
+  expect(upgrade(carried)).toEqual({ ...carried, v: 3, update: null, endedUpdates: [] })
 })
 
 function deepFrozen<T>(value: T): T {

@@ -29,9 +29,11 @@ import type {
   TwinInput,
   TwinSettings,
   TwinState,
+  UpdateRequest,
   Value,
 } from '../../twin-models/core/types.ts'
 import { firstWake, wakeOf } from '../../twin-models/core/wake.ts'
+import { updateRequest } from '../support/asked-twin.ts'
 
 const TIMEOUT_MS = 100
 /** JSON has no -0. */
@@ -51,10 +53,13 @@ const range: fc.Arbitrary<NormalRange> = fc
 
 type Step =
   | { step: 'telemetry'; values: Array<{ name: string; value: number | string; age: number }> }
-  | { step: 'hello'; status: 'online' | 'offline'; will: boolean; version: number; ok: boolean }
+  | { step: 'hello'; status: 'online' | 'offline'; will: boolean; version: number; hash: string | null; ok: boolean }
   | { step: 'event' }
   | { step: 'wish'; patch: JsonObject }
   | { step: 'report'; state: JsonObject; version: number | null; rejects: boolean; age: number }
+  | { step: 'update'; version: number; soakMs: number; opensAfter: number | null }
+  | { step: 'cancel update' }
+  | { step: 'update answer'; status: 'failed' | 'rejected'; code: string }
   | { step: 'wait'; ms: number }
   | { step: 'seal'; routine: boolean }
   | { step: 'answer' }
@@ -91,12 +96,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 3,
     arbitrary: fc.record({
       step: fc.constant('hello' as const),
       status: fc.constantFrom('online' as const, 'offline' as const),
       will: fc.boolean(),
       version: fc.nat(1),
+      hash: fc.constantFrom('right', 'right', 'other', null),
       ok: fc.boolean(),
     }),
   },
@@ -110,6 +116,24 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       version: fc.option(fc.nat(4)),
       rejects: fc.constantFrom(true, false, false),
       age,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      step: fc.constant('update' as const),
+      version: fc.nat(1),
+      soakMs: fc.constantFrom(0, 50, 1_000),
+      opensAfter: fc.option(fc.nat(50)),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant({ step: 'cancel update' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      step: fc.constant('update answer' as const),
+      status: fc.constantFrom('failed' as const, 'rejected' as const),
+      code: fc.constantFrom('busy', 'no-space', 'broken'),
     }),
   },
   { weight: 2, arbitrary: fc.record({ step: fc.constant('wait' as const), ms: fc.nat(2 * TIMEOUT_MS) }) },
@@ -130,6 +154,7 @@ test('a woken twin decides what one fed with every message decides', () => {
       expect(statuses(woken.state())).toEqual(statuses(fed.state()))
       expect(woken.state().desired).toEqual(fed.state().desired)
       expect(woken.state().reported).toEqual(fed.state().reported)
+      expect(woken.state().update).toEqual(fed.state().update)
       expect(wakeOf(woken.state())).toEqual(wakeOf(fed.state()))
     }),
     { numRuns: 2_000 },
@@ -230,9 +255,14 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
       addSilence(inbox, at, lastSeen)
       fed.feed([{ kind: 'silent', at, lastSeenAt: lastSeen }])
     } else if (step.step === 'hello') {
-      const { status, will, version, ok } = step
+      const { status, will, version, hash, ok } = step
       const isWill = will && status === 'offline'
-      const hello = { kind: 'hello' as const, at, status, ...(isWill ? { will } : { firmware: { version: `${version}` }, health: { ok } }) }
+      const hello = {
+        kind: 'hello' as const,
+        at,
+        status,
+        ...(isWill ? { will } : { firmware: { version: `${version}`, ...(hash !== null && { sha256: hash }) }, health: { ok } }),
+      }
       addHello(inbox, hello)
       fed.feed([hello])
       if (!isWill) lastSeen = at
@@ -240,6 +270,10 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
       const wish: TwinInput = { kind: 'wish', at, request: `r-${at}`, by: 'ann', patch: step.patch }
       addInput(inbox, wish)
       fed.feed([wish])
+    } else if (step.step === 'update' || step.step === 'cancel update' || step.step === 'update answer') {
+      const input = ofUpdate(step, at, fed.state())
+      addInput(inbox, input)
+      fed.feed([input])
     } else if (step.step === 'report') {
       const { state, version, rejects, age } = step
       const more = { ...(version !== null && { version }), ...(rejects && { rejected: { '/x': { code: 'no' } } }) }
@@ -272,12 +306,31 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
   expect(inbox.pending).toBeNull()
 }
 
+/** Asked for anew, or of the one that is under way where every message was told. */
+function ofUpdate(step: Step & { step: 'update' | 'cancel update' | 'update answer' }, at: number, { update }: TwinState): TwinInput {
+  const id = update?.id ?? 'none'
+  if (step.step === 'cancel update') return { kind: 'cancel-update', at, request: `r-${at}`, id, by: 'ann' }
+  if (step.step === 'update answer') return { kind: 'update-answer', at, id, status: step.status, code: step.code }
+  const { version, soakMs, opensAfter } = step
+  const windows: Pick<UpdateRequest, 'windows'> = opensAfter === null ? {} : { windows: [[at + opensAfter, at + 200]] }
+  const firmware = { version: `${version}`, sha256: 'right' }
+  const asked = updateRequest(`u-${at}`, { firmware, soakMs, ...windows, offerUntil: at + 1_000, precedence: at })
+  return { kind: 'update', at, request: `r-${at}`, update: asked }
+}
+
 /** Order matters within one part of the twin; between parts a merged reading may come before what was received before it. */
 function byPart(events: TwinEvent[]): Record<string, TwinEvent[]> {
   const parts: Record<string, TwinEvent[]> = {}
   for (const event of events) {
     if (event.kind === 'configured') continue
-    const part = event.kind === 'range-changed' ? `range ${event.name}` : /^(desired|reported)-/.test(event.kind) ? 'asked' : event.kind
+    const part =
+      event.kind === 'range-changed'
+        ? `range ${event.name}`
+        : /^(desired|reported)-/.test(event.kind)
+          ? 'asked'
+          : /^update-/.test(event.kind)
+            ? 'update'
+            : event.kind
     parts[part] ??= []
     parts[part].push(event)
   }

@@ -35,6 +35,7 @@ describe('a wish', () => {
       released: [],
       ended: [],
       late: [],
+      updates: [],
     })
     expect(answers).toEqual([{ request: 'r-1', answer: { revision: 2, seq: 2, version: 1 } }])
   })

@@ -7,12 +7,21 @@ import { serve } from '@hono/node-server'
 import { Aedes, type AuthenticateError, type Client } from 'aedes'
 import { Hono } from 'hono'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { factoryFirmware } from '../../infra/simulator/devices/device.ts'
+import { thermostat } from '../../infra/simulator/devices/thermostat.ts'
+import { createFlash } from '../../infra/simulator/firmware/flash.ts'
 import { createFleet, type Fleet, type FleetOptions } from '../../infra/simulator/fleet.ts'
 import { summary } from '../../infra/simulator/progress.ts'
 import { createRegistrar, RegistrationError } from '../../infra/simulator/registration.ts'
 import type { AcknowledgedMessage } from '../../infra/simulator/report.ts'
 import type { Json } from '../support/client.ts'
+import { jobOf, manifestOf, newKeyPair, signJob, signManifest } from '../support/signed-firmware.ts'
 import { until } from '../support/wait.ts'
+
+const UPDATE = '0d9f0a5e-6f0e-4d1c-9a3b-3b1f2f1c7a11'
+const ARTIFACT = Buffer.alloc(200_000, 'firmware ')
+const director = newKeyPair()
+const release = newKeyPair()
 
 let standIn: Awaited<ReturnType<typeof startStandIn>>
 let folder: string
@@ -88,6 +97,19 @@ test('reuses saved tokens, which only their owner can read', async () => {
   await fleetWith({ devices: 3 }).register()
   expect(readFileSync(file, 'utf8')).toBe(before)
   expect(standIn.registrations).toBe(3)
+})
+
+test('finds its devices with the firmware that they were updated to', async () => {
+  const file = join(folder, 'firmware.json')
+  fleet = fleetWith({ devices: 1, models: ['thermostat'], flash: createFlash(file) })
+  await start(fleet)
+  const { version } = offerFirmware('sim-thermostat-0001')
+  await until(() => fleet!.figures.updates.installed === 1, 'it is updated')
+  await fleet.stop(true)
+  const before = standIn.received.length
+  fleet = fleetWith({ devices: 1, models: ['thermostat'], flash: createFlash(file) })
+  await start(fleet)
+  await until(() => hellosOf('sim-thermostat-0001', before).at(-1)?.firmware.version === version, 'it says hello with it')
 })
 
 test('gets a new token for a device whose token is lost, and for one whose token is refused', async () => {
@@ -189,6 +211,36 @@ test('refuses when it is to', async () => {
   expect(summary(fleet, 1_000, 1)).toMatch(/wishes +0 obeyed, 1 refused\n +commands +0 obeyed, 1 refused/)
 })
 
+test.each([
+  ['MQTT', 0],
+  ['HTTP', 1],
+])('updates its firmware over %s, reboots, and says hello with what runs then', async (_, httpShare) => {
+  fleet = fleetWith({ devices: 1, models: ['thermostat'], httpShare, chaos: true })
+  await start(fleet)
+  const { version, sha256 } = offerFirmware('sim-thermostat-0001')
+  await until(() => hellosOf('sim-thermostat-0001').at(-1)?.firmware.version === version, 'it runs the new firmware')
+  const [first, last] = [hellosOf('sim-thermostat-0001')[0]!, hellosOf('sim-thermostat-0001').at(-1)!]
+  expect(first.firmware).toEqual(factoryFirmware(thermostat))
+  expect(last).toMatchObject({ firmware: { version, sha256 }, health: { ok: true } })
+  const statuses = standIn.received
+    .filter(({ path }) => path === `updates/${UPDATE}/status`)
+    .map(({ payload }) => JSON.parse(payload).status)
+  expect([...new Set(statuses)]).toEqual(['downloading', 'verifying', 'installing', 'rebooting'])
+  expect(fleet.figures.updates).toMatchObject({ installed: 1, failed: 0 })
+  expect(summary(fleet, 1_000, 1)).toMatch(/updates +1 installed, 0 failed, 0 rejected, 0 returned, 0 bricked\n +downloaded +200,000 bytes/)
+})
+
+test('a device that is to be bricked by an update never comes back, and holds nobody up', async () => {
+  fleet = fleetWith({ devices: 1, models: ['thermostat'], fates: { brick: 1 } })
+  await start(fleet)
+  offerFirmware('sim-thermostat-0001')
+  await until(() => fleet!.figures.updates.bricked === 1 && fleet!.figures.online === 0, 'it is gone')
+  const before = standIn.received.length
+  await fleet.settle(5_000)
+  expect(fleet.unacknowledged()).toBe(0)
+  expect(standIn.received.slice(before).filter(({ path }) => path === 'telemetry')).toEqual([])
+})
+
 test('says where it looked for Castor when none answers', async () => {
   const { restUrl } = standIn
   await standIn.stop()
@@ -232,6 +284,22 @@ async function reportOf(device: string, wanted: (report: Json) => boolean): Prom
 function wordsOn(device: string, command: string): string[] {
   const words = standIn.received.filter((m) => m.device === device && m.path === `commands/${command}/response`)
   return words.map(({ payload }) => JSON.parse(payload).status)
+}
+
+function hellosOf(device: string, from = 0): Json[] {
+  const words = standIn.received
+    .slice(from)
+    .filter((m) => m.device === device && m.path === 'presence')
+    .map(({ payload }) => JSON.parse(payload))
+  return words.filter(({ status }) => status === 'online')
+}
+
+/** To the first registration of that device, signed by keys that the stand-in shows. */
+function offerFirmware(device: string): { version: string; sha256: string } {
+  const manifest = manifestOf(ARTIFACT)
+  const job = signJob(jobOf(manifest, Date.now(), { device, update: UPDATE }), director)
+  standIn.ask(device, `updates/${UPDATE}/job`, { job, manifest: signManifest(manifest, release), url: `${standIn.restUrl}/artifact` })
+  return manifest
 }
 
 function inAMinute(): string {
@@ -353,6 +421,13 @@ function appOf(state: State, tokens: Map<string, string>, issue: (device: string
     state.renewals += 1
     return c.json(issue(c.req.param('id')))
   })
+  app.get('/v1/director-keys', (c) => c.json({ items: [{ id: director.id, publicKey: director.pem }] }))
+  app.get('/v1/release-keys', (c) => c.json({ items: [{ id: release.id, publicKey: release.pem }] }))
+  app.get('/artifact', (c) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(c.req.header('range') ?? '')?.[1] ?? 0)
+    const range = { 'content-range': `bytes ${from}-${ARTIFACT.length - 1}/${ARTIFACT.length}` }
+    return c.body(ARTIFACT.subarray(from), from > 0 ? 206 : 200, from > 0 ? range : {})
+  })
   app.post('/device/v1/*', async (c) => {
     const token = c.req.header('authorization')?.slice('Bearer '.length)
     const device = [...tokens].find(([, known]) => known === token)?.[0]
@@ -381,7 +456,9 @@ function pendingOf(asked: Map<string, Json>): Json {
     .filter(([path]) => path.endsWith('/request'))
     .map(([path, request]) => ({ id: path.split('/')[1], ...request }))
   const desired = asked.get('desired')
-  return { serverTime: new Date().toISOString(), ...(desired && { desired }), commands, cancels: [] }
+  const job = asked.get(`updates/${UPDATE}/job`)
+  const update = job && { id: UPDATE, ...job }
+  return { serverTime: new Date().toISOString(), ...(desired && { desired }), commands, cancels: [], ...(update && { update }) }
 }
 
 function listening(server: Server): Promise<void> {

@@ -138,7 +138,7 @@ describe('publishing', () => {
     const client = await connect(device)
     const connection = (await messagesOf(database.sql, device.incarnation, 'connect'))[0]!.connection
     const topics = [
-      ...['telemetry', 'telemetry/senml', 'events/door.open', 'presence', 'reported', 'commands/x/response', 'get'],
+      ...['telemetry', 'telemetry/senml', 'events/door.open', 'presence', 'reported', 'commands/x/response', 'updates/x/status', 'get'],
       ...['nonsense', 'events/1bad', 'commands//response', 'commands/x/request'],
     ]
     for (const [i, topic] of topics.entries()) {
@@ -155,6 +155,7 @@ describe('publishing', () => {
       ['presence', null, null],
       ['reported', null, null],
       ['response', 'x', null],
+      ['update', 'x', null],
       ['get', null, null],
       ['unknown', 'nonsense', null],
       ['unknown', 'events/1bad', null],

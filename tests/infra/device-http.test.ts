@@ -41,6 +41,7 @@ describe('device HTTP', () => {
     ['presence', { path: '/device/v1/presence' }, { kind: 'presence' }],
     ['what it is configured as', { path: '/device/v1/reported' }, { kind: 'reported' }],
     ['an answer to a command', { path: '/device/v1/commands/c-1/response' }, { kind: 'response', name: 'c-1' }],
+    ['a word on an update', { path: '/device/v1/updates/u-1/status' }, { kind: 'update', name: 'u-1' }],
     ['what is not JSON: the processor says so', { body: new Uint8Array([0xff, 0x00]) }, { kind: 'telemetry' }],
     ['256 kB', { body: new Uint8Array(256 * 1024) }, { kind: 'telemetry', size: 262_144 }],
   ])('takes %s', async (_what, request, expected) => {

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import type { Ask, DownlinkStore, Pending } from '../../api/downlink.ts'
 import { createDevicePolls } from '../../api/http/device-polls.ts'
-import { createHandOut } from '../../api/http/hand-out.ts'
+import { createHandOut, NOTHING } from '../../api/http/hand-out.ts'
 
 /** What each device has, in memory; counts the queries. */
 function countingStore() {
@@ -45,12 +45,11 @@ test('5,000 devices wait with some ten queries, one is woken by one, and all by 
   expect(polls.waiting).toBe(DEVICES)
   expect(queries).toEqual({ list: 10, claim: 0, most: 500 })
   const desired = { body: '{"version":1,"state":{}}', attempt: 1 }
-  pending.set(7, { desired, commands: [], cancels: [], errors: [] })
+  pending.set(7, { ...NOTHING, desired })
   polls.wake([7, DEVICES + 1])
   expect((await answers[7])?.pending?.desired).toEqual(desired)
   expect([polls.waiting, queries.list, queries.claim]).toEqual([DEVICES - 1, 11, 1])
-  for (let incarnation = 0; incarnation < DEVICES; incarnation++)
-    pending.set(incarnation, { desired, commands: [], cancels: [], errors: [] })
+  for (let incarnation = 0; incarnation < DEVICES; incarnation++) pending.set(incarnation, { ...NOTHING, desired })
   polls.wakeAll()
   await Promise.all(answers)
   expect([polls.waiting, queries.list, queries.claim]).toEqual([0, 21, 11])
@@ -87,7 +86,7 @@ test('an error that was told wakes nobody again who sends no ETags, and is given
   const polls = createDevicePolls({ store, handOut: createHandOut(store), sweepMs: 3_600_000 })
   const turn = () => new Promise((resolve) => setImmediate(resolve))
   const errors = [{ number: 7, body: '{}' }]
-  pending.set(1, { desired: null, commands: [], cancels: [], errors })
+  pending.set(1, { ...NOTHING, errors })
   const first = await polls.poll(pollOf(1))
   expect(first).toMatchObject({ pending: { errors }, etag: expect.stringMatching(/^W\/"[\w-]{22}\.7"$/) })
   const second = polls.poll(pollOf(1))
@@ -105,7 +104,7 @@ test('what may be handed out once goes to one of two polls of a device', async (
   const polls = createDevicePolls({ store, handOut: createHandOut(store), sweepMs: 3_600_000 })
   const answers = [polls.poll(pollOf(1)), polls.poll(pollOf(1))]
   await new Promise((resolve) => setImmediate(resolve))
-  pending.set(1, { desired: null, commands: [once], cancels: [], errors: [] })
+  pending.set(1, { ...NOTHING, commands: [once] })
   const list = store.list
   store.list = async (incarnations) =>
     new Map([...(await list(incarnations))].map(([key, value]) => [key, { ...value, commands: [{ ...once, attempt: 0 }] }]))

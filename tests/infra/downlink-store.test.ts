@@ -3,6 +3,7 @@
 import pino from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Ask, Pending } from '../../api/downlink.ts'
+import { NOTHING } from '../../api/http/hand-out.ts'
 import { createDownlink } from '../../infra/mqtt/downlink.ts'
 import { createDownlinkStore } from '../../infra/postgres/downlink.ts'
 import { cancelCommand, command, commandRow, registerDevice, type TestDevice, wish } from '../support/bridge.ts'
@@ -17,10 +18,11 @@ beforeAll(async () => {
 afterAll(() => database?.drop())
 
 const newDevice = (): Promise<TestDevice> => registerDevice(database, `s-${++serial}`)
-const store = () => createDownlinkStore(database.sql)
-const due = ({ incarnation }: TestDevice): Ask => ({ incarnation, desired: 'due', commands: 'due', after: 0, cancels: true })
-const all = (device: TestDevice): Ask => ({ ...due(device), desired: 'all', commands: 'all' })
-const wanted = { desired: true, commands: true, cancels: true }
+const store = () => createDownlinkStore(database.sql, 'http://localhost')
+const DUE: Omit<Ask, 'incarnation'> = { desired: 'due', commands: 'due', after: 0, cancels: true, updates: 'due', updateCancels: true }
+const due = ({ incarnation }: TestDevice): Ask => ({ incarnation, ...DUE })
+const all = (device: TestDevice): Ask => ({ ...due(device), desired: 'all', commands: 'all', updates: 'all' })
+const wanted = { desired: true, commands: true, cancels: true, updates: true, updateCancels: true }
 
 async function claim(ask: Ask): Promise<Pending | undefined> {
   return (await store().claim([ask])).get(ask.incarnation)
@@ -91,7 +93,7 @@ describe('a claim', () => {
     const id = await command(database.sql, device)
     await claim(due(device))
     await cancelCommand(database.sql, id)
-    for (let i = 0; i < 2; i++) expect(await claim(due(device))).toEqual({ desired: null, commands: [], cancels: [id], errors: [] })
+    for (let i = 0; i < 2; i++) expect(await claim(due(device))).toEqual({ ...NOTHING, cancels: [id] })
     await store().cancelsTold([id])
     expect(await claim(all(device))).toBeUndefined()
   })

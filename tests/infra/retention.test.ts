@@ -7,6 +7,7 @@ import { finishDrops, listPartitions } from '../../infra/postgres/old-partitions
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { limitsFor, type RetentionLimits, retain } from '../../infra/postgres/retention.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
+import { firmware, scheduledUpdate } from '../support/updates.ts'
 import { until } from '../support/wait.ts'
 
 const MINUTE = 60_000
@@ -201,11 +202,58 @@ describe('rows', () => {
       (1, 'demo', 'a', 1, ${at(25 * 60 * MINUTE)}), (2, 'demo', 'b', 2, ${at(23 * 60 * MINUTE)}), (3, 'demo', 'c', 3, null)`
     await sql`insert into device_errors (stream, incarnation, body, at) values (1, 1, 'old', ${at(61_000)}), (1, 1, 'new', ${at(59_000)}),
       (0, 1, 'old, to be asked for', ${at(11 * MINUTE)}), (0, 1, 'to be asked for', ${at(9 * MINUTE)})`
-    expect(await run()).toMatchObject({ twin_requests: 1, removed_devices: 1, device_errors: 2 })
+    const device = { tenant: 'demo', device: 'a', incarnation: 1 }
+    const of = await firmware(sql)
+    const [old, recent, open] = [
+      await scheduledUpdate(sql, device, of),
+      await scheduledUpdate(sql, device, of),
+      await scheduledUpdate(sql, device, of),
+    ]
+    await sql`update updates set ended_at = ${at(31 * DAY)} where id = ${old.id}`
+    await sql`update updates set ended_at = ${at(29 * DAY)} where id = ${recent.id}`
+    await sql`update updates set created_at = ${at(31 * DAY)} where id = ${open.id}`
+    expect(await run()).toMatchObject({ twin_requests: 1, removed_devices: 1, device_errors: 2, updates: 1 })
+    expect(await sql`select id from updates order by number`).toEqual([{ id: recent.id }, { id: open.id }])
     expect(await sql`select kind from twin_requests order by kind`).toEqual([{ kind: 'new' }, { kind: 'old waiting' }])
     expect(await sql`select incarnation from removed_devices order by 1`).toEqual([{ incarnation: 2 }, { incarnation: 3 }])
     expect(await sql`select body from device_errors order by id`).toEqual([{ body: 'new' }, { body: 'to be asked for' }])
   })
+})
+
+test('rollouts go a year after they ended, with their devices', async () => {
+  const { sql } = database
+  await sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
+  const { id } = await firmware(sql)
+  const ended = async (days: number | null) => {
+    const at = days === null ? null : new Date(NOW - days * DAY)
+    const [row] = await sql<[{ id: string }]>`
+      insert into rollouts (id, tenant, name, firmware, spec, requested_by, ended_at)
+      select gen_random_uuid(), tenant, ${String(days)}, id, '{}', 'ann', ${at} from firmware where id = ${id} returning id`
+    await sql`insert into rollout_targets (rollout, number, wave, incarnation, device) select ${row.id}::uuid, n, 0, n, 'd' from generate_series(1, 3) n`
+  }
+  for (const days of [366, 364, null]) await ended(days)
+  expect(await run()).toMatchObject({ rollouts: 4 })
+  expect(await sql`select name from rollouts order by name`).toEqual([{ name: '364' }, { name: 'null' }])
+  expect(await sql`select sum(devices)::int as devices from rollout_counts`).toEqual([{ devices: 6 }])
+})
+
+test('an update whose end its rollout is yet to see stays', async () => {
+  const { sql } = database
+  await sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
+  const artifact = await firmware(sql)
+  const [seen, unseen] = [
+    await scheduledUpdate(sql, { tenant: 'demo', device: 'a', incarnation: 1 }, artifact),
+    await scheduledUpdate(sql, { tenant: 'demo', device: 'a', incarnation: 1 }, artifact),
+  ]
+  await sql`update updates set ended_at = ${new Date(NOW - 31 * DAY)} where id in (${seen.id}, ${unseen.id})`
+  const [row] = await sql<[{ id: string }]>`
+    insert into rollouts (id, tenant, name, firmware, spec, requested_by)
+    select gen_random_uuid(), tenant, 'halted', id, '{}', 'ann' from firmware where id = ${artifact.id} returning id`
+  await sql`
+    insert into rollout_targets (rollout, number, wave, incarnation, device, "update", status) values
+      (${row.id}, 1, 0, 1, 'a', ${seen.id}, 'healthy'), (${row.id}, 2, 0, 2, 'b', ${unseen.id}, 'underway')`
+  expect(await run()).toMatchObject({ updates: 1 })
+  expect(await sql`select id from updates where id in (${seen.id}, ${unseen.id})`).toEqual([{ id: unseen.id }])
 })
 
 describe('webhooks', () => {

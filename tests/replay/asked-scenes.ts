@@ -29,7 +29,7 @@ function command(id: string, more: Partial<CommandRequest> = {}): TwinInput {
 }
 
 /** A registered twin, and what it is given: a seal each. */
-async function twinOn({ twins }: Stage, first: TwinInput[] = configured(Date.now())) {
+export async function twinOn({ twins }: Stage, first: TwinInput[] = configured(Date.now())) {
   const key = await twins.register()
   const handle = await twins.signal(key, 1, first)
   await decided(twins, key, 1)

@@ -20,15 +20,18 @@ import { temporalBinary } from '../../infra/temporal/binary.ts'
 import { startTemporalServer } from '../../infra/temporal/server.ts'
 import { freePort } from '../support/servers.ts'
 import { startBulkWorker } from '../workflows/bulk-changes.ts'
+import { startRolloutWorker } from '../workflows/rollouts.ts'
 import { startTwins } from '../workflows/twins.ts'
 import { startWebhookWorker } from '../workflows/webhook-worker.ts'
 import { askedScenes } from './asked-scenes.ts'
 import { bulkScenes } from './bulk-scenes.ts'
-import { CONTINUED, coveredBy, FOLDER, fileOf, isContinuedAsked, type Recording, type Stage, WEBHOOK_SCENES } from './recordings.ts'
+import { continuedWith, coveredBy, FOLDER, fileOf, type Recording, ROLLOUT_SCENES, type Stage, WEBHOOK_SCENES } from './recordings.ts'
+import { rolloutScenes } from './rollout-scenes.ts'
 import { twinScenes } from './twin-scenes.ts'
+import { updateScenes } from './update-scenes.ts'
 import { webhookScenes } from './webhook-scenes.ts'
 
-const scenes = Object.entries({ ...twinScenes, ...askedScenes, ...bulkScenes, ...webhookScenes })
+const scenes = Object.entries({ ...twinScenes, ...askedScenes, ...updateScenes, ...bulkScenes, ...rolloutScenes, ...webhookScenes })
 
 await record()
 
@@ -57,17 +60,18 @@ async function record(): Promise<void> {
   const { address } = temporal
   const twins = await startTwins({ sql, address, maxCachedWorkflows: 100 })
   const bulk = await startBulkWorker({ sql, address })
+  const rollouts = await startRolloutWorker({ sql, address })
   const webhooks = await startWebhookWorker({ sql, address, maxCachedWorkflows: 100 })
   try {
     await mkdir(FOLDER, { recursive: true })
     for (const [scene, play] of scenes) {
       if (existsSync(join(FOLDER, fileOf(scene)))) continue
-      const recording = await recorded({ sql, twins, bulk, webhooks }, scene, play)
+      const recording = await recorded({ sql, twins, bulk, rollouts, webhooks }, scene, play)
       await writeFile(join(FOLDER, fileOf(scene)), `${JSON.stringify(recording)}\n`)
       console.log(`${fileOf(scene)}: ${recording.history.events.length} events, ${recording.covers.join(', ')}`)
     }
   } finally {
-    await Promise.all([twins.stop(), bulk.stop(), webhooks.stop()])
+    await Promise.all([twins.stop(), bulk.stop(), rollouts.stop(), webhooks.stop()])
     await sql.end()
     await temporal.stop()
     await postgres.stop()
@@ -77,8 +81,8 @@ async function record(): Promise<void> {
 
 /** Plays a scene, and notes what is written in it. */
 async function recorded(stage: Stage, scene: string, play: (typeof scenes)[number][1]): Promise<Recording> {
-  const { sql, twins, bulk } = stage
-  const covers = new Set<string>(WEBHOOK_SCENES.filter((name) => name === scene))
+  const { sql, twins, bulk, rollouts } = stage
+  const covers = new Set<string>([...ROLLOUT_SCENES, ...WEBHOOK_SCENES].filter((name) => name === scene))
   const bulkStore = createBulkStore(sql)
   twins.instead.write = (decision) => {
     for (const covered of coveredBy(decision)) covers.add(covered)
@@ -88,9 +92,13 @@ async function recorded(stage: Stage, scene: string, play: (typeof scenes)[numbe
     covers.add(`bulk ${step.status}`)
     return bulkStore.advance(change, step, rules)
   }
+  rollouts.instead.step = (rollout, step) => {
+    covers.add(`rollout ${step.state.status}`)
+    return rollouts.store.step(rollout, step)
+  }
   const { workflowId, runId } = await play(stage)
   delete twins.instead.lastSeen
   const history: Recording['history'] = JSON.parse(historyToJSON(await twins.client.workflow.getHandle(workflowId, runId).fetchHistory()))
-  if (isContinuedAsked(history)) covers.add(CONTINUED)
+  for (const covered of continuedWith(history)) covers.add(covered)
   return { workflowId, covers: [...covers], history }
 }

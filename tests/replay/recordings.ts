@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import type { Decision } from '../../activities/ports.ts'
 import type { Sql } from '../../infra/postgres/connect.ts'
 import { isOutstanding } from '../../twin-models/core/delta.ts'
+import type { RolloutStatus } from '../../twin-models/core/rollout-types.ts'
 import type { TwinEvent } from '../../twin-models/core/types.ts'
 import type { BulkCarried, BulkEnd, TwinStart } from '../../workflows/messages.ts'
 import type { BulkWorker } from '../workflows/bulk-changes.ts'
+import type { RolloutWorker } from '../workflows/rollouts.ts'
 import type { Twins } from '../workflows/twins.ts'
 import type { WebhookWorker } from '../workflows/webhook-worker.ts'
 
@@ -26,6 +28,7 @@ export interface Stage {
   sql: Sql
   twins: Twins
   bulk: BulkWorker
+  rollouts: RolloutWorker
   webhooks: WebhookWorker
 }
 
@@ -64,18 +67,28 @@ const DECIDED: { [kind in TwinEvent['kind']]: string[] } = {
   'command-released': [],
   'command-ended': ['succeeded', 'failed', 'failed unknown', 'expired', 'cancelled'],
   'command-late': [],
+  'update-requested': [],
+  'update-released': [],
+  'update-postponed': [],
+  'update-awaited': [],
+  'update-soaking': [],
+  'update-ended': ['healthy', 'rolled-back'],
 }
 const BULK: Array<BulkCarried['status'] | BulkEnd['status']> = ['running', 'paused', 'halted', 'cancelled', 'completed']
+const ROLLOUT: RolloutStatus[] = ['running', 'paused', 'halted', 'rolling-back', 'completed', 'cancelled']
 /** What stands in the recording of such a scene is its name. */
+export const ROLLOUT_SCENES = ['a rollout continues as new', 'a rollout goes on after it']
 export const WEBHOOK_SCENES = ['a webhook recovers', 'a webhook is skipped and stopped', 'a webhook in trouble continues as new']
-export const CONTINUED = 'continued with wishes and commands under way'
+const CONTINUED = { asked: 'continued with wishes and commands under way', updating: 'continued with an update under way' }
 
 /** All of it stands in a recording. */
 export const COVERED = [
   ...Object.entries(DECIDED).flatMap(([kind, hows]) => (hows.length === 0 ? [kind] : hows.map((how) => `${kind} ${how}`))),
   'refused precondition-failed',
-  CONTINUED,
+  ...Object.values(CONTINUED),
   ...BULK.map((status) => `bulk ${status}`),
+  ...ROLLOUT.map((status) => `rollout ${status}`),
+  ...ROLLOUT_SCENES,
   ...WEBHOOK_SCENES,
 ]
 
@@ -92,6 +105,8 @@ function wordsOf(event: TwinEvent): string {
       return `${event.kind} ${event.reason}`
     case 'desired-conflict':
       return `${event.kind} ${event.winner}`
+    case 'update-ended':
+      return `${event.kind} ${event.status}`
     case 'command-ended':
       return [event.kind, event.status, ...(event.code === 'unknown' ? ['unknown'] : [])].join(' ')
     default:
@@ -99,10 +114,12 @@ function wordsOf(event: TwinEvent): string {
   }
 }
 
-/** The run ended by continue-as-new, and its twin carried both on. */
-export function isContinuedAsked({ events }: Recording['history']): boolean {
+/** What a run that ended by continue-as-new carried on of what takes long. */
+export function continuedWith({ events }: Recording['history']): string[] {
   const data = events.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.input.payloads[0]?.data
-  if (data === undefined) return false
+  if (data === undefined) return []
   const { carried } = JSON.parse(Buffer.from(data, 'base64').toString()) as TwinStart
-  return carried !== undefined && carried.commands.length > 0 && Object.values(carried.desired.leaves).some(isOutstanding)
+  if (carried?.commands === undefined) return []
+  const isAsked = carried.commands.length > 0 && Object.values(carried.desired.leaves).some(isOutstanding)
+  return [...(isAsked ? [CONTINUED.asked] : []), ...(carried.update ? [CONTINUED.updating] : [])]
 }

@@ -6,14 +6,19 @@ import type {
   CommandRequest,
   DeviceAnswer,
   JsonObject,
+  ToldUpdate,
   TwinEvent,
   TwinInput,
   TwinSettings,
   TwinState,
+  UpdateAnswer,
+  UpdateRequest,
   WishRequest,
 } from '../../twin-models/core/types.ts'
 
 type ReportedInput = Extract<TwinInput, { kind: 'reported' }>
+
+type Hello = Extract<TwinInput, { kind: 'hello' }>
 
 export const SETTINGS: TwinSettings = { model: 'thermostat', modelVersion: '1.0.0', presenceTimeoutMs: 60_000, ranges: {} }
 
@@ -55,10 +60,27 @@ export class AskedTwin {
     return this.give({ kind: 'command-answer', at: this.now, id, ...answer })
   }
 
+  update(id: string, more: Partial<UpdateRequest> = {}): Step {
+    const update = updateRequest(id, { offerUntil: this.now + 100_000, ...more })
+    return this.give({ kind: 'update', at: this.now, request: this.#request(), update })
+  }
+
+  cancelUpdate(id: string, by = 'bob'): Step {
+    return this.give({ kind: 'cancel-update', at: this.now, request: this.#request(), id, by })
+  }
+
+  answerUpdate(id: string, status: UpdateAnswer['status'], code: string, message?: string): Step {
+    return this.give({ kind: 'update-answer', at: this.now, id, status, code, ...(message !== undefined && { message }) })
+  }
+
+  hello(more: Partial<Hello> = {}): Step {
+    return this.give({ kind: 'hello', at: this.now, status: 'online', ...more })
+  }
+
   /** Its own timer rings. */
-  due(at: number, sent: string[] = []): Step {
+  due(at: number, sent: string[] = [], update?: ToldUpdate): Step {
     this.now = at
-    return this.#taken(consumeOwn(this.state, { kind: 'due', at, sent }, at))
+    return this.#taken(consumeOwn(this.state, { kind: 'due', at, sent, ...(update && { update }) }, at))
   }
 
   status(path: string): string | undefined {
@@ -80,6 +102,12 @@ export class AskedTwin {
   #request(): string {
     return `r-${++this.#requests}`
   }
+}
+
+/** To version 2, whose hash is `two`; 100 s to tell of it, 10 s to install, 20 s to soak, 30 s of silence, 3 attempts a second apart at first. */
+export function updateRequest(id: string, more: Partial<UpdateRequest> = {}): UpdateRequest {
+  const times = { offerUntil: 100_000, installMs: 10_000, soakMs: 20_000, silenceMs: 30_000, attempts: 3, retryMs: 1_000 }
+  return { id, kind: 'install', firmware: { version: '2', sha256: 'two' }, ...times, precedence: 1, by: 'ann', ...more }
 }
 
 /** Kind and what matters most of it. */
@@ -105,6 +133,18 @@ export function brief(events: TwinEvent[]): string[] {
         return `command-requested ${event.command.id}`
       case 'command-released':
         return `command-released ${event.id}`
+      case 'update-requested':
+        return `update-requested ${event.update.id} until ${event.deadlineAt}`
+      case 'update-released':
+        return `update-released ${event.id} attempt ${event.attempt} until ${event.until}, due ${event.deadlineAt}`
+      case 'update-postponed':
+        return `update-postponed ${event.id} attempt ${event.attempt} until ${event.deadlineAt}: ${event.code}`
+      case 'update-awaited':
+        return `update-awaited ${event.id} until ${event.deadlineAt}`
+      case 'update-soaking':
+        return `update-soaking ${event.id} until ${event.deadlineAt}, at most ${event.giveUpAt}`
+      case 'update-ended':
+        return [event.kind, event.id, event.status, ...(event.code === undefined ? [] : [event.code])].join(' ')
       default:
         return event.kind
     }

@@ -105,6 +105,55 @@ export interface CommandRecord extends NewCommand {
   late: string | null
 }
 
+export interface FirmwareRecord {
+  id: string
+  sha256: string
+  /** DSSE JSON; null: nobody has signed it. */
+  envelope: string | null
+  /** Not withdrawn, not expired, and signed by a key that is trusted. */
+  isUsable: boolean
+}
+
+/** What REST or a rollout writes of an update. */
+export interface NewUpdate {
+  id: string
+  tenant: string
+  incarnation: number
+  device: string
+  rollout: string | null
+  /** Id of the artifact. */
+  firmware: string
+  kind: 'install' | 'rollback'
+  requestedBy: string
+}
+
+export interface UpdateRecord extends NewUpdate {
+  number: number
+  createdAt: number
+  fromVersion: string | null
+  fromSha256: string | null
+  status: string
+  /** JSON. */
+  progress: string | null
+  attempt: number
+  job: string | null
+  link: string | null
+  until: number | null
+  linkUntil: number | null
+  /** First, of this attempt. */
+  toldAt: number | null
+  /** Last, of this attempt. */
+  sentAt: number | null
+  sends: number
+  answeredAt: number | null
+  statusAt: number
+  endedAt: number | null
+  code: string | null
+  message: string | null
+  cancelAt: number | null
+  cancelSentAt: number | null
+}
+
 export interface WishRecord {
   incarnation: number
   version: number
@@ -169,6 +218,10 @@ export class MemoryDatabase {
   /** In the order of their numbers. */
   readonly commands = new Map<string, CommandRecord>()
   readonly #commandsOf = new Map<number, CommandRecord[]>()
+  readonly firmware = new Map<string, FirmwareRecord>()
+  /** In the order of their numbers. */
+  readonly updates = new Map<string, UpdateRecord>()
+  readonly #updatesOf = new Map<number, UpdateRecord[]>()
   /** What was answered under an Idempotency-Key, by it. */
   readonly idempotencyKeys = new Map<string, string>()
   readonly wishes = new Map<number, WishRecord>()
@@ -228,6 +281,23 @@ export class MemoryDatabase {
   /** Of one registration, in the order of their numbers. */
   commandsOf(incarnation: number): readonly CommandRecord[] {
     return this.#commandsOf.get(incarnation) ?? []
+  }
+
+  update(update: NewUpdate): UpdateRecord {
+    const [number, createdAt] = [this.updates.size + 1, this.clock()]
+    const unsent = { status: 'scheduled', statusAt: createdAt, progress: null, attempt: 0 }
+    const untold = { toldAt: null, sentAt: null, sends: 0, answeredAt: null }
+    const unreleased = { fromVersion: null, fromSha256: null, job: null, link: null, until: null, linkUntil: null }
+    const open = { endedAt: null, code: null, message: null, cancelAt: null, cancelSentAt: null }
+    const record = { ...update, number, createdAt, ...unsent, ...untold, ...unreleased, ...open }
+    this.updates.set(update.id, record)
+    this.#updatesOf.set(update.incarnation, [...this.updatesOf(update.incarnation), record])
+    return record
+  }
+
+  /** Of one registration, in the order of their numbers. */
+  updatesOf(incarnation: number): readonly UpdateRecord[] {
+    return this.#updatesOf.get(incarnation) ?? []
   }
 
   answer(incarnation: number, seq: number, wake: string): void {

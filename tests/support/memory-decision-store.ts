@@ -1,13 +1,18 @@
 /** The decision write in memory, for the simulation: infra/postgres/decision-store.ts, held to the same suite (tests/conformance/decision-store.ts). */
 import type { Decision, DecisionOutcome, DecisionStore } from '../../activities/ports.ts'
 import { commandChanges, LATE_ANSWERS } from '../../infra/postgres/decision-effects.ts'
+import { updateRowChanges } from '../../infra/postgres/decision-updates.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
-import type { DecisionEffects } from '../../twin-models/core/effects.ts'
+import type { DecisionEffects, UpdateChange } from '../../twin-models/core/effects.ts'
 import type { TwinState } from '../../twin-models/core/types.ts'
 import { upgrade } from '../../twin-models/core/upgrade.ts'
 import { wakeOf } from '../../twin-models/core/wake.ts'
+import type { SignJob } from '../../twin-models/firmware/job.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 import type { DeviceRecord, MemoryDatabase } from './memory-database.ts'
+
+/** Nobody checks it here. */
+const unsigned: SignJob = (payload) => ({ payloadType: 'test', payload: Buffer.from(payload).toString('base64'), signatures: [] })
 
 export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
   return {
@@ -25,6 +30,12 @@ export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
       if (find(db, key) === undefined) return null
       const open = db.commandsOf(key.incarnation).filter(({ endedAt }) => endedAt === null)
       return open.filter(({ sentAt }) => sentAt !== null).map(({ id }) => id)
+    },
+    sentUpdate: async (key, id) => {
+      if (find(db, key) === undefined) return null
+      const row = db.updates.get(id)
+      const { toldAt, sentAt, status } = row?.incarnation === key.incarnation ? row : { toldAt: null, sentAt: null, status: 'scheduled' }
+      return { id, sentAt: toldAt ?? sentAt, status }
     },
   }
 }
@@ -50,12 +61,14 @@ function write(db: MemoryDatabase, decision: Decision): boolean {
     row.answeredAt = db.clock()
     row.answer = JSON.stringify(answer)
   }
-  if (decision.effects) applyEffects(db, incarnation, decision.effects)
+  if (decision.effects) applyEffects(db, decision, decision.effects)
   db.answer(incarnation, seq, JSON.stringify(wake))
   return true
 }
 
-function applyEffects(db: MemoryDatabase, incarnation: number, { wish, ...effects }: DecisionEffects): void {
+function applyEffects(db: MemoryDatabase, key: TwinKey, { wish, updates, ...effects }: DecisionEffects): void {
+  const { incarnation } = key
+  applyUpdates(db, key, updates)
   if (wish) {
     const known = db.wishes.get(incarnation)
     const sent = known?.version === wish.version ? { sentAt: known.sentAt, attempts: known.attempts } : { sentAt: null, attempts: 0 }
@@ -73,6 +86,24 @@ function applyEffects(db: MemoryDatabase, incarnation: number, { wish, ...effect
     }
     const kept = JSON.parse(command.late ?? '[]') as unknown[]
     if (late && kept.length < LATE_ANSWERS) command.late = JSON.stringify([...kept, ...late.map((answer) => JSON.parse(answer))])
+  }
+}
+
+function applyUpdates(db: MemoryDatabase, key: TwinKey, updates: UpdateChange[]): void {
+  const now = db.clock()
+  for (const change of updateRowChanges(key, updates, unsigned)) {
+    const row = db.updates.get(change.id)
+    if (row?.incarnation !== key.incarnation || row.endedAt !== null) continue
+    const { status, attempt, code = null, message = null, told, untold, afresh, ended, tell, from } = change
+    if (status !== undefined && status !== row.status) row.statusAt = now
+    if (status !== undefined) Object.assign(row, { status, code, message })
+    if (tell && row.sentAt !== null) row.cancelAt = now
+    if (afresh) Object.assign(row, { toldAt: null, sentAt: null, sends: 0, answeredAt: null, progress: null })
+    if (told) Object.assign(row, { ...told, until: Date.parse(told.until), linkUntil: Date.parse(told.linkUntil) })
+    else if (untold) Object.assign(row, { job: null, link: null })
+    if (ended) row.endedAt = now
+    row.attempt = attempt ?? row.attempt
+    if (from) Object.assign(row, { fromVersion: change.fromVersion ?? null, fromSha256: change.fromSha256 ?? null })
   }
 }
 

@@ -2,10 +2,13 @@
  * What is pending of devices, in memory, for the simulation: infra/postgres/downlink.ts, held to the same suite
  * (tests/conformance/downlink-store.ts). Each claim is done at once, as its one statement is in Postgres.
  */
-import { type Ask, COMMANDS_AT_ONCE, type Pending, type PendingCommand } from '../../api/downlink.ts'
-import type { CommandRecord, MemoryDatabase, WishRecord } from './memory-database.ts'
+import { type Ask, COMMANDS_AT_ONCE, type Pending, type PendingCommand, type PendingUpdate, UPDATE_RETRY_MS } from '../../api/downlink.ts'
+import { isNothing, NOTHING } from '../../api/http/hand-out.ts'
+import type { CommandRecord, MemoryDatabase, UpdateRecord, WishRecord } from './memory-database.ts'
 
 const CANCELS_AT_ONCE = 20
+/** Where devices download from. */
+export const DEVICE_URL = 'http://127.0.0.1:8081'
 
 /** `isLocked`: somebody else is writing the row at the moment, so a claim leaves it to him. */
 export function memoryDownlinkStore(db: MemoryDatabase, isLocked: () => boolean = () => false) {
@@ -14,13 +17,23 @@ export function memoryDownlinkStore(db: MemoryDatabase, isLocked: () => boolean 
   function claim(asks: Ask[]): Map<number, Pending> {
     const found = new Map<number, Pending>()
     for (const ask of asks) {
-      const wish = db.wishes.get(ask.incarnation)
-      const wished = wish && isWishDue(wish, ask) && !isLocked() ? claimWish(wish, db.clock()) : null
-      const due = open(ask.incarnation).filter((command) => isCommandDue(command, ask) && !isLocked())
-      const cancels = ask.cancels ? cancelsOf(ask.incarnation) : []
+      const { incarnation } = ask
+      const wish = db.wishes.get(incarnation)
+      const desired = wish && isWishDue(wish, ask) && !isLocked() ? claimWish(wish, db.clock()) : null
+      const due = open(incarnation).filter((command) => isCommandDue(command, ask) && !isLocked())
+      const cancels = ask.cancels ? cancelsOf(incarnation) : []
       const commands = due.slice(0, COMMANDS_AT_ONCE).map((command) => claimCommand(command, db.clock()))
-      if (wished || commands.length > 0 || cancels.length > 0)
-        found.set(ask.incarnation, { desired: wished, commands, cancels, errors: [] })
+      const told = openUpdates(incarnation).find((update) => isUpdateDue(update, ask) && !isLocked())
+      const update = told ? claimUpdate(told) : null
+      const pending = {
+        ...NOTHING,
+        desired,
+        commands,
+        cancels,
+        update,
+        updateCancels: ask.updateCancels ? updateCancelsOf(incarnation) : [],
+      }
+      if (!isNothing(pending)) found.set(incarnation, pending)
     }
     return found
   }
@@ -31,9 +44,11 @@ export function memoryDownlinkStore(db: MemoryDatabase, isLocked: () => boolean 
       const { body = null, attempts = 0 } = db.wishes.get(incarnation) ?? {}
       const listed = open(incarnation).filter(({ attempts, repeatable }) => attempts === 0 || repeatable)
       const commands = listed.slice(0, COMMANDS_AT_ONCE).map(pendingCommand)
-      const cancels = cancelsOf(incarnation)
-      const desired = body === null ? null : { body, attempt: attempts }
-      if (desired || commands.length > 0 || cancels.length > 0) found.set(incarnation, { desired, commands, cancels, errors: [] })
+      const [told] = openUpdates(incarnation)
+      const update = told ? pendingUpdate(told) : null
+      const ended = { cancels: cancelsOf(incarnation), updateCancels: updateCancelsOf(incarnation) }
+      const pending = { ...NOTHING, desired: body === null ? null : { body, attempt: attempts }, commands, update, ...ended }
+      if (!isNothing(pending)) found.set(incarnation, pending)
     }
     return found
   }
@@ -41,12 +56,15 @@ export function memoryDownlinkStore(db: MemoryDatabase, isLocked: () => boolean 
   function whenDue(asks: Ask[]): Map<number, number> {
     const found = new Map<number, number>()
     const now = db.clock()
-    for (const { incarnation, desired, commands, cancels } of asks) {
+    for (const { incarnation, desired, commands, cancels, updates, updateCancels } of asks) {
       const times: number[] = []
       const wish = db.wishes.get(incarnation)
       if (desired !== 'none' && wish && wish.body !== null && !wish.answered) times.push(dueAt(wish) ?? now)
       if (commands !== 'none') for (const command of open(incarnation)) if (isRetried(command)) times.push(dueAt(command) ?? now)
       if (cancels && cancelsOf(incarnation).length > 0) times.push(now)
+      if (updates !== 'none')
+        for (const update of openUpdates(incarnation)) if (update.answeredAt === null) times.push(updateDueAt(update) ?? now)
+      if (updateCancels && updateCancelsOf(incarnation).length > 0) times.push(now)
       if (times.length > 0) found.set(incarnation, Math.ceil(Math.max(Math.min(...times) - now, 0)))
     }
     return found
@@ -54,8 +72,8 @@ export function memoryDownlinkStore(db: MemoryDatabase, isLocked: () => boolean 
 
   function cancelsTold(ids: string[]): void {
     for (const id of ids) {
-      const command = db.commands.get(id)
-      if (command) command.cancelSentAt ??= db.clock()
+      const told = db.commands.get(id) ?? db.updates.get(id)
+      if (told) told.cancelSentAt ??= db.clock()
     }
   }
 
@@ -78,6 +96,35 @@ export function memoryDownlinkStore(db: MemoryDatabase, isLocked: () => boolean 
   function cancelsOf(incarnation: number): string[] {
     const untold = db.commandsOf(incarnation).filter(({ cancelAt, cancelSentAt }) => cancelAt !== null && cancelSentAt === null)
     return untold.slice(0, CANCELS_AT_ONCE).map(({ id }) => id)
+  }
+
+  /** Those that the device may be told. */
+  function openUpdates(incarnation: number): UpdateRecord[] {
+    const soon = db.clock() + 1_000
+    const isOpen = ({ job, until, firmware }: UpdateRecord) => job !== null && until! > soon && db.firmware.get(firmware)?.isUsable
+    return db.updatesOf(incarnation).filter(isOpen)
+  }
+
+  function updateCancelsOf(incarnation: number): string[] {
+    const untold = db.updatesOf(incarnation).filter(({ cancelAt, cancelSentAt }) => cancelAt !== null && cancelSentAt === null)
+    return untold.slice(0, CANCELS_AT_ONCE).map(({ id }) => id)
+  }
+
+  function isUpdateDue(update: UpdateRecord, { updates }: Ask): boolean {
+    return updates === 'all' || (updates === 'due' && update.answeredAt === null && (updateDueAt(update) ?? 0) <= db.clock())
+  }
+
+  function claimUpdate(update: UpdateRecord): PendingUpdate {
+    const now = db.clock()
+    Object.assign(update, { toldAt: update.toldAt ?? now, sentAt: now, sends: update.sends + 1 })
+    if (update.status === 'scheduled') Object.assign(update, { status: 'notified', statusAt: now })
+    return pendingUpdate(update)
+  }
+
+  function pendingUpdate({ id, firmware, job, link, sends }: UpdateRecord): PendingUpdate {
+    const { sha256, envelope } = db.firmware.get(firmware)!
+    const url = `${DEVICE_URL}/device/v1/firmware/${sha256}?update=${id}&key=${link}`
+    return { id, body: `{"job":${job},"manifest":${envelope},"url":${JSON.stringify(url)}}`, sends }
   }
 
   function isDue(row: WishRecord | CommandRecord): boolean {
@@ -109,9 +156,17 @@ function isRetried(command: CommandRecord): boolean {
   return isSendable(command) && command.acknowledgedAt === null
 }
 
-/** Null: at once. Doubled each time, at most ten minutes, and up to a fifth longer. */
 function dueAt({ sentAt, retryMs, attempts, incarnation }: WishRecord | CommandRecord): number | null {
+  return againAt(sentAt, retryMs, attempts, incarnation)
+}
+
+function updateDueAt({ sentAt, sends, incarnation }: UpdateRecord): number | null {
+  return againAt(sentAt, UPDATE_RETRY_MS, sends, incarnation)
+}
+
+/** Null: at once. Doubled each time, at most ten minutes, and up to a fifth longer. */
+function againAt(sentAt: number | null, firstMs: number, times: number, incarnation: number): number | null {
   if (sentAt === null) return null
-  const spread = 1 + ((incarnation * 7919 + attempts * 104729) % 1000) / 5000
-  return sentAt + Math.min(retryMs * 2 ** Math.min(attempts - 1, 20), 600_000) * spread
+  const spread = 1 + ((incarnation * 7919 + times * 104729) % 1000) / 5000
+  return sentAt + Math.min(firstMs * 2 ** Math.min(times - 1, 20), 600_000) * spread
 }

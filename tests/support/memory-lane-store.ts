@@ -3,6 +3,8 @@
  * (tests/conformance/lane-store.ts). A commit has two halves, so that a test can stop between them: the outcome is then unknown to the
  * caller, and the lanes stay locked until it is decided.
  */
+
+import { UPDATE_STEPS } from '../../api/ingest/decoding/update-status.ts'
 import {
   type CommandState,
   type InboxChange,
@@ -10,11 +12,13 @@ import {
   type LaneStore,
   LeaseLost,
   type TickChanges,
+  type UpdateNews,
+  type UpdateState,
 } from '../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import { LATE_ANSWERS } from '../../infra/postgres/decision-effects.ts'
 import type { Wake } from '../../twin-models/core/types.ts'
-import type { InboxRecord, MemoryDatabase, TelemetryRecord } from './memory-database.ts'
+import type { InboxRecord, MemoryDatabase, TelemetryRecord, UpdateRecord } from './memory-database.ts'
 import { currentLanes } from './memory-leases.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -50,6 +54,16 @@ export function memoryLaneStore(db: MemoryDatabase): LaneStore {
         if (command?.incarnation !== incarnation) continue
         const { name, status, code, endedAt } = command
         found.set(`${incarnation} ${id}`, { name, status, code, open: endedAt === null })
+      }
+      return found
+    },
+    updates: async (ids) => {
+      const found = new Map<string, UpdateState>()
+      for (const { incarnation, id } of ids) {
+        const update = db.updates.get(id)
+        if (update?.incarnation !== incarnation) continue
+        const { status, code, endedAt, sentAt } = update
+        found.set(`${incarnation} ${id}`, { open: endedAt === null, status, code, told: sentAt !== null })
       }
       return found
     },
@@ -134,8 +148,11 @@ function apply(db: MemoryDatabase, changes: TickChanges): void {
   for (const id of changes.refusedRequests) {
     const request = db.requests.get(id)
     if (request?.answeredAt === null) Object.assign(request, { answeredAt: db.clock(), answer: '{"refused":"unknown-kind"}' })
+    const update = request?.kind === 'update' ? db.updates.get(id) : undefined
+    if (update && update.incarnation === request?.incarnation && update.endedAt === null) endUpdate(db, update, 'skipped', 'unknown-kind')
   }
   writeCommands(db, changes)
+  for (const news of changes.updateNews) writeUpdate(db, news)
   for (const incarnation of changes.removed) forget(db, incarnation)
 }
 
@@ -153,6 +170,21 @@ function writeCommands(db: MemoryDatabase, { commandNews, commandLate }: TickCha
     const late = JSON.parse(command?.late ?? '[]') as unknown[]
     if (command && late.length < LATE_ANSWERS) command.late = JSON.stringify([...late, JSON.parse(answer)])
   }
+}
+
+function writeUpdate(db: MemoryDatabase, { id, status, progress, at }: UpdateNews): void {
+  const update = db.updates.get(id)
+  if (update === undefined || update.endedAt !== null || update.status === 'soaking' || update.sentAt === null) return
+  update.answeredAt ??= at
+  if (status === null) return
+  const steps: readonly string[] = UPDATE_STEPS
+  if (status === update.status) update.progress = progress ?? update.progress
+  else if (steps.indexOf(status) > steps.indexOf(update.status)) Object.assign(update, { status, statusAt: at, progress })
+}
+
+function endUpdate(db: MemoryDatabase, update: UpdateRecord, status: string, code: string): void {
+  const at = db.clock()
+  Object.assign(update, { status, code, message: null, job: null, link: null, statusAt: at, endedAt: at })
 }
 
 /** As in Postgres: what every message changes is an update that finds its row or does nothing; all else is an upsert. */
@@ -182,6 +214,7 @@ function forget(db: MemoryDatabase, incarnation: number): void {
   for (const command of db.commandsOf(incarnation)) {
     if (command.endedAt === null) Object.assign(command, { status: 'cancelled', code: 'device-removed', endedAt: db.clock() })
   }
+  for (const update of db.updatesOf(incarnation)) if (update.endedAt === null) endUpdate(db, update, 'cancelled', 'device-removed')
   for (const [id, answer] of db.answers) if (answer.incarnation === incarnation) db.answers.delete(id)
   for (const request of db.requests.values()) {
     if (request.incarnation === incarnation && request.answeredAt === null)

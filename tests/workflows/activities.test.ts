@@ -9,7 +9,9 @@ import { initialState } from '../../twin-models/core/initial.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 import { decisionOf, settings } from '../conformance/decision-store.ts'
+import { signJob } from '../support/director.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
+import { releasedUpdate } from '../support/updates.ts'
 
 let database: TestDatabase
 let key: TwinKey
@@ -25,7 +27,7 @@ beforeAll(async () => {
     insert into devices (tenant, device, model, model_version, token_hash) values ('demo', 'd', 'thermostat', '1', '\\x01') returning incarnation`
   key = { tenant: 'demo', device: 'd', incarnation: row.incarnation }
   activities = createActivities({
-    store: failingOnce(createDecisionStore(sql)),
+    store: failingOnce(createDecisionStore(sql, { signJob })),
     announcer: { announce: (of) => announced.push(of) },
     log: pino({ level: 'silent' }),
   })
@@ -45,6 +47,7 @@ function failingOnce(store: DecisionStore): DecisionStore {
     confirm: (...args) => may(() => store.confirm(...args)),
     lastSeen: (...args) => may(() => store.lastSeen(...args)),
     sentCommands: (...args) => may(() => store.sentCommands(...args)),
+    sentUpdate: (...args) => may(() => store.sentUpdate(...args)),
   }
 }
 
@@ -99,11 +102,23 @@ test('sentCommands', async () => {
   expect(await activities.sentCommands({ ...key, device: 'other' })).toBeNull()
 })
 
+test('sentUpdate', async () => {
+  const id = '00000000-0000-4000-8000-000000000001'
+  nextFailure = new Error('connection lost')
+  await expect(activities.sentUpdate(key, id)).rejects.toThrow('connection lost')
+  expect(await activities.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
+  expect(await activities.sentUpdate({ ...key, device: 'other' }, id)).toBeNull()
+  const { id: told } = await releasedUpdate(database.sql, key)
+  await database.sql`update updates set told_at = to_timestamp(1000), sent_at = to_timestamp(2000), sends = 2, status = 'notified' where id = ${told}`
+  expect(await activities.sentUpdate(key, told)).toEqual({ id: told, sentAt: 1_000_000, status: 'notified' })
+})
+
 test('the bridges are told after a decision that concerns its device, and only then', async () => {
   const effects = {
     released: [],
     ended: [],
     late: [],
+    updates: [],
     wish: { version: 1, body: { version: 1, state: { a: 1 } }, answered: false, retryMs: 1_000 },
   }
   const [{ revision } = { revision: 0 }] = await database.sql<[{ revision: number }]>`

@@ -11,8 +11,10 @@ import { CastorError } from '../../twin-models/errors.ts'
 import { type TwinKey, twinWorkflowId } from '../../twin-models/ids.ts'
 import { REMOVED_SIGNAL, TWIN_QUERY, type TwinAnswer } from '../../workflows/messages.ts'
 import { decisionOf } from '../conformance/decision-store.ts'
+import { updateRequest } from '../support/asked-twin.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { testTemporal } from '../support/temporal.ts'
+import { firmware, scheduledUpdate } from '../support/updates.ts'
 import { until } from '../support/wait.ts'
 import { settings, startTwins, type Twins } from './twins.ts'
 
@@ -86,6 +88,57 @@ describe.each([100, 0])('a twin, with %d twins cached', (maxCachedWorkflows) => 
     expect(types.filter((type) => type.startsWith('upsert'))).toEqual([])
     // Started, and the backstop's timer; then five for each of the five seals.
     expect(types).toHaveLength(2 + 5 * 5)
+  })
+
+  test('an update costs at most 24 events, from its request over a goodbye and a reboot to its end', async () => {
+    const key = await twins.register()
+    const of = await firmware(database.sql)
+    const { id } = await scheduledUpdate(database.sql, key, of)
+    const hello = (status: 'online' | 'offline', version: string, sha256: string): TwinInput => {
+      const health = { ok: true }
+      return { kind: 'hello', at: Date.now(), status, firmware: { version, sha256 }, health }
+    }
+    const handle = await twins.signal(key, 1, [...first(), hello('online', '1', 'one')])
+    await decided(key, 1)
+    const before = (await eventTypes(handle)).length
+    const { version, sha256 } = of
+    const update = updateRequest(id, { firmware: { version, sha256 }, offerUntil: Date.now() + 60_000, installMs: 30_000, soakMs: 0 })
+    await twins.signal(key, 2, [{ kind: 'update', at: Date.now(), request: randomUUID(), update }])
+    await decided(key, 2)
+    expect(await twins.row(key)).toMatchObject({ decided: { update: { id, status: 'scheduled', attempt: 1 } } })
+    const row = async () => (await database.sql`select status, job is not null as told, from_version from updates where id = ${id}`)[0]
+    expect(await row()).toEqual({ status: 'scheduled', told: true, from_version: '1' })
+    await twins.signal(key, 3, [hello('offline', '1', 'one')])
+    await decided(key, 3)
+    await twins.signal(key, 4, [hello('online', version, sha256)])
+    await decided(key, 4)
+    expect(await row()).toEqual({ status: 'healthy', told: false, from_version: '1' })
+    const types = await until(async () => {
+      const all = await eventTypes(handle)
+      return all.filter((type) => type.startsWith('marker')).length === 4 && all.some((type) => type.startsWith('timerCanceled'))
+        ? all
+        : undefined
+    }, 'its timer is off')
+    expect(types.length - before).toBeLessThanOrEqual(24)
+    expect(types.filter((type) => type.startsWith('timerFired'))).toEqual([])
+  })
+
+  test('an update that is due is ended by what its row says', async () => {
+    const key = await twins.register()
+    const { id } = await scheduledUpdate(database.sql, key, await firmware(database.sql))
+    await database.sql`update updates set sent_at = now() - interval '1 hour', sends = 1, status = 'rebooting' where id = ${id}`
+    const at = Date.now()
+    const update = updateRequest(id, { offerUntil: at + 60_000, installMs: 1_000 })
+    const inputs: TwinInput[] = [...first(), { kind: 'update', at, request: randomUUID(), update }]
+    const before = decisionOf(key, initialState(), 1, inputs)
+    // As if its bridge had told it since: the write alone would have reset that.
+    const { effects: _effects, ...decision } = before
+    await twins.store.write(decision)
+    const handle = await twins.start({ ...key, carried: before.state }, twinWorkflowId(key))
+    await until(async () => (await twins.row(key)).revision === 2, 'the update is due', 60_000)
+    const [row] = await database.sql`select status, code, cancel_at is not null as told from updates where id = ${id}`
+    expect(row).toEqual({ status: 'timed-out', code: 'too-slow', told: true })
+    await handle.terminate()
   })
 
   test('keeps its search attributes true', async () => {

@@ -14,6 +14,7 @@ import type { Batch, TwinInput, TwinSettings } from '../../twin-models/core/type
 import { type TwinKey, twinWorkflowId } from '../../twin-models/ids.ts'
 import { INBOX_SIGNAL, TWIN_WORKFLOW } from '../../workflows/messages.ts'
 import { firstSearchAttributes } from '../../workflows/search-attributes.ts'
+import { signJob } from '../support/director.ts'
 import { installedRuntime } from './runtime.ts'
 
 export const settings: TwinSettings = {
@@ -49,7 +50,7 @@ export async function startTwins({ sql, address, maxCachedWorkflows }: TwinsOpti
   const logger = installedRuntime()
   await sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
   const bundle = await workflowBundle({ folder: join(tmpdir(), 'castor-test-bundles'), logger })
-  const store = createDecisionStore(sql)
+  const store = createDecisionStore(sql, { signJob })
   const instead: Twins['instead'] = {}
   let writes = 0
   const between: DecisionStore = {
@@ -60,6 +61,7 @@ export async function startTwins({ sql, address, maxCachedWorkflows }: TwinsOpti
     confirm: (key, revision) => store.confirm(key, revision),
     lastSeen: (key) => (instead.lastSeen ?? store.lastSeen)(key),
     sentCommands: (key) => store.sentCommands(key),
+    sentUpdate: (key, id) => store.sentUpdate(key, id),
   }
   const announced: number[] = []
   const announcer = { announce: (incarnation: number) => void announced.push(incarnation) }

@@ -1,6 +1,7 @@
 /** What those are answered who asked something of a twin: that it is decided, and how. */
 import { type CommandRefusal, commandRefusal, openCommand } from './commands.ts'
 import type { TwinInput, TwinState } from './types.ts'
+import { updateOutcome } from './updates.ts'
 import { type WishRefusal, wishedState } from './wishes.ts'
 
 /** By which decision, and the newest seal that it knew. */
@@ -11,10 +12,12 @@ interface Decided {
 export type WishAnswer = Decided & { version: number } & (WishRefusal | { refused?: never })
 export type CommandAnswer = Decided & { id: string } & (CommandRefusal | { refused?: never })
 export type CancelAnswer = Decided & { id: string; cancelled: boolean }
+/** `refused`: the code of the end that it has already. */
+export type UpdateRequestAnswer = Decided & { id: string; refused?: string }
 
 export interface RequestAnswer {
   request: string
-  answer: Decided | WishAnswer | CommandAnswer | CancelAnswer
+  answer: Decided | WishAnswer | CommandAnswer | CancelAnswer | UpdateRequestAnswer
 }
 
 /** `before` is the state that it met, `after` the one that it made. Undefined: nobody waits. */
@@ -32,6 +35,13 @@ export function answerTo(input: TwinInput, before: TwinState, after: TwinState):
       return { request: input.request, answer: { revision, seq, id: input.command.id, ...commandRefusal(before, input) } }
     case 'cancel':
       return { request: input.request, answer: { revision, seq, id: input.id, cancelled: openCommand(before, input.id) !== undefined } }
+    case 'update': {
+      const next = updateOutcome(before, input)
+      const refused = next && 'end' in next ? next.end.code : undefined
+      return { request: input.request, answer: { revision, seq, id: input.update.id, ...(refused !== undefined && { refused }) } }
+    }
+    case 'cancel-update':
+      return { request: input.request, answer: { revision, seq, id: input.id, cancelled: before.update?.id === input.id } }
     default:
       return undefined
   }

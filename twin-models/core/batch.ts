@@ -37,7 +37,14 @@ export function takeBatch(pending: Pending): { batch: Batch; rest: Pending | nul
 }
 
 /** Inputs that are a message of the device. */
-const RECEIPTS: ReadonlySet<string> = new Set<TwinInput['kind']>(['life', 'reading', 'event', 'reported', 'command-answer'])
+const RECEIPTS: ReadonlySet<string> = new Set<TwinInput['kind']>([
+  'life',
+  'reading',
+  'event',
+  'reported',
+  'command-answer',
+  'update-answer',
+])
 
 function lastReceipt(inputs: TwinInput[]): number {
   let last = 0

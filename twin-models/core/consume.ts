@@ -75,6 +75,7 @@ function note(draft: TwinState, input: TwinInput): TwinState {
     case 'event':
     case 'reported':
     case 'command-answer':
+    case 'update-answer':
       return seen(draft, input.at)
     case 'reading':
       keepValue(draft, input.name, input.value, input.ts)

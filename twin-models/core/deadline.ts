@@ -2,8 +2,8 @@
 import { isOutstanding } from './delta.ts'
 import type { TwinState } from './types.ts'
 
-export function nextDeadline({ commands, desired }: TwinState): number | undefined {
-  let earliest = Infinity
+export function nextDeadline({ commands, desired, update }: TwinState): number | undefined {
+  let earliest = update?.deadlineAt ?? Infinity
   for (const { expiresAt } of commands) earliest = Math.min(earliest, expiresAt)
   for (const leaf of Object.values(desired.leaves)) {
     if (leaf.deadlineAt !== undefined && isOutstanding(leaf)) earliest = Math.min(earliest, leaf.deadlineAt)

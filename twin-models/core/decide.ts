@@ -11,11 +11,18 @@ import { backstop, goodbye, signOfLife, silence } from './presence.ts'
 import { statusAfter } from './ranges.ts'
 import { decideReported } from './reported.ts'
 import type { Cause, Firmware, Health, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
+import { decideCancelUpdate, decideUnderWay, decideUpdate, decideUpdateAnswer, decideUpdateDue } from './updates.ts'
 import { decideDeadlines, decideWish } from './wishes.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
 
 export function decide(state: TwinState, input: TwinInput, now: number): TwinEvent[] {
+  const events = decideFirst(state, input, now)
+  return state.update === null || events.length === 0 ? events : [...events, ...decideUnderWay(state, events, input.at)]
+}
+
+/** All but what follows from it for an update under way. */
+function decideFirst(state: TwinState, input: TwinInput, now: number): TwinEvent[] {
   const { presence, settings } = state
   switch (input.kind) {
     case 'configured':
@@ -44,8 +51,14 @@ export function decide(state: TwinState, input: TwinInput, now: number): TwinEve
       return decideCancel(state, input)
     case 'command-answer':
       return decideAnswer(state, input)
+    case 'update':
+      return decideUpdate(state, input)
+    case 'cancel-update':
+      return decideCancelUpdate(state, input)
+    case 'update-answer':
+      return decideUpdateAnswer(state, input)
     case 'due':
-      return [...decideDue(state, input, now), ...decideDeadlines(state, now)]
+      return [...decideDue(state, input, now), ...decideDeadlines(state, now), ...decideUpdateDue(state, input.update, now)]
     default:
       return unknownKind(input)
   }

@@ -1,16 +1,32 @@
 /** The decided part of the twin document (docs/architecture.md §10), as `devices.decided` stores it. What is not known is absent. */
 import { deltaOf } from './delta.ts'
-import type { DivergedReason, Firmware, Health, JsonObject, RangeStatus, TwinState, WishedLeaf } from './types.ts'
+import type { DivergedReason, Firmware, Health, JsonObject, OpenUpdate, RangeStatus, TwinState, WishedLeaf } from './types.ts'
 
 export interface DecidedPart {
   presence: { status: 'never' } | { status: 'online' | 'offline'; since: string; reason: string }
   ranges?: { [name: string]: { status: RangeStatus; since: string; value: number; ts: string } }
   firmware?: Firmware
   health?: Health
+  update?: UpdatePart
   desired?: { state: JsonObject; version: number; metadata: { [pointer: string]: WishMetadata } }
   reported?: { state: JsonObject; metadata: { [pointer: string]: { ts: string } } }
   /** All of desired that the device is not. */
   delta?: JsonObject
+}
+
+/** The firmware update that is under way, as the twin knows it. How far its device is stands in REST (`/v1/updates`). */
+export interface UpdatePart {
+  id: string
+  rollout?: string
+  firmware: { version: string; sha256: string }
+  status: 'scheduled' | 'soaking'
+  attempt: number
+  /** Asked for, or booted. */
+  since: string
+  /** When the twin looks at it next. */
+  deadline: string
+  /** Why the attempt before failed, or why it waits. */
+  code?: string
 }
 
 /** How far a wish has come. */
@@ -37,8 +53,22 @@ export function decidedPart(state: TwinState): DecidedPart {
     ...(Object.keys(ranges).length > 0 ? { ranges } : {}),
     ...(state.firmware ? { firmware: state.firmware } : {}),
     ...(state.health ? { health: state.health } : {}),
+    ...(state.update ? { update: updatePart(state.update) } : {}),
     ...wishesOf(state),
     ...reportedOf(state.reported),
+  }
+}
+
+function updatePart({ id, rollout, firmware, phase, attempt, requestedAt, bootedAt, deadlineAt, code }: OpenUpdate): UpdatePart {
+  return {
+    id,
+    ...(rollout !== undefined && { rollout }),
+    firmware,
+    status: phase === 'soaking' ? 'soaking' : 'scheduled',
+    attempt,
+    since: iso(bootedAt ?? requestedAt),
+    deadline: iso(deadlineAt),
+    ...(code !== undefined && { code }),
   }
 }
 

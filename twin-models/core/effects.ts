@@ -1,7 +1,11 @@
-/** What of a decision concerns more than the twin itself: what is to be told to the device, and which commands it lets go or ends. */
+/**
+ * What of a decision concerns more than the twin itself: what is to be told to the device, which commands it lets go or ends, and what becomes
+ * of the rows of its updates.
+ */
 import { outstandingOf } from './delta.ts'
 import { same } from './plain.ts'
-import type { CommandEnd, DeviceAnswer, JsonObject, TwinEvent, TwinState, Value } from './types.ts'
+import type { CommandEnd, DeviceAnswer, Firmware, JsonObject, TwinEvent, TwinState, UpdateEnd, UpdateRequest, Value } from './types.ts'
+import { updateChanges } from './update-effects.ts'
 
 /** The decision write makes these true together with the state (infra/postgres/decision-store.ts). */
 export interface DecisionEffects {
@@ -12,13 +16,46 @@ export interface DecisionEffects {
   /** `tell`: if it was sent, the device hears of it by `commands/{id}/cancel`. */
   ended: Array<{ id: string; status: CommandEnd; output?: Value; code?: string; message?: string; tell: boolean }>
   late: Array<{ id: string; at: number } & DeviceAnswer>
+  /** One change an update, in the order in which they came up. */
+  updates: UpdateChange[]
+}
+
+/** What becomes of one row of `updates`. Absent members: that stays as it is. */
+export interface UpdateChange {
+  id: string
+  /** `scheduled`: it is not told for now; its row is as if it had never been sent. The first end stays. */
+  status?: 'scheduled' | 'soaking' | UpdateEnd
+  /** The one under way, or the next one. From 1. */
+  attempt?: number
+  /** The device may be told: a job is to be signed for it. */
+  release?: UpdateRelease
+  /** Nobody tells the device (any more): its job goes. */
+  withdraw?: true
+  /** Why it ended, or why the attempt before did; with `code` absent beside a status there is none. */
+  code?: string
+  message?: string
+  /** It ended while the device may be at it: if it was sent, the device hears of the end by `updates/{id}/cancel`. */
+  tell?: boolean
+  /** What ran when it was requested; null: unknown. */
+  from?: Firmware | null
+}
+
+export interface UpdateRelease {
+  id: string
+  attempt: number
+  kind: UpdateRequest['kind']
+  firmware: UpdateRequest['firmware']
+  /** Epoch ms: the device may be told until then. */
+  until: number
+  /** Epoch ms: the device may download until then. */
+  linkUntil: number
 }
 
 const RETRY_MS = 30_000
 
 /** Undefined when it concerns nobody else: nearly all decisions. */
 export function effectsOf(before: TwinState, after: TwinState, events: TwinEvent[]): DecisionEffects | undefined {
-  const effects: DecisionEffects = { released: [], ended: [], late: [] }
+  const effects: DecisionEffects = { released: [], ended: [], late: [], updates: updateChanges(after, events) }
   const wish = changedWish(before, after)
   if (wish) effects.wish = wish
   for (const event of events) {
@@ -34,7 +71,8 @@ export function effectsOf(before: TwinState, after: TwinState, events: TwinEvent
   }
   const ended = new Set(effects.ended.map(({ id }) => id))
   effects.released = effects.released.filter((id) => !ended.has(id))
-  return wish || effects.released.length + effects.ended.length + effects.late.length > 0 ? effects : undefined
+  const lists = [effects.released, effects.ended, effects.late, effects.updates]
+  return wish || lists.some((list) => list.length > 0) ? effects : undefined
 }
 
 function changedWish(before: TwinState, after: TwinState): DecisionEffects['wish'] {

@@ -8,6 +8,8 @@ import type {
   PresenceStatus,
   RangeStatus,
   TwinSettings,
+  UpdateEnd,
+  UpdateRequest,
   Value,
 } from './types.ts'
 
@@ -76,6 +78,28 @@ export type TwinEvent =
     }
   /** An answer that came after the end: kept, and changes nothing. */
   | ({ kind: 'command-late'; at: number; id: string; cause: Cause } & DeviceAnswer)
+  /** It waits until `deadlineAt`, or is let go in the same decision. */
+  | { kind: 'update-requested'; at: number; update: UpdateRequest; from: Firmware | null; deadlineAt: number; cause: Cause }
+  /** The device may be told, until `until`; the twin looks again at `deadlineAt`. */
+  | { kind: 'update-released'; at: number; id: string; attempt: number; until: number; deadlineAt: number; cause: Cause }
+  /** It is not told any more, and again at `deadlineAt`: in its next window, or because an attempt failed. `attempt` is the next one. */
+  | { kind: 'update-postponed'; at: number; id: string; attempt: number; deadlineAt: number; code: string; message?: string; cause: Cause }
+  /** Nothing to decide yet: it looks again. */
+  | { kind: 'update-awaited'; at: number; id: string; deadlineAt: number; cause: Cause }
+  /** It runs the new firmware, and is to stay healthy from now on. */
+  | { kind: 'update-soaking'; at: number; id: string; deadlineAt: number; giveUpAt: number; cause: Cause }
+  | {
+      kind: 'update-ended'
+      at: number
+      id: string
+      rollout?: string
+      status: UpdateEnd
+      firmware: { version: string; sha256: string }
+      from: Firmware | null
+      code?: string
+      message?: string
+      cause: Cause
+    }
 
 /** Of one leaf, by JSON pointer. Without `before` it was not there; without `after` it is gone. */
 export interface Change {

@@ -1,5 +1,6 @@
 /** What an event makes of a twin's state. Pure; the argument is never changed. */
 import { evolveCommands } from './commands.ts'
+import { evolveUpdates, updateOnPresence } from './evolve-updates.ts'
 import { evolveWishes } from './evolve-wishes.ts'
 import { own } from './plain.ts'
 import type { TwinEvent, TwinSettings, TwinState, Value } from './types.ts'
@@ -11,7 +12,11 @@ export function evolve(state: TwinState, event: TwinEvent): TwinState {
     case 'configured':
       return { ...state, settings: event.settings, ranges: rangesUnder(state, event.settings, event.at) }
     case 'presence-changed':
-      return { ...state, presence: { ...state.presence, status: event.after, since: event.at, reason: event.reason } }
+      return {
+        ...state,
+        presence: { ...state.presence, status: event.after, since: event.at, reason: event.reason },
+        update: state.update && updateOnPresence(state.update, event),
+      }
     case 'range-changed': {
       const { after: status, at: since, value, ts: newest } = event
       return { ...state, ranges: { ...state.ranges, [event.name]: { status, since, value, newest } } }
@@ -34,6 +39,13 @@ export function evolve(state: TwinState, event: TwinEvent): TwinState {
     case 'command-ended':
     case 'command-late':
       return evolveCommands(state, event)
+    case 'update-requested':
+    case 'update-released':
+    case 'update-postponed':
+    case 'update-awaited':
+    case 'update-soaking':
+    case 'update-ended':
+      return evolveUpdates(state, event)
     default:
       return unknownKind(event)
   }

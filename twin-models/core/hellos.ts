@@ -9,7 +9,12 @@ export type PresenceNews = Extract<TwinInput, { kind: 'hello' | 'life' | 'silent
 
 /** It tells of firmware or health what the twin does not know. */
 export function differs(wake: Wake, firmware: Firmware | undefined, health: Health | undefined): boolean {
-  return (firmware !== undefined && firmware.version !== wake.firmware) || (health !== undefined && health.ok !== wake.healthOk)
+  return (firmware !== undefined && firmwareDiffers(wake, firmware)) || (health !== undefined && health.ok !== wake.healthOk)
+}
+
+/** As decide.ts sees it: a hash that is not told is none that differs. */
+function firmwareDiffers(wake: Wake, { version, sha256 }: Firmware): boolean {
+  return version !== wake.firmware || (sha256 !== undefined && sha256 !== wake.firmwareSha256)
 }
 
 /**

@@ -24,6 +24,8 @@ export const INPUT_LIMIT = 2_000
 const ALL = '*'
 /** Among the open properties: reported state. Its reports are appended, since the next of them may be news to what is under way. */
 const REPORTED = '$reported'
+/** What a device says: it hears that there was no room. */
+const MAY_BE_REFUSED: ReadonlySet<string> = new Set<TwinInput['kind']>(['event', 'command-answer', 'update-answer'])
 
 export interface Inbox {
   pending: Pending | null
@@ -118,10 +120,10 @@ export function addHello(inbox: Inbox, hello: Hello): void {
   take(inbox, hello)
 }
 
-/** A device event, its answer to a command, a request, new settings: appended, never merged, due at once. False when the inbox is full. */
+/** A device event, its last word on a command or update, a request, new settings: appended, never merged, due at once. False: the inbox is full. */
 export function addInput(inbox: Inbox, input: TwinInput): boolean {
   const pending = pendingOf(inbox, input.at)
-  if ((input.kind === 'event' || input.kind === 'command-answer') && pending.inputs.length >= inbox.inputLimit) return false
+  if (MAY_BE_REFUSED.has(input.kind) && pending.inputs.length >= inbox.inputLimit) return false
   append(pending, input, true)
   if (input.kind === 'configured' && !pending.open.includes(ALL)) pending.open.push(ALL)
   if (input.kind === 'wish' && !pending.open.includes(REPORTED)) pending.open.push(REPORTED)

@@ -13,9 +13,13 @@ export function nothingAsked(): Pick<TwinState, 'reported' | 'desired' | 'comman
   }
 }
 
+export function nothingUpdated(): Pick<TwinState, 'update' | 'endedUpdates'> {
+  return { update: null, endedUpdates: [] }
+}
+
 export function initialState(): TwinState {
   return {
-    v: 2,
+    v: 3,
     settings: UNCONFIGURED,
     revision: 0,
     seq: 0,
@@ -27,5 +31,6 @@ export function initialState(): TwinState {
     messages: 0,
     recentEvents: [],
     ...nothingAsked(),
+    ...nothingUpdated(),
   }
 }

@@ -46,14 +46,29 @@ export function nextStep(pace: Pace, progress: Progress, { startedAt, idle }: { 
   const reason = tooManyFailed(pace.errorLimit, progress)
   if (reason !== undefined && waiting > 0) return { kind: 'halt', reason }
   if (waiting === 0 && underway === 0) return { kind: 'done' }
+  return pacedStart(pace, { waiting, underway }, { startedAt, idle }, now)
+}
+
+/** The same without an end: how many may start now, or how long to wait. */
+export function pacedStart(
+  pace: Pick<Pace, 'perSecond' | 'atOnce'>,
+  { waiting, underway }: Pick<Progress, 'waiting' | 'underway'>,
+  { startedAt, idle }: { startedAt: number; idle: number },
+  now: number,
+): Extract<PaceStep, { kind: 'start' | 'wait' }> {
   const room = Math.max(0, pace.atOnce - underway)
-  if (waiting === 0 || room === 0) return { kind: 'wait', ms: Math.min(WATCH_MS.most, WATCH_MS.first * 2 ** Math.min(idle, 10)) }
+  if (waiting === 0 || room === 0) return { kind: 'wait', ms: watchMs(idle) }
   // Slower than one a second: one at a time, so far apart.
   const count = Math.max(1, Math.floor((pace.perSecond * STEP_MS) / 1000))
   const gapMs = Math.ceil((count * 1000) / pace.perSecond)
   const early = startedAt + gapMs - now
   if (startedAt > 0 && early > 0) return { kind: 'wait', ms: Math.min(early, gapMs) }
   return { kind: 'start', count: Math.min(count, room, waiting) }
+}
+
+/** Until the next look, when nothing is to be started. */
+export function watchMs(idle: number): number {
+  return Math.min(WATCH_MS.most, WATCH_MS.first * 2 ** Math.min(idle, 10))
 }
 
 export function tooManyFailed({ share, minimum, count }: ErrorLimit, { succeeded, failed }: Progress): string | undefined {

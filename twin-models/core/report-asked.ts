@@ -40,6 +40,32 @@ export function commandsAsked({ commands }: TwinState): string {
   return section('Commands that have not ended', bounded(lines, commands.length, ''))
 }
 
+export function updateAsked({ update }: TwinState): string {
+  if (!update) return ''
+  const { id, rollout, kind, firmware, from, attempt, attempts, phase, deadlineAt, bootedAt, code: why, message, by } = update
+  const origin = rollout === undefined ? `by ${code(short(by))}` : `of rollout ${code(rollout)}`
+  const before = from ? `from ${code(short(from.version))} ` : ''
+  const words = {
+    waiting: `waits until ${time(deadlineAt)}`,
+    released: `may be told to its device; looked at again at ${time(deadlineAt)}`,
+    soaking: `runs since ${time(bootedAt ?? 0)}, and is to stay healthy; looked at again at ${time(deadlineAt)}`,
+  }
+  return section('Firmware update', [
+    `- ${kind === 'rollback' ? 'Back' : 'Update'} ${before}to ${code(short(firmware.version))}, ${origin}: ${code(id)}`,
+    `- Attempt ${attempt} of ${attempts}: ${words[phase]}`,
+    why === undefined ? '' : `- Why: ${[why, message].flatMap((word) => (word === undefined ? [] : code(short(word)))).join(', ')}`,
+  ])
+}
+
+export function updatesEnded({ endedUpdates }: TwinState): string {
+  if (endedUpdates.length === 0) return ''
+  const lines = endedUpdates.map(
+    ({ version, status, at, id }) =>
+      `- ${code(short(version))}: ${status === 'healthy' ? status : `**${status}**`} at ${time(at)}, ${code(id)}`,
+  )
+  return section('Firmware updates that ended last, the newest first', lines)
+}
+
 function bounded(lines: string[], all: number, none: string): string[] {
   if (all === 0) return [`- ${none}`]
   return all > lines.length ? [...lines, `- and ${all - lines.length} more`] : lines

@@ -3,7 +3,7 @@
  * UI gives the cells of a table no room between them.
  */
 import { code, section, short, time } from './markdown.ts'
-import { commandsAsked, wishesAsked } from './report-asked.ts'
+import { commandsAsked, updateAsked, updatesEnded, wishesAsked } from './report-asked.ts'
 import type { NormalRange, TwinState } from './types.ts'
 
 const SHOWN_VALUES = 30
@@ -18,7 +18,8 @@ interface Key {
 
 export function reportOf(key: Key, state: TwinState): string {
   if (state.settings.model === '') return `Twin of device ${code(key.device)} of tenant ${code(key.tenant)}: nothing decided yet.`
-  const parts = [outside(state), wishesAsked(state), commandsAsked(state), facts(state), values(state), events(state)]
+  const asked = [updateAsked(state), wishesAsked(state), commandsAsked(state)]
+  const parts = [outside(state), ...asked, facts(state), updatesEnded(state), values(state), events(state)]
   return [headline(key, state), ...parts.filter((part) => part !== '')].join('\n\n')
 }
 

@@ -1,10 +1,22 @@
 /** What a twin carries. Plain JSON, as in types.ts. */
 import type { DivergedReason, PresenceReason } from './events.ts'
-import type { CommandEnd, CommandRequest, Firmware, Health, JsonObject, PresenceStatus, RangeStatus, TwinSettings, Value } from './types.ts'
+import type {
+  CommandEnd,
+  CommandRequest,
+  Firmware,
+  Health,
+  JsonObject,
+  OpenUpdate,
+  PresenceStatus,
+  RangeStatus,
+  TwinSettings,
+  UpdateEnd,
+  Value,
+} from './types.ts'
 
 /** What a twin carries from decision to decision and through continue-as-new. Versioned: `upgrade` turns older ones into this. */
 export interface TwinState {
-  v: 2
+  v: 3
   settings: TwinSettings
   revision: number
   /** Newest seal consumed. */
@@ -37,6 +49,10 @@ export interface TwinState {
   commands: OpenCommand[]
   /** Ids of commands that ended last, newest first, at most 20: an answer that comes again is known by them. */
   endedCommands: Array<{ id: string; status: CommandEnd }>
+  /** At most one. */
+  update: OpenUpdate | null
+  /** Those that ended last, newest first, at most 5. */
+  endedUpdates: Array<{ id: string; status: UpdateEnd; version: string; at: number }>
 }
 
 /** `sent` is not decided: it follows from what the bridge wrote (table wishes). */

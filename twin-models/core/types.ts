@@ -4,8 +4,11 @@
  * Everything here is plain JSON (it is stored, signalled and replayed): no Map, Set, Date or undefined values that matter.
  * Times are epoch milliseconds, UTC. Nothing in core imports anything at run time.
  */
+import type { ToldUpdate, UpdateAnswer, UpdateRequest } from './update-types.ts'
+
 export type * from './events.ts'
 export type * from './state.ts'
+export type * from './update-types.ts'
 
 export type Scalar = number | string | boolean
 /** A reading's value: a scalar, or a JSON object or array where the model's schema says so. */
@@ -88,7 +91,9 @@ export interface DeviceClock {
  * - reported: the device says how it is configured, a merge patch; `version` is the desired version that it answers
  * - command, cancel: somebody wants the device to do something, or no longer
  * - command-answer: the device's last word on a command
- * - due: the twin's own timer: a deadline has come. `sent` are those of its open commands that were sent
+ * - update, cancel-update: somebody wants its firmware updated, or no longer
+ * - update-answer: the device's last word on an update
+ * - due: the twin's own timer: a deadline has come. `sent` are those of its open commands that were sent; `update` is how a released update stands
  */
 export type TwinInput =
   | { kind: 'configured'; at: number; settings: TwinSettings }
@@ -104,7 +109,10 @@ export type TwinInput =
   | { kind: 'command'; at: number; request: string; command: CommandRequest }
   | { kind: 'cancel'; at: number; request: string; id: string; by: string }
   | ({ kind: 'command-answer'; at: number; id: string; messageId?: string } & DeviceAnswer)
-  | { kind: 'due'; at: number; sent: string[] }
+  | { kind: 'update'; at: number; request: string; update: UpdateRequest }
+  | { kind: 'cancel-update'; at: number; request: string; id: string; by: string }
+  | ({ kind: 'update-answer'; at: number; id: string; messageId?: string } & UpdateAnswer)
+  | { kind: 'due'; at: number; sent: string[]; update?: ToldUpdate }
 
 /** Body of a request of kind `wish` (table twin_requests). One of `patch` and `replace`. */
 export interface WishRequest {
@@ -173,8 +181,9 @@ export interface Wake {
   goodbye?: boolean
   /** Silence after which `silent` is due. */
   presenceTimeoutMs: number
-  /** Firmware version and health as known: a hello that differs wakes. */
+  /** Firmware version, its hash, and health as known: a hello that differs wakes. */
   firmware?: string
+  firmwareSha256?: string
   healthOk?: boolean
   /** Per watched property: bounds inside which nothing would be decided (absent: unbounded), and the time of the newest reading evaluated. */
   bounds: { [name: string]: { low?: number; high?: number; newest?: number } }

@@ -30,12 +30,18 @@ export function wakeOf(state: TwinState): Wake {
     presence: state.presence.status,
     ...(state.presence.status === 'offline' ? { offlineSince: state.presence.since, goodbye: isLeft(state.presence) } : {}),
     presenceTimeoutMs: state.settings.presenceTimeoutMs,
-    ...(state.firmware ? { firmware: state.firmware.version } : {}),
+    ...firmwareOf(state.firmware),
     ...(state.health ? { healthOk: state.health.ok } : {}),
     bounds,
     ...wishesOf(state.desired),
     ...reportedOf(state.reported.state),
   }
+}
+
+function firmwareOf(firmware: TwinState['firmware']): Pick<Wake, 'firmware' | 'firmwareSha256'> {
+  if (!firmware) return {}
+  const { version, sha256 } = firmware
+  return { firmware: version, ...(sha256 !== undefined && { firmwareSha256: sha256 }) }
 }
 
 function wishesOf({ version, answered, leaves }: TwinState['desired']): Pick<Wake, 'wished' | 'answered' | 'outstanding'> {

@@ -49,6 +49,7 @@ export const DOCUMENT_PARTS = [
   'delta',
   'firmware',
   'health',
+  'update',
   'clock',
   'alarms',
   'createdAt',

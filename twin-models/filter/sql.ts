@@ -81,6 +81,7 @@ const DOCUMENTS: { [part: string]: string } = {
   delta: "d.decided -> 'delta'",
   firmware: "d.decided -> 'firmware'",
   health: "d.decided -> 'health'",
+  update: "d.decided -> 'update'",
   clock: 'i.clock::jsonb',
 }
 

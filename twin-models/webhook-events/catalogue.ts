@@ -4,9 +4,19 @@
  */
 import type { TwinEvent } from '../core/types.ts'
 import { deadLetterCreated, deviceCreated, deviceRemoved, type PlatformEvent, webhookDisabled } from './platform-events.ts'
+import { rolloutEnded, rolloutHalted, rolloutStarted } from './rollout-events.ts'
 import type { EventType } from './schema.ts'
 import { twinChanged } from './twin-changed.ts'
-import { commandEnded, desiredConflict, desiredConverged, desiredDiverged, deviceEvent, twinOffline, twinOnline } from './twin-events.ts'
+import {
+  commandEnded,
+  desiredConflict,
+  desiredConverged,
+  desiredDiverged,
+  deviceEvent,
+  twinOffline,
+  twinOnline,
+  updateEnded,
+} from './twin-events.ts'
 
 const TYPES = [
   deviceCreated,
@@ -19,6 +29,10 @@ const TYPES = [
   desiredDiverged,
   desiredConflict,
   commandEnded,
+  updateEnded,
+  rolloutStarted,
+  rolloutHalted,
+  rolloutEnded,
   deadLetterCreated,
   webhookDisabled,
 ] as const

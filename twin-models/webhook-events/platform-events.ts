@@ -1,8 +1,9 @@
 /**
- * Events that no twin decides: the registry, the processor and the delivery of webhooks write their outbox rows. `revision` of such a row is
+ * Events that no twin decides: the registry, the processor, the delivery of webhooks and rollouts (rollout-events.ts) write their outbox rows. `revision` of such a row is
  * null; `event` holds the fields below but kind, with `at` in epoch milliseconds.
  */
 import type { JsonObject } from '../core/types.ts'
+import type { RolloutEvent } from './rollout-events.ts'
 import { about, anyObject, dataSchema, type EventType, type Fields, OF_DEVICE, text, whole, word } from './schema.ts'
 
 export type PlatformEvent =
@@ -12,6 +13,7 @@ export type PlatformEvent =
   | { kind: 'dead-letter'; at: number; reason: string; detail: string; topic: string; path?: string; messageId?: string; count: number }
   /** Its row names no device (''). `host`: of its URL, whose path and query may be secret. */
   | { kind: 'webhook-disabled'; at: number; webhook: string; host: string; reason: DisabledReason; detail: string }
+  | RolloutEvent
 
 /** It answered 410; nothing but failures for five days; an operator stopped it. */
 export type DisabledReason = 'gone' | 'failing' | 'stopped'
@@ -71,7 +73,7 @@ export const webhookDisabled = platformEvent('webhook.disabled', 'webhook-disabl
   cause: { by: 'delivery' },
 })
 
-function platformEvent<Type extends string, Kind extends PlatformEvent['kind']>(
+export function platformEvent<Type extends string, Kind extends PlatformEvent['kind']>(
   type: Type,
   kind: Kind,
   { description, fields, example, cause }: { description: string; fields: Fields; example: JsonObject; cause: JsonObject },

@@ -30,6 +30,9 @@ const changes: JsonObject = {
 }
 const deadlines = about(mapOf(time), 'By JSON pointer: when the wish counts as diverged.')
 
+const UPDATE: Fields = { id: about(text, 'Of the update.') }
+const LOOKS_AGAIN = about(time, 'When the twin looks at it next.')
+
 /** What each kind has beside what all have. */
 const KINDS = {
   configured: { settings: about(anyObject, 'Of its model: `model`, `modelVersion`, `presenceTimeoutMs`, `ranges`.') },
@@ -52,10 +55,22 @@ const KINDS = {
   },
   'command-released': { id: text, name: text },
   'command-late': { id: text, status: oneOf('succeeded', 'failed'), 'code?': text, 'message?': text, 'output?': anything },
+  'update-requested': {
+    update: about(
+      object({ ...UPDATE, 'rollout?': text, firmware: object({ version: text, sha256: text }), offerUntil: time, by: text }),
+      'As it was asked for.',
+    ),
+    from: about(orNull(firmware), 'What runs.'),
+    deadlineAt: LOOKS_AGAIN,
+  },
+  'update-released': { ...UPDATE, attempt: whole, until: about(time, 'The device may be told until then.'), deadlineAt: LOOKS_AGAIN },
+  'update-postponed': { ...UPDATE, attempt: about(whole, 'The next one.'), deadlineAt: LOOKS_AGAIN, code: text, 'message?': text },
+  'update-awaited': { ...UPDATE, deadlineAt: LOOKS_AGAIN },
+  'update-soaking': { ...UPDATE, deadlineAt: LOOKS_AGAIN, giveUpAt: about(time, 'Not healthy by then, it never will be.') },
 } satisfies { [kind: string]: Fields }
 
 const description =
-  'A twin decided something else: a range, firmware, health, its model, its desired or reported state, a command on its way. Never a mere reading.'
+  'A twin decided something else: a range, firmware, health, its model, its desired or reported state, a command or a firmware update on its way. Never a mere reading.'
 
 export const twinChanged: EventType & { type: 'twin.changed'; kinds: Array<keyof typeof KINDS> } = {
   type: 'twin.changed',

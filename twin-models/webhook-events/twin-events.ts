@@ -7,6 +7,7 @@ import {
   type EventType,
   type Fields,
   OF_TWIN,
+  object,
   oneOf,
   orNull,
   text,
@@ -89,6 +90,27 @@ export const commandEnded = twinEvent('command.ended', 'command-ended', {
   },
   example: { id: '0b6fdc53-6a3f-4c0e-9a65-0e5f1f0f2b11', name: 'identify', status: 'succeeded', output: { blinked: 3 } },
   cause: { by: 'message', messageId: 'm-23' },
+})
+
+export const updateEnded = twinEvent('update.ended', 'update-ended', {
+  description: 'A firmware update has its one end: the device is healthy with it after its soak, or it is not.',
+  fields: {
+    id: about(text, 'Of the update.'),
+    'rollout?': about(text, 'Of its rollout; absent where it was asked for alone.'),
+    status: oneOf('healthy', 'failed', 'rolled-back', 'timed-out', 'rejected', 'cancelled', 'skipped'),
+    firmware: about(object({ version: text, sha256: text }), 'What it was to get.'),
+    from: about(orNull(object({ version: text, 'sha256?': text })), 'What ran before.'),
+    'code?': about(text, 'Why; as the device says it, where it failed or rejected.'),
+    'message?': text,
+  },
+  example: {
+    id: '9b0c2f5e-6b0e-4c1e-8c55-4c4f0b3f5a10',
+    rollout: '51f7d0d2-4d0e-4a4e-9a0b-0d1c5b9e7a11',
+    status: 'healthy',
+    firmware: { version: '2.1.0', sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08' },
+    from: { version: '2.0.0' },
+  },
+  cause: { by: 'timer' },
 })
 
 function twinEvent<Type extends string, Kind extends string>(

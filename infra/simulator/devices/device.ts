@@ -1,4 +1,5 @@
 /** What a simulated device measures, and how it obeys: pure models, a step at a time. Transport and misbehaviour stand elsewhere. */
+import { createHash } from 'node:crypto'
 import type { DeviceAnswer, JsonObject, Rejections, Value } from '../../../twin-models/core/types.ts'
 import type { Random } from '../random.ts'
 import { lock } from './lock.ts'
@@ -52,7 +53,8 @@ export type DeviceKindName = keyof typeof DEVICE_KINDS
 /** A device with its state inside. */
 export interface SimulatedDevice {
   model: string
-  firmware: string
+  /** What runs. */
+  readonly firmware: { version: string; sha256: string }
   /** `changed`: settings that somebody at the device changed in this step. */
   measure(now: number): Measurement & { changed: JsonObject }
   settings(): JsonObject
@@ -63,6 +65,8 @@ export interface SimulatedDevice {
   /** `changed`: settings that are other than before. */
   act(action: string, now: number): { answer: DeviceAnswer; changed: JsonObject }
   health(): { ok: boolean; battery: number; rssi: number }
+  /** Starts with this firmware, and is well with it or not. */
+  boot(firmware: { version: string; sha256: string }, ok: boolean): void
 }
 
 const DIAGNOSE = 'diagnose'
@@ -77,6 +81,8 @@ function run<State>(kind: DeviceKind<State>, random: Random, start: number, dayM
   const own = random.fork('besides')
   let state = kind.initial(random)
   let last = start
+  let firmware = factoryFirmware(kind)
+  let isWell = true
 
   function become(next: State): JsonObject {
     const changed = difference(kind.settings(state), kind.settings(next))
@@ -84,11 +90,13 @@ function run<State>(kind: DeviceKind<State>, random: Random, start: number, dayM
     return changed
   }
 
-  const health = () => ({ ok: true, battery: Math.round(own.between(60, 100)), rssi: Math.round(own.between(-85, -45)) })
+  const health = () => ({ ok: isWell, battery: Math.round(own.between(60, 100)), rssi: Math.round(own.between(-85, -45)) })
 
   return {
     model: kind.model,
-    firmware: kind.firmware,
+    get firmware() {
+      return firmware
+    },
     measure(now) {
       // A shorter day makes everything faster, not only the sun.
       const seconds = (Math.max(0, now - last) / 1000) * (86_400_000 / dayMs)
@@ -114,7 +122,7 @@ function run<State>(kind: DeviceKind<State>, random: Random, start: number, dayM
       if (action === DIAGNOSE) {
         const output = {
           health: health(),
-          firmware: { version: kind.firmware },
+          firmware: { version: firmware.version },
           uptimeSeconds: Math.floor((now - start) / 1000),
           errors: [],
         }
@@ -124,7 +132,16 @@ function run<State>(kind: DeviceKind<State>, random: Random, start: number, dayM
       return { answer: { status: 'succeeded', ...(output !== undefined && { output }) }, changed: become(next) }
     },
     health,
+    boot(next, ok) {
+      firmware = next
+      isWell = ok
+    },
   }
+}
+
+/** The image that it comes with is the text `model version`: so an artifact of it can be made, and be returned to. */
+export function factoryFirmware({ model, firmware }: Pick<DeviceKind<unknown>, 'model' | 'firmware'>): { version: string; sha256: string } {
+  return { version: firmware, sha256: createHash('sha256').update(`${model} ${firmware}`).digest('hex') }
 }
 
 const UNKNOWN_SETTING: Refusal = { code: 'unknown-setting', message: 'I have no such setting' }

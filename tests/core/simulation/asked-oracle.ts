@@ -12,11 +12,13 @@ import type { MemoryDatabase } from '../../support/memory-database.ts'
 import type { AskedReference } from './asked-reference.ts'
 import { isAsked } from './asked-reference.ts'
 import { CommandLedger } from './command-ledger.ts'
+import { UpdateLedger } from './update-ledger.ts'
 import type { World } from './world.ts'
 
 export class AskedOracle {
   readonly counts = { asked: 0, answered: 0, refusals: 0, converged: 0, diverged: 0, conflicts: 0, lateWords: 0, deadlines: 0 }
   readonly commands: CommandLedger
+  readonly updates: UpdateLedger
   /** Requests that REST has acknowledged. */
   readonly acknowledged = new Set<string>()
   readonly #answered = new Set<string>()
@@ -28,6 +30,7 @@ export class AskedOracle {
     this.#world = world
     this.#db = db
     this.commands = new CommandLedger(world, db)
+    this.updates = new UpdateLedger(world, db)
   }
 
   /** An inbox is to be written: a last word on a command that has not ended waits in it, unless there was no room. */
@@ -64,6 +67,7 @@ export class AskedOracle {
       if (event.kind === 'desired-changed' || event.kind === 'desired-conflict') this.#checkVersion(incarnation, event)
     }
     this.commands.check(incarnation)
+    this.updates.decided(decision)
     this.#checkWish(incarnation, state.desired)
     if (!same(state.desired.state, reference.wished))
       this.#fail('what is wished is what was asked for', incarnation, state.desired.state, reference.wished)
@@ -85,6 +89,7 @@ export class AskedOracle {
 
   #takeAnswers({ incarnation }: Decision, inputs: TwinInput[], answers: Decision['answers'], { refused }: AskedReference): void {
     const asked = inputs.flatMap((input) => ('request' in input ? [input.request] : []))
+    const ofUpdates = new Set(inputs.flatMap((input) => (input.kind === 'update' ? [input.request] : [])))
     if (asked.join() !== answers.map(({ request }) => request).join())
       this.#fail('each request is answered by the decision that takes it', incarnation, answers, asked)
     for (const { request, answer } of answers) {
@@ -93,7 +98,7 @@ export class AskedOracle {
       this.counts.answered++
       const isRefused = 'refused' in (answer as object)
       if (isRefused) this.counts.refusals++
-      if (isRefused !== refused.has(request))
+      if (!ofUpdates.has(request) && isRefused !== refused.has(request))
         this.#fail('a wish for another version is refused, and no other', incarnation, answer, [...refused])
       const row = this.#db.requests.get(request)
       if (row?.answer !== JSON.stringify(answer)) this.#fail('an answer is there for who asked', incarnation, row, answer)

@@ -48,7 +48,9 @@ export class AskedReference {
     return report || response ? 1 : 0
   }
 
+  /** Updates are decided on with presence and firmware, too: update-ledger.ts holds them to their rules. */
   request(request: RequestRecord, settings: TwinSettings): void {
+    if (request.kind === 'update' || request.kind === 'cancel-update') return
     this.#queue.push(request.kind === 'configured' ? { settings } : { request })
   }
 

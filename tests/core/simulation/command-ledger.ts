@@ -66,6 +66,7 @@ export class CommandLedger {
   /** A bridge hands it to a connection, or into an answer. */
   sent(incarnation: number, subtopic: string, payload: string): void {
     const [kind, id = '', what] = subtopic.split('/')
+    if (kind === 'updates') return
     if (kind === 'desired') this.#desiredSent(incarnation, payload)
     else if (what === 'cancel') this.#cancelSent(id)
     else this.#commandSent(id, payload)

@@ -59,7 +59,7 @@ export class DecisionOracle {
     if (seq !== before.decidedSeq && seq !== before.decidedSeq + 1)
       this.#world.fail('each seal is consumed by exactly one decision', `${name}: ${seq} after ${before.decidedSeq}`)
     if (seq > 0 && !this.#seals.has(`${incarnation} ${seq}`)) this.#world.fail('only what is sealed is decided on', `${name}: ${seq}`)
-    for (const event of events) if (!isAsked(event)) this.#compare(incarnation, event)
+    for (const event of events) if (!isAsked(event) && !event.kind.startsWith('update-')) this.#compare(incarnation, event)
     const reference = this.#twins.get(incarnation)?.asked
     const sealed = seq > before.decidedSeq ? this.#seals.get(`${incarnation} ${seq}`) : undefined
     if (reference) this.#asked.decided(decision, reference, sealed)

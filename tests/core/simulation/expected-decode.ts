@@ -23,6 +23,8 @@ export interface ExpectedPart {
   event?: { name: string; ts: number; data: Value }
   report?: { ts: number; state: JsonObject; version?: number; rejected?: Rejections }
   /** `progress` is JSON. */
+  /** A last word on an update. */
+  ending?: true
   response?: { command: string; word: DeviceAnswer | { status: 'acknowledged' | 'running'; progress: string | null } }
 }
 
@@ -34,6 +36,8 @@ interface Received {
 }
 
 const YEAR_2000 = Date.UTC(2000, 0, 1)
+/** So far ahead of its receipt a time is still believed: the clocks of bridges are not exact either. */
+const BELIEVED_AHEAD_MS = 1_000
 
 /** Null: nothing of it can be stored, and it becomes a dead letter whole. */
 export function expectedParts(message: Received, model: DeviceModel): ExpectedPart[] | null {
@@ -50,6 +54,7 @@ export function expectedParts(message: Received, model: DeviceModel): ExpectedPa
   if (kind === 'event') return eventPart(message, json as Json, model)
   if (kind === 'reported') return reportPart(message, json as Json, model)
   if (kind === 'response') return responsePart(message, json as Json)
+  if (kind === 'update') return [updatePart(json as Json)]
   return kind === 'presence' || kind === 'will' ? helloPart(message, json as Json) : []
 }
 
@@ -63,7 +68,7 @@ function telemetryPart(message: Received, json: Json, index: number, model: Devi
   const { receivedAt, payload } = message
   const id = json.id as string | undefined
   const own = json.ts as number | undefined
-  const isBelieved = own === undefined || (own <= receivedAt && own >= YEAR_2000)
+  const isBelieved = own === undefined || (isBelievedAhead(own, receivedAt) && own >= YEAR_2000)
   const ts = own === undefined ? receivedAt - ((json.ageMs as number | undefined) ?? 0) : isBelieved ? own : receivedAt
   if (ts < receivedAt - model.backfillLimitMs) return []
   const readings: ExpectedReading[] = []
@@ -79,7 +84,7 @@ function telemetryPart(message: Received, json: Json, index: number, model: Devi
 function eventPart({ name = '', receivedAt }: Received, json: Json, model: DeviceModel): ExpectedPart[] {
   const id = json.id as string | undefined
   const own = json.ts as number | undefined
-  const event = { name, ts: own === undefined ? receivedAt : Math.min(own, receivedAt), data: json.data ?? null }
+  const event = { name, ts: timeOf(own, receivedAt), data: json.data ?? null }
   const known = model.events.get(name)
   if (known ? event.data !== null && known.problemOf(event.data) !== undefined : !keeps(model)) return []
   if (id !== undefined) return [{ id, key: `event ${id}`, readings: [], event }]
@@ -95,7 +100,7 @@ function reportPart({ receivedAt }: Received, json: Json, model: DeviceModel): E
     return property ? value === null || property.problemOf(value) === undefined : keeps(model)
   })
   const report = {
-    ts: own === undefined ? receivedAt : Math.min(own, receivedAt),
+    ts: timeOf(own, receivedAt),
     state: Object.fromEntries(state),
     ...(json.version !== undefined && { version: json.version as number }),
     ...(json.rejected !== undefined && { rejected: json.rejected as Rejections }),
@@ -111,6 +116,18 @@ function responsePart({ name: command = '' }: Received, json: Json): ExpectedPar
   const word = isLast ? Object.fromEntries(said) : { status, progress: progress === null ? null : JSON.stringify(progress) }
   const response = { command, word } as NonNullable<ExpectedPart['response']>
   return [{ ...(id === undefined ? {} : { id, key: `response ${command} ${id}` }), readings: [], response }]
+}
+
+function timeOf(own: number | undefined, receivedAt: number): number {
+  return own !== undefined && isBelievedAhead(own, receivedAt) ? own : receivedAt
+}
+
+function isBelievedAhead(own: number, receivedAt: number): boolean {
+  return own <= receivedAt + BELIEVED_AHEAD_MS
+}
+
+function updatePart({ status }: Json): ExpectedPart {
+  return { readings: [], ...((status === 'failed' || status === 'rejected') && { ending: true }) }
 }
 
 function helloPart({ kind }: Received, json: Json): ExpectedPart[] {

@@ -6,6 +6,7 @@ import type { MessageKind } from '../../../api/ingest/log.ts'
 import { mergePatch } from '../../../twin-models/core/merge-patch.ts'
 import type { JsonObject, Rejections } from '../../../twin-models/core/types.ts'
 import type { CommandLedger } from './command-ledger.ts'
+import { DeviceFirmware } from './device-firmware.ts'
 import type { Life, World } from './world.ts'
 
 export interface Obeying {
@@ -23,6 +24,7 @@ const DONE: Said = { status: 'succeeded' }
 export class Obedience {
   /** How it is configured. */
   state: JsonObject = { targetTemperature: 20 }
+  readonly firmware: DeviceFirmware
   readonly #around: Obeying
   /** What it said last of commands, to say it again when it is asked again. */
   readonly #done = new Map<string, Said>()
@@ -30,6 +32,7 @@ export class Obedience {
 
   constructor(around: Obeying) {
     this.#around = around
+    this.firmware = new DeviceFirmware(around)
   }
 
   /** Something came down. */
@@ -39,7 +42,8 @@ export class Obedience {
     if (kind === 'commands' && what === 'request') ledger.heard(id)
     // It fell asleep over it.
     if (!isQuiet() && world.random.chance(0.05)) return
-    if (kind === 'desired') this.#desired(JSON.parse(payload))
+    if (kind === 'updates') this.firmware.hear(id, what, payload)
+    else if (kind === 'desired') this.#desired(JSON.parse(payload))
     else if (what === 'request') this.#command(id)
     else if (world.random.chance(0.5) && !this.#done.has(id)) this.#end(id, { status: 'failed', code: 'stopped' })
   }

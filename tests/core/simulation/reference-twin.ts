@@ -71,6 +71,8 @@ export class ReferenceTwin {
     const { state, events } = consume(this.state, { seq: this.state.seq + 1, batch: { messages: 1, lastSeenAt: 0, merged: {}, inputs } }, 0)
     this.state = state
     for (const event of events) {
+      // What it knows of updates it has adopted: update-ledger.ts watches those.
+      if (event.kind.startsWith('update-')) continue
       const part = partOf(event)
       const list = this.decided.get(part)
       if (list) list.push(event)
@@ -103,15 +105,15 @@ export class ReferenceTwin {
     if (!isWill && !parts.some(({ hello }) => hello)) inputs.push({ kind: 'life', at, ...idOf(parts[0]?.id) })
     for (const { name, value, ts, messageId } of news) inputs.push({ kind: 'reading', at, name, value, ts, ...idOf(messageId) })
     for (const part of parts) {
-      const { id, hello, event } = part
-      if (!refused) this.given.inputs += this.asked.say(part, at)
+      const { id, hello, event, ending } = part
+      if (!refused) this.given.inputs += this.asked.say(part, at) + (ending ? 1 : 0)
       if (hello) inputs.push({ kind: 'hello', at, ...hello, ...(isWill ? { will: true } : {}), ...idOf(id) })
       if (!event || refused) continue
       this.given.events++
       inputs.push({ kind: 'event', at, ...event, ...idOf(id) })
     }
     if (inputs.length > 0) this.feed(inputs)
-    return parts.some(({ event, report, response }) => event ?? report ?? response)
+    return parts.some(({ event, report, response, ending }) => event ?? report ?? response ?? ending)
   }
 
   /** It knows what the real one knows now, and has decided as much. What it decided on every message it keeps. */

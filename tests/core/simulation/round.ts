@@ -12,6 +12,7 @@ import { SimProcessor } from './sim-processor.ts'
 import { MiniTemporal } from './temporal/mini-temporal.ts'
 import { Trouble } from './trouble.ts'
 import { miniActivities, miniSignaller } from './twins.ts'
+import { Updating } from './updating.ts'
 import { underWay, verify } from './verify.ts'
 import { World } from './world.ts'
 
@@ -44,6 +45,7 @@ export class Round {
   readonly temporal: MiniTemporal
   readonly registry: Registry
   readonly asking: Asking
+  readonly updating: Updating
   readonly #trouble: Trouble
   readonly #processors: SimProcessor[] = []
   readonly #bridges: Bridge[] = []
@@ -70,6 +72,7 @@ export class Round {
     const asked = { world: this.world, db: this.db, trouble: this.#trouble, oracle: this.oracle.asked }
     this.oracle.onRefused = (incarnation) => this.#tellRefusal(incarnation)
     this.asking = new Asking({ ...asked, devices: () => this.registry.devices })
+    this.updating = new Updating({ ...asked, ledger: this.oracle.asked.updates, devices: () => this.registry.devices })
   }
 
   async run(steps: number): Promise<RoundReport> {
@@ -88,6 +91,7 @@ export class Round {
       ...this.oracle.inboxes.counts,
       ...this.oracle.asked.counts,
       ...this.oracle.asked.commands.counts,
+      ...this.oracle.asked.updates.counts,
       ...this.asking.counts,
       ...this.temporal.counts,
       ...this.registry.counts,
@@ -106,9 +110,17 @@ export class Round {
     for (const each of [...this.#processors, ...this.#bridges]) each.suspendedUntil = 0
     while (this.#processors.length > 1) this.#processors.pop()!.kill()
     world.start(() => this.asking.settle())
+    await this.#idle(200_000)
+    // What found its inbox full at the last is said once more: there is room now, and a device that hears too many errors is not told of each.
+    for (const { comesBack, obedience } of this.registry.devices) if (comesBack) obedience.sayState()
+    await this.#idle(10_000)
+  }
+
+  async #idle(atLeastMs: number): Promise<void> {
+    const { world } = this
     const from = world.now
     const last = world.steps + DRAIN_STEPS
-    let next = from + 200_000
+    let next = from + atLeastMs
     await world.run(() => {
       if (world.steps > last) return true
       if (world.now < next) return false
@@ -127,7 +139,13 @@ export class Round {
   }
 
   #startBridge(): void {
-    const parts = { world: this.world, db: this.db, trouble: this.#trouble, ledger: this.oracle.asked.commands }
+    const parts = {
+      world: this.world,
+      db: this.db,
+      trouble: this.#trouble,
+      ledger: this.oracle.asked.commands,
+      updates: this.oracle.asked.updates,
+    }
     this.#bridges.push(new Bridge(`bridge-${++this.#counts.bridges}`, parts))
   }
 
@@ -151,11 +169,12 @@ export class Round {
   }
 
   async #ask(): Promise<void> {
-    const { world, asking } = this
+    const { world, asking, updating } = this
     for (;;) {
       await world.sleep(world.random.between(100, 2_000), 'somebody asks')
       if (this.#draining) return
-      asking.act()
+      if (world.random.chance(0.2)) updating.act()
+      else asking.act()
     }
   }
 

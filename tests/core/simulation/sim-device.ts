@@ -135,6 +135,7 @@ export class SimDevice {
     if (pending.desired) this.obedience.hear('desired', pending.desired.body)
     for (const { id } of pending.commands) this.obedience.hear(`commands/${id}/request`, '{}')
     for (const id of pending.cancels) this.obedience.hear(`commands/${id}/cancel`, '{}')
+    if (pending.update) this.obedience.hear(`updates/${pending.update.id}/job`, pending.update.body)
   }
 
   async #connect(): Promise<void> {
@@ -254,7 +255,7 @@ export class SimDevice {
     return JSON.stringify({
       ...(random.chance(0.6) ? { id: `h${++this.#ids}` } : {}),
       status,
-      ...(random.chance(0.3) ? { firmware: { version: random.pick(['1.0.0', '1.1.0']) } } : {}),
+      ...(random.chance(0.3) ? { firmware: this.obedience.firmware.runs } : {}),
       ...(random.chance(0.3) ? { health: { ok: random.chance(0.8), battery: Math.round(random.between(1, 100)) } } : {}),
     })
   }

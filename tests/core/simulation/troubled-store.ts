@@ -49,6 +49,7 @@ export function troubledStore({ processor, life, world, db, trouble, watcher, in
     },
     knownMessages: (ids) => ask('ids', () => store.knownMessages(ids)),
     commands: (ids) => ask('commands', () => store.commands(ids)),
+    updates: (ids) => ask('updates', () => store.updates(ids)),
     properties: (tenant, names) => ask('names', () => store.properties(tenant, names)),
     answers: (lanes, limit) => ask('answers', () => store.answers(lanes, limit)),
     requests: (lanes, limit) => ask('requests', () => store.requests(lanes, limit)),

@@ -83,6 +83,7 @@ export function miniActivities(
     confirmDecision: (key: TwinKey, revision: number) =>
       attempt(`confirmation for device ${key.incarnation}`, () => store.confirm(key, revision)),
     sentCommands: (key: TwinKey) => attempt(`deadline of device ${key.incarnation}`, () => store.sentCommands(key)),
+    sentUpdate: (key: TwinKey, id: string) => attempt(`update of device ${key.incarnation}`, () => store.sentUpdate(key, id)),
     lastSeen: (key: TwinKey) => attempt(`backstop of device ${key.incarnation}`, () => store.lastSeen(key)),
   } as unknown as Activities
 }

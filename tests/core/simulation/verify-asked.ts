@@ -25,8 +25,8 @@ interface Asked {
 }
 
 /** In words. */
-export function askedUnderWay({ db, registry }: Asked): string[] {
-  const found: string[] = []
+export function askedUnderWay({ db, oracle, registry }: Asked): string[] {
+  const found: string[] = oracle.asked.updates.underWay()
   for (const { id, incarnation, status, endedAt } of db.commands.values())
     if (endedAt === null) found.push(`command ${id} of device ${incarnation} is ${status}`)
   for (const { record, comesBack } of registry.devices) {
@@ -34,16 +34,15 @@ export function askedUnderWay({ db, registry }: Asked): string[] {
     const { desired } = JSON.parse(record.state) as TwinState
     for (const [path, leaf] of Object.entries(desired.leaves))
       if (isOutstanding(leaf) && isKept(record, path)) found.push(`the wish for ${path} of device ${record.incarnation} is ${leaf.status}`)
-    for (const { id, cancelAt, cancelSentAt } of db.commandsOf(record.incarnation))
-      if (cancelAt !== null && cancelSentAt === null)
-        found.push(`device ${record.incarnation} does not know that command ${id} was cancelled`)
+    for (const { id, cancelAt, cancelSentAt } of [...db.commandsOf(record.incarnation), ...db.updatesOf(record.incarnation)])
+      if (cancelAt !== null && cancelSentAt === null) found.push(`device ${record.incarnation} does not know that ${id} was cancelled`)
   }
   return found
 }
 
 export function verifyAsked(asked: Asked): void {
   const { world, db, oracle, registry } = asked
-  for (const id of oracle.asked.acknowledged) {
+  for (const id of [...oracle.asked.acknowledged, ...oracle.asked.updates.acknowledged]) {
     const { answer, answeredAt, kind } = db.requests.get(id) ?? {}
     if (answeredAt == null || !(oracle.asked.isDecided(id) || answer === '{"removed":true}'))
       world.fail('each acknowledged request is decided once', `${kind} ${id}: ${answer}`)
@@ -92,19 +91,19 @@ function verifyHistory({ world, db }: Asked, { incarnation, decided }: DeviceRec
   const [is, made] = [inHistory(state), inHistory(rebuilt)]
   if (!same(is, made))
     world.fail('history makes the twin again', `device ${incarnation}\n  is   ${JSON.stringify(is)}\n  made ${JSON.stringify(made)}`)
-  const { presence, desired, reported, delta, firmware } = JSON.parse(decided)
+  const { presence, desired, reported, delta, firmware, update } = JSON.parse(decided)
   const document = decidedPart(rebuilt)
-  const shown = Object.entries({ presence, desired, reported, delta, firmware })
+  const shown = Object.entries({ presence, desired, reported, delta, firmware, update })
   for (const [part, value] of shown)
     if (!same(value, document[part as keyof typeof document]))
       world.fail('history makes the twin document again', `device ${incarnation}, ${part}: ${JSON.stringify(value)}`)
 }
 
 function inHistory(state: TwinState): object {
-  const { presence, ranges, firmware, health, settings, recentEvents } = state
+  const { presence, ranges, firmware, health, settings, recentEvents, update, endedUpdates } = state
   const { lastSeenAt: _, ...status } = presence
   const statuses = Object.fromEntries(Object.entries(ranges).map(([name, { status, since }]) => [name, { status, since }]))
-  return { ...askedPart(state), presence: status, ranges: statuses, firmware, ok: health?.ok, settings, recentEvents }
+  return { ...askedPart(state), presence: status, ranges: statuses, firmware, ok: health?.ok, settings, recentEvents, update, endedUpdates }
 }
 
 /** Its model takes what a device reports of it. */

@@ -12,11 +12,12 @@ import { failure } from '../../support/memory-lane-store.ts'
 import type { Bridge, Session } from './bridge.ts'
 import type { CommandLedger } from './command-ledger.ts'
 import type { Trouble } from './trouble.ts'
+import type { UpdateLedger } from './update-ledger.ts'
 import type { World } from './world.ts'
 
 /** Slower than the real one: each look is a step. */
 const LIMITS = { tickMs: 1_000, sweepMs: 5_000 }
-const ALL = { desired: true, commands: true, cancels: true }
+const ALL = { desired: true, commands: true, cancels: true, updates: true, updateCancels: true }
 const SILENT = { info: () => {}, warn: () => {} } as unknown as Logger
 
 export interface DownParts {
@@ -24,6 +25,7 @@ export interface DownParts {
   db: MemoryDatabase
   trouble: Trouble
   ledger: CommandLedger
+  updates: UpdateLedger
 }
 
 export class WayDown {
@@ -66,6 +68,8 @@ export class WayDown {
     if (pending?.desired) ledger.sent(incarnation, 'desired', pending.desired.body)
     for (const command of pending?.commands ?? []) ledger.sent(incarnation, `commands/${command.id}/request`, requestJson(command))
     for (const id of pending?.cancels ?? []) ledger.sent(incarnation, `commands/${id}/cancel`, '{}')
+    if (pending?.update) ledger.sent(incarnation, `updates/${pending.update.id}/job`, pending.update.body)
+    for (const id of pending?.updateCancels ?? []) ledger.sent(incarnation, `updates/${id}/cancel`, '{}')
     return pending
   }
 
@@ -106,7 +110,7 @@ export class WayDown {
 
   /** A claim may be done without the bridge's knowing, and the bridge may die before it sends what it claimed. */
   #store(): DownlinkStore {
-    const { db, trouble, ledger } = this.#parts
+    const { db, trouble, ledger, updates } = this.#parts
     const { name, life } = this.#bridge
     const store = memoryDownlinkStore(db, () => trouble.chance(0.02))
     const write = async <T>(what: string, run: () => T): Promise<T> => {
@@ -116,7 +120,10 @@ export class WayDown {
     }
     const claim = (asks: Ask[]): Map<number, Pending> => {
       const claimed = store.claim(asks)
-      for (const [incarnation, pending] of claimed) ledger.claimed(incarnation, pending)
+      for (const [incarnation, pending] of claimed) {
+        ledger.claimed(incarnation, pending)
+        updates.claimed(incarnation, pending)
+      }
       return claimed
     }
     return {

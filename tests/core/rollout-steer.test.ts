@@ -1,0 +1,209 @@
+/** What a person can ask of a rollout, in which status, and what becomes of it. */
+import { describe, expect, test } from 'vitest'
+import { initialRollout } from '../../twin-models/core/rollout.ts'
+import { steer } from '../../twin-models/core/rollout-steer.ts'
+import type { RolloutAsk, RolloutCounts, RolloutPlan, RolloutState, WaveCounts } from '../../twin-models/core/rollout-types.ts'
+import { EMPTY_WAVE } from '../../twin-models/core/rollout-waves.ts'
+
+const plan: RolloutPlan = {
+  gate: 0.95,
+  failures: { share: 0.1, minimum: 10 },
+  soakMs: 0,
+  pace: { perSecond: 10, atOnce: 100 },
+  onHalt: 'continue',
+  lateJoiners: 'ignore',
+  approval: 'one',
+  by: 'ann',
+}
+const running: RolloutState = { ...initialRollout({ ...plan, approval: 'none' }), chosen: true }
+const back: RolloutState = { ...running, status: 'rolling-back', direction: 'back', back: { which: 'updated', chooseBy: 0 } }
+
+/** What is not said of the total waits. */
+function wave(total: number, counted: Partial<WaveCounts> = {}): WaveCounts {
+  const { underway = 0, healthy = 0, failed = 0, left = 0 } = counted
+  return { ...EMPTY_WAVE, total, waiting: total - underway - healthy - failed - left, ...counted }
+}
+const counts = (...waves: WaveCounts[]): RolloutCounts => ({ waves, ahead: 0 })
+
+describe('a person', () => {
+  const paused: RolloutState = { ...running, status: 'paused' }
+  const halted: RolloutState = { ...running, status: 'halted', reason: 'because' }
+  const ended: RolloutState = { ...running, status: 'completed' }
+  const cancelled: RolloutState = { ...running, status: 'cancelled', reason: 'Somebody cancelled it.' }
+  const draft = initialRollout(plan)
+  const early: RolloutState = { ...running, chosen: false }
+  const fourEyes: RolloutPlan = { ...plan, approval: 'four-eyes' }
+  const cancelling: RolloutPlan = { ...plan, onHalt: 'cancel' }
+  const some = counts(wave(10, { underway: 3, failed: 2 }), wave(10, { failed: 1 }), wave(80))
+
+  test.each<[string, RolloutState, RolloutPlan, RolloutAsk, Partial<RolloutState>, object, RegExp]>([
+    ['approves a draft', draft, plan, { action: 'approve', by: 'ann' }, { status: 'running', approvedBy: 'ann' }, {}, /begins/],
+    [
+      'approves what another asked for',
+      draft,
+      fourEyes,
+      { action: 'approve', by: 'bob' },
+      { status: 'running', approvedBy: 'bob' },
+      {},
+      /begins/,
+    ],
+    ['pauses', running, plan, { action: 'pause' }, { status: 'paused' }, {}, /paused.*go on/],
+    ['pauses its way back', back, plan, { action: 'pause' }, { status: 'paused', direction: 'back' }, {}, /paused/],
+    [
+      'resumes what was paused',
+      paused,
+      plan,
+      { action: 'resume' },
+      { status: 'running', acknowledged: { wave: 0, all: 0 } },
+      {},
+      /^It goes on\.$/,
+    ],
+    [
+      'resumes what was halted',
+      halted,
+      plan,
+      { action: 'resume' },
+      { status: 'running', acknowledged: { wave: 2, all: 3 } },
+      {},
+      /3 failures.*acknowledged/,
+    ],
+    ['resumes its way back', { ...back, status: 'paused' }, plan, { action: 'resume' }, { status: 'rolling-back' }, {}, /goes on/],
+    ['advances', running, plan, { action: 'advance' }, { status: 'running', wave: 0, passed: true }, {}, /wave 2 .*gate of wave 1/],
+    ['halts', running, plan, { action: 'halt' }, { status: 'halted', reason: 'Somebody halted it.' }, {}, /halted.*go on/],
+    ['halts and cancels', running, plan, { action: 'halt', running: 'cancel' }, { status: 'halted' }, { cancelRunning: true }, /cancelled/],
+    ['halts as the rollout says', paused, cancelling, { action: 'halt' }, { status: 'halted' }, { cancelRunning: true }, /cancelled/],
+    [
+      'halts otherwise than the rollout says',
+      paused,
+      cancelling,
+      { action: 'halt', running: 'continue' },
+      { status: 'halted' },
+      {},
+      /go on/,
+    ],
+    [
+      'cancels what was halted',
+      halted,
+      plan,
+      { action: 'halt', running: 'cancel' },
+      { status: 'halted', reason: 'because' },
+      { cancelRunning: true },
+      /cancelled/,
+    ],
+    [
+      'rolls back',
+      running,
+      plan,
+      { action: 'rollback' },
+      { status: 'rolling-back', direction: 'back', chosen: false, wave: 0, back: { which: 'updated', chooseBy: 60_007 } },
+      { cancelRunning: true, dropWaiting: true },
+      /rolls back/,
+    ],
+    [
+      'rolls back what failed',
+      halted,
+      plan,
+      { action: 'rollback', which: 'failed' },
+      { status: 'rolling-back', back: { which: 'failed', chooseBy: 60_007 } },
+      { cancelRunning: true, dropWaiting: true },
+      /did not end healthy/,
+    ],
+    [
+      'rolls back what has ended',
+      ended,
+      plan,
+      { action: 'rollback' },
+      { status: 'rolling-back' },
+      { cancelRunning: true, dropWaiting: true },
+      /rolls back/,
+    ],
+    [
+      'rolls back what was cancelled',
+      cancelled,
+      plan,
+      { action: 'rollback' },
+      { status: 'rolling-back' },
+      { cancelRunning: true, dropWaiting: true },
+      /rolls back/,
+    ],
+    [
+      'cancels',
+      running,
+      plan,
+      { action: 'cancel' },
+      { status: 'cancelled', reason: 'Somebody cancelled it.' },
+      { dropWaiting: true },
+      /ends.*go on/,
+    ],
+    ['cancels a draft', draft, plan, { action: 'cancel' }, { status: 'cancelled' }, { dropWaiting: true }, /ends/],
+    [
+      'cancels what is under way too',
+      halted,
+      plan,
+      { action: 'cancel', running: 'cancel' },
+      { status: 'cancelled' },
+      { dropWaiting: true, cancelRunning: true },
+      /cancelled/,
+    ],
+    [
+      'cancels what is under way later',
+      cancelled,
+      plan,
+      { action: 'cancel', running: 'cancel' },
+      { status: 'cancelled', reason: 'Somebody cancelled it.' },
+      { dropWaiting: true, cancelRunning: true },
+      /cancelled/,
+    ],
+    [
+      'changes the pace',
+      paused,
+      plan,
+      { action: 'pace', perSecond: 2 },
+      { status: 'paused', pace: { perSecond: 2, atOnce: 100 } },
+      {},
+      /2 devices a second, and 100/,
+    ],
+    [
+      'leaves a device out',
+      running,
+      plan,
+      { action: 'exclude', device: 't-1' },
+      { status: 'running' },
+      { exclude: 't-1' },
+      /t-1 is left out/,
+    ],
+  ])('%s', (_title, state, plan, ask, expected, effects, answer) => {
+    const steered = steer({ ...state, idle: 5 }, plan, ask, some, 7)
+    if (steered.refused !== undefined) expect.fail(steered.refused)
+    expect(steered.state).toMatchObject({ ...expected, idle: 0 })
+    expect('reason' in steered.state).toBe(['halted', 'cancelled'].includes(steered.state.status))
+    expect(steered.effects).toEqual(effects)
+    expect(steered.answer).toMatch(answer)
+  })
+
+  test.each<[string, RolloutState, RolloutPlan, RolloutAsk, RegExp]>([
+    ['approve one’s own with four eyes', draft, fourEyes, { action: 'approve', by: 'ann' }, /ann asked for it: somebody else/],
+    ['approve what runs', running, plan, { action: 'approve', by: 'bob' }, /Only a draft.*running/],
+    ['pause a draft', draft, plan, { action: 'pause' }, /is a draft: approve it or cancel it/],
+    ['roll a draft back', draft, plan, { action: 'rollback' }, /is a draft/],
+    ['pause twice', paused, plan, { action: 'pause' }, /paused already/],
+    ['pause what is halted', halted, plan, { action: 'pause' }, /is halted: it starts nothing/],
+    ['resume what runs', running, plan, { action: 'resume' }, /neither paused nor halted/],
+    ['advance what is paused', paused, plan, { action: 'advance' }, /is paused: resume it first/],
+    ['advance what is halted', halted, plan, { action: 'advance' }, /is halted: resume it first/],
+    ['advance before devices are chosen', early, plan, { action: 'advance' }, /not chosen yet/],
+    ['advance from the last wave', { ...running, wave: 2 }, plan, { action: 'advance' }, /last wave/],
+    ['halt twice', halted, plan, { action: 'halt' }, /halted already/],
+    ['roll back twice', back, plan, { action: 'rollback' }, /rolls back already/],
+    ['roll back what is halted on its way back', { ...back, status: 'halted' }, plan, { action: 'rollback' }, /already, and is halted/],
+    ['roll back before devices are chosen', early, plan, { action: 'rollback' }, /nobody has the new version/],
+    ['roll back what was a draft', { ...cancelled, chosen: false }, plan, { action: 'rollback' }, /nobody has the new version/],
+    ['exclude before devices are chosen', early, plan, { action: 'exclude', device: 'x' }, /not chosen yet/],
+    ['cancel twice', cancelled, plan, { action: 'cancel' }, /cancelled already/],
+    ['resume what was cancelled', cancelled, plan, { action: 'resume' }, /cancelled already/],
+    ['pause what has ended', ended, plan, { action: 'pause' }, /is completed: there is nothing to pause/],
+    ['cancel what has ended', ended, plan, { action: 'cancel' }, /is completed/],
+  ])('cannot %s', (_title, state, plan, ask, refused) => {
+    expect(steer(state, plan, ask, some, 7)).toEqual({ refused: expect.stringMatching(refused) })
+  })
+})

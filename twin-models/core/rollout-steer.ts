@@ -1,0 +1,128 @@
+/** How a person steers a rollout: what each thing asked for makes of it, with an answer to read, or why it makes no sense now. */
+import type { RolloutAsk, RolloutCounts, RolloutPlan, RolloutState, SteerEffects, Steered } from './rollout-types.ts'
+import { summed } from './rollout-waves.ts'
+
+/** Forward updates that were cancelled have so long to end before those who go back are chosen. */
+const TURN_MS = 60_000
+const GOES_ON = 'Updates under way go on.'
+const TOLD_GO_ON = 'Updates that devices were told of go on; the other devices wait until it is resumed.'
+const CANCELLED = 'Updates under way are cancelled.'
+const NOT_CHOSEN = 'Its devices are not chosen yet'
+
+/** `counts` are those of the last look: a resume acknowledges the failures that stand in them. */
+export function steer(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts: RolloutCounts, now: number): Steered {
+  const refused = refusal(state, plan, ask, counts)
+  if (refused !== undefined) return { refused }
+  const { reason: _, passed: __, ...same } = state
+  const cancelRunning = (('running' in ask && ask.running) || plan.onHalt) === 'cancel'
+  const onRunning = cancelRunning ? CANCELLED : GOES_ON
+  switch (ask.action) {
+    case 'approve':
+      return steered({ ...same, status: 'running', approvedBy: ask.by }, 'It is approved and begins.')
+    case 'pause':
+      return steered({ ...state, status: 'paused' }, `It is paused: no further device is asked. ${GOES_ON}`)
+    case 'resume':
+      return resumed(state, counts)
+    case 'advance':
+      return steered(
+        { ...state, passed: true },
+        `It goes on to wave ${state.wave + 2} without waiting for the gate of wave ${state.wave + 1}.`,
+      )
+    case 'halt': {
+      const reason = (state.status === 'halted' && state.reason) || 'Somebody halted it.'
+      return steered(
+        { ...same, status: 'halted', reason },
+        `It is halted: no further device is asked. ${cancelRunning ? CANCELLED : TOLD_GO_ON}`,
+        {
+          ...(cancelRunning && { cancelRunning }),
+        },
+      )
+    }
+    case 'cancel': {
+      const reason = (state.status === 'cancelled' && state.reason) || 'Somebody cancelled it.'
+      const effects: SteerEffects = { dropWaiting: true, ...(cancelRunning && { cancelRunning }) }
+      return steered({ ...same, status: 'cancelled', reason }, `It ends: no further device is asked. ${onRunning}`, effects)
+    }
+    case 'rollback': {
+      const which = ask.which ?? 'updated'
+      const whom = which === 'updated' ? 'Devices that run the new version' : 'Devices that run the new version and did not end healthy'
+      const back = { which, chooseBy: now + TURN_MS }
+      const acknowledged = { wave: 0, all: 0 }
+      const turned = {
+        ...same,
+        status: 'rolling-back',
+        direction: 'back',
+        chosen: false,
+        wave: 0,
+        acknowledged,
+        joined: false,
+        back,
+      } as const
+      const answer = `It rolls back. ${CANCELLED} ${whom} return to their former one, in waves.`
+      return steered(turned, answer, { cancelRunning: true, dropWaiting: true })
+    }
+    case 'pace': {
+      const pace = { perSecond: ask.perSecond ?? state.pace.perSecond, atOnce: ask.atOnce ?? state.pace.atOnce }
+      return steered({ ...state, pace }, `From now on at most ${pace.perSecond} devices a second, and ${pace.atOnce} under way at once.`)
+    }
+    case 'exclude':
+      return steered(state, `${ask.device} is left out: it is not asked, and an update of it that is under way is cancelled.`, {
+        exclude: ask.device,
+      })
+  }
+}
+
+function steered(state: RolloutState, answer: string, effects: SteerEffects = {}): Steered {
+  return { state: { ...state, idle: 0 }, answer, effects }
+}
+
+function resumed({ reason: _, ...state }: RolloutState, { waves }: RolloutCounts): Steered {
+  const status = state.direction === 'back' ? 'rolling-back' : 'running'
+  if (state.status === 'paused') return steered({ ...state, status }, 'It goes on.')
+  const all = summed(waves).failed
+  const acknowledged = { wave: waves[state.wave]?.failed ?? 0, all }
+  return steered({ ...state, status, acknowledged }, `It goes on.${acknowledgedWords(all)}`)
+}
+
+function acknowledgedWords(failures: number): string {
+  if (failures === 0) return ''
+  if (failures === 1) return ' The failure until now is acknowledged: it does not halt because of it again.'
+  return ` The ${failures} failures until now are acknowledged: it does not halt because of them again.`
+}
+
+/** Why it makes no sense now; undefined when it does. */
+function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts: RolloutCounts): string | undefined {
+  const { status, direction, chosen } = state
+  const { action } = ask
+  if (action === 'approve') {
+    if (status !== 'draft') return `Only a draft is approved: it is ${status}.`
+    return plan.approval === 'four-eyes' && ask.by === plan.by ? `${plan.by} asked for it: somebody else has to approve it.` : undefined
+  }
+  if (action === 'rollback' && status !== 'draft') {
+    if (direction === 'back') return status === 'rolling-back' ? 'It rolls back already.' : `It rolls back already, and is ${status}.`
+    return chosen ? undefined : `${NOT_CHOSEN}: nobody has the new version by it.`
+  }
+  if (status === 'completed') return `It is completed: there is nothing to ${action} any more.`
+  if (status === 'cancelled') {
+    const stops = action === 'cancel' && ask.running === 'cancel' && (counts.ahead > 0 || summed(counts.waves).underway > 0)
+    return stops ? undefined : 'It is cancelled already.'
+  }
+  if (action === 'cancel' || action === 'pace') return undefined
+  if (status === 'draft') return 'It is a draft: approve it or cancel it.'
+  const isWorking = status === 'running' || status === 'rolling-back'
+  switch (action) {
+    case 'pause':
+      if (status === 'halted') return 'It is halted: it starts nothing until it is resumed.'
+      return isWorking ? undefined : 'It is paused already.'
+    case 'resume':
+      return isWorking ? `It is neither paused nor halted: it is ${status}.` : undefined
+    case 'halt':
+      return status === 'halted' && ask.running !== 'cancel' ? 'It is halted already.' : undefined
+    case 'exclude':
+      return chosen ? undefined : `${NOT_CHOSEN}: exclude it when they are.`
+    case 'advance':
+      if (!isWorking) return `It is ${status}: resume it first.`
+      if (!chosen) return `${NOT_CHOSEN}.`
+      return state.wave >= counts.waves.length - 1 ? 'It is in its last wave: there is no gate to pass.' : undefined
+  }
+}
