@@ -33,16 +33,21 @@ export async function settle(tx: Transaction, { id }: Rollout, isBack: boolean, 
     from ended where t.rollout = ${id} and t.back = ${isBack} and t.number = ended.number`
 }
 
-/** Asks the twins to cancel what is under way, while step `n` is not done. Each is asked once, however often this is done. */
+/**
+ * Asks the twins to cancel what is under way, while step `n` is not done. Each is asked once, however often this is done. A device that installs or
+ * reboots cannot be called back: its update goes on, so that it is known what it runs then.
+ */
 export async function cancelRunning(sql: Sql, rollout: Rollout, isBack: boolean, n: number): Promise<void> {
   const { id } = rollout
   for (let [wave, number] = [-1, 0]; ; ) {
     const [last] = await sql<Array<{ wave: number; number: number }>>`
       with turn as materialized (select 1 from rollouts where id = ${id} and step < ${n} for share), chunk as (
-        select wave, number, incarnation, "update" from rollout_targets
-        where rollout = ${id} and back = ${isBack} and status = 'underway' and (wave, number) > (${wave}, ${number}) and exists (select from turn)
-        order by wave, number limit ${CHUNK}
-      ), asked as (${cancels(sql, rollout, sql`chunk`)})
+        select t.wave, t.number, t.incarnation, t."update", u.status in ('installing', 'rebooting') as "isAtIt"
+        from rollout_targets t join updates u on u.id = t."update"
+        where t.rollout = ${id} and t.back = ${isBack} and t.status = 'underway' and (t.wave, t.number) > (${wave}, ${number})
+          and exists (select from turn)
+        order by t.wave, t.number limit ${CHUNK}
+      ), asked as (${cancels(sql, rollout, sql`(select * from chunk where not "isAtIt") callable`)})
       select wave, number from chunk order by wave desc, number desc limit 1`
     if (!last) return
     ;[wave, number] = [last.wave, last.number]
@@ -65,6 +70,16 @@ export async function stopUntold(sql: Sql, rollout: Rollout, isBack: boolean, n:
       update rollout_targets t set reason = 'halted' from chunk where t.rollout = ${id} and t.back = ${isBack} and t.number = chunk.number`
     count = stopped.count
   }
+}
+
+/** On the way back: who came with the new firmware only now does not soak with it, but goes back with those that join. */
+export async function stopSoaking(sql: Sql, rollout: Rollout): Promise<void> {
+  await cancels(
+    sql,
+    rollout,
+    sql`(select t.incarnation, t."update" from rollout_targets t join updates u on u.id = t."update"
+      where t.rollout = ${rollout.id} and not t.back and t.status = 'underway' and u.ended_at is null and u.status = 'soaking' limit ${CHUNK}) soaking`,
+  )
 }
 
 /** Requests to cancel the updates of these targets. */

@@ -15,7 +15,7 @@ import { choose, join } from './rollout-choose.ts'
 import { countsOf, detailsOf } from './rollout-counts.ts'
 import { tellStatus } from './rollout-events.ts'
 import { preview } from './rollout-preview.ts'
-import { cancelRunning, dropWaiting, exclude, settle, stopUntold } from './rollout-settle.ts'
+import { cancelRunning, dropWaiting, exclude, settle, stopSoaking, stopUntold } from './rollout-settle.ts'
 import { start } from './rollout-start.ts'
 
 export function createRolloutStore(sql: Sql): RolloutStore {
@@ -93,6 +93,7 @@ async function doInChunks(sql: Sql, rollout: Rollout, { n, effects, step, state 
   if (isDropping) await dropWaiting(sql, rollout, isBack, reason, n)
   if (state.status === 'halted') await stopUntold(sql, rollout, isBack, n)
   if (isCancelling) await cancelRunning(sql, rollout, isBack, n)
+  if (state.direction === 'back') await stopSoaking(sql, rollout)
 }
 
 async function doAtOnce(

@@ -300,7 +300,14 @@ describe('the next step', () => {
       { kind: 'advance', to: 1, join: true },
     ],
     ['back is to wait for forward updates before it ends', back, plan, { ...done, ahead: 1 }, 0, { kind: 'wait', ms: 1_000 }],
-    ['back is to leave room for forward updates', back, plan, { ...counts(wave(10), wave(9)), ahead: 97 }, 0, { kind: 'start', count: 3 }],
+    [
+      'back is not to wait for room that forward updates take',
+      back,
+      plan,
+      { ...counts(wave(10), wave(9)), ahead: 97 },
+      0,
+      { kind: 'start', count: 10 },
+    ],
     ['back is to look for late ones before it ends', back, plan, done, 0, join],
   ])('%s', (_title, state, plan, counts, now, step) => {
     expect(nextRolloutStep(state, plan, counts, now)).toMatchObject(step)

@@ -262,6 +262,30 @@ test('rolled back, devices return to what they ran in waves of their own, where 
   }
 })
 
+test('rolled back while a device reboots, it waits for what that runs then, and takes it back with the others', async () => {
+  const { sql } = database
+  const { opens, twins, handle, steer, targets, becomes } = await rolloutOf(2, { waves: [{ percent: 100 }], gate: 0.1 })
+  const [reboots] = await opens(2)
+  await twins.tell()
+  await sql`update updates set status = 'rebooting' where id = ${reboots!.id}`
+  await steer('rollback')
+  await becomes('rolling-back')
+  await twins.obeyCancels()
+  await until(async () => (await targets())['cancelled cancelled'] === 1, 'the other one is called back')
+  expect(await targets()).toEqual({ 'cancelled cancelled': 1, underway: 1 })
+  await sql`
+    update devices set decided = decided || ${JSON.stringify({ firmware: reboots!.request.firmware })}::text::jsonb
+    where incarnation = ${reboots!.incarnation}`
+  await sql`update updates set status = 'soaking' where id = ${reboots!.id}`
+  await until(async () => {
+    await twins.obeyCancels()
+    return (await targets())['cancelled cancelled'] === 2
+  }, 'it does not soak')
+  expect(await opens(1)).toMatchObject([{ device: reboots!.device, request: { kind: 'rollback', firmware: { version: '1.0.0' } } }])
+  await twins.end('healthy')
+  expect(await handle.result()).toMatchObject({ status: 'completed', devices: { total: 1, healthy: 1 } })
+})
+
 test('only those whose update did not end healthy go back, when that is asked for, also after it was completed', async () => {
   const { sql } = database
   const { opens, twins, handle, name, targets, site } = await rolloutOf(4, {

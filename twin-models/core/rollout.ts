@@ -28,7 +28,8 @@
  * are in no share any more, nor in the gate's denominator. Waves before the current one weigh only in failures.count.
  *
  * Rollback has the same rules over waves of its own: nobody who waits is asked any more, updates under way are cancelled, then those that run
- * what the rollout brought are chosen; who becomes healthy even so joins the last wave. A rollout without devices is completed.
+ * what the rollout brought are chosen. A device that installs or reboots cannot be called back: the rollback does not end before it is known
+ * what it runs (`ahead`), and if that is the new firmware it joins the last wave. A rollout without devices is completed.
  *
  * The result of a step may be lost, and the step done again: whoever does it sees to it that twice is once.
  */
@@ -122,7 +123,7 @@ function workStep(state: RolloutState, plan: RolloutPlan, counts: RolloutCounts,
   const able = open.waiting - open.later
   if (able === 0) return watch(state, plan, counts)
   const before = { startedAt: state.startedAt, idle: idleLooks(state, counts) }
-  const step = pacedStart(state.pace, { waiting: able, underway: all.underway + ahead }, before, now)
+  const step = pacedStart(state.pace, { waiting: able, underway: all.underway }, before, now)
   return step.kind === 'start' ? { ...step, wave: state.wave } : step
 
   function isPassed(wave: number, acknowledged: number): boolean {
