@@ -48,11 +48,12 @@ describe('what is shown', () => {
   })
 
   test('are readings as they fit the model, one event a message, where they are asked for', async () => {
+    const ts = new Date(Date.now() - 3_600_000).toISOString()
     const reader = await follow('?types=reading')
     await castor.decide(device, [online])
     await castor.say(device, {
       id: 'm-1',
-      ts: '2026-11-20T10:00:00Z',
+      ts,
       values: { temperature: 21.5, humidity: 40, targetTemperature: 'warm' },
     })
     await castor.say(device, { temperature: 'hot' })
@@ -60,8 +61,8 @@ describe('what is shown', () => {
     const [first, second] = await reader.has(2)
     expect(first).toMatchObject({ type: 'reading', data: { type: 'reading', device: 't-1' } })
     expect(first!.data.readings).toEqual([
-      { name: 'temperature', value: 21.5, unit: 'Cel', ts: '2026-11-20T10:00:00.000Z', messageId: 'm-1' },
-      { name: 'humidity', value: 40, unit: '%', ts: '2026-11-20T10:00:00.000Z', messageId: 'm-1' },
+      { name: 'temperature', value: 21.5, unit: 'Cel', ts, messageId: 'm-1' },
+      { name: 'humidity', value: 40, unit: '%', ts, messageId: 'm-1' },
     ])
     expect(second!.data.readings).toMatchObject([{ name: 'temperature', value: 22 }])
     await reader.close()
