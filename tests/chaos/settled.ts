@@ -13,14 +13,15 @@ export interface Depth {
   unanswered: number
 }
 
-/** What is under way now. */
+/** What is under way now. The log is looked at first: what is processed stands in its inbox from then on, and is not missed between the two. */
 export async function depth(sql: Sql): Promise<Depth> {
+  const waiting = await unprocessed(sql)
   const [inbox] = await sql<{ urgent: number; pending: number; unanswered: number }[]>`
     select count(*) filter (where urgent)::int as urgent,
            count(*) filter (where pending is not null)::int as pending,
            count(*) filter (where sealed is not null)::int as unanswered
     from twin_inbox`
-  return { unprocessed: await unprocessed(sql), ...inbox! }
+  return { unprocessed: waiting, ...inbox! }
 }
 
 /** Waits until all is processed and decided but routine readings. */
