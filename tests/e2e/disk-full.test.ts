@@ -14,8 +14,8 @@ import { until } from '../support/wait.ts'
 
 const DEVICES = 20
 const DISK_MEGABYTES = 512
-/** The worker has a thread for each of its three queues, and rests at some 550. */
-const MEMORY_LIMIT_MB = 750
+/** The worker has a thread for each of its three queues, and rests at some 600. */
+const MEMORY_LIMIT_MB = 800
 /** A device over HTTP comes back after the minute of its Retry-After. */
 const CATCH_UP_MS = 120_000
 
