@@ -78,9 +78,9 @@ async function restarted(bench: Bench, castor: Castor, kit: RolloutKit, fleet: F
   const started = await kit.rollout('r-2', 'r-3')
   const healthy = async () => (await kit.counts(started.id)).healthy ?? 0
   await until(QUIET_MS, 'a third of the devices are healthy', async () => (await healthy()) >= fleet.count / 3)
+  const before = await healthy()
   const killedAt = performance.now()
   await castor.killAndStart()
-  const before = await healthy()
   const readyAt = performance.now()
   await until(QUIET_MS, 'the rollout goes on', async () => (await healthy()) > before)
   const since = (at: number) => rounded((at - killedAt) / 1000)
