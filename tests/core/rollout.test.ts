@@ -3,27 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { afterStep, initialRollout, nextRolloutStep } from '../../twin-models/core/rollout.ts'
 import { gateOf, haltReason } from '../../twin-models/core/rollout-judge.ts'
 import type { RolloutCounts, RolloutPlan, RolloutState, WaveCounts, WaveRule } from '../../twin-models/core/rollout-types.ts'
-import { EMPTY_WAVE, portion, waveSizes } from '../../twin-models/core/rollout-waves.ts'
-
-const plan: RolloutPlan = {
-  gate: 0.95,
-  failures: { share: 0.1, minimum: 10 },
-  soakMs: 0,
-  pace: { perSecond: 10, atOnce: 100 },
-  onHalt: 'continue',
-  lateJoiners: 'ignore',
-  approval: 'one',
-  by: 'ann',
-}
-const running: RolloutState = { ...initialRollout({ ...plan, approval: 'none' }), chosen: true }
-const back: RolloutState = { ...running, status: 'rolling-back', direction: 'back', back: { which: 'updated', chooseBy: 0 } }
-
-/** What is not said of the total waits. */
-function wave(total: number, counted: Partial<WaveCounts> = {}): WaveCounts {
-  const { underway = 0, healthy = 0, failed = 0, left = 0 } = counted
-  return { ...EMPTY_WAVE, total, waiting: total - underway - healthy - failed - left, ...counted }
-}
-const counts = (...waves: WaveCounts[]): RolloutCounts => ({ waves, ahead: 0 })
+import { portion, waveSizes } from '../../twin-models/core/rollout-waves.ts'
+import { back, counts, plan, running, wave } from '../support/rollout-cases.ts'
 
 describe('waves', () => {
   const percents = [1, 5, 25, 100].map((percent) => ({ percent }))

@@ -6,9 +6,8 @@ import { IANAZone } from 'luxon'
 import { z } from 'zod'
 import { type MaintenanceWindow, ROLLOUT_LIMITS, type RolloutSpec, type WaveRule, WEEKDAYS } from '../core/rollout-types.ts'
 import { parseDuration } from '../durations.ts'
-import { CastorError } from '../errors.ts'
-import { FILTER_LIMITS, parseFilter } from '../filter/parse.ts'
 import { ID_PATTERN, NAME_PATTERN } from '../ids.ts'
+import { filter } from './filter.ts'
 
 export type { RolloutSpec } from '../core/rollout-types.ts'
 
@@ -105,19 +104,6 @@ const windowSchema = z
       .optional(),
   })
   .refine(({ from, to }) => from !== to, { path: ['to'], message: 'must be another time than from: the whole day is 00:00 to 24:00' })
-
-export const filter = z
-  .string('must be a filter')
-  .min(1)
-  .max(FILTER_LIMITS.length)
-  .superRefine((text, context) => {
-    try {
-      parseFilter(text)
-    } catch (error) {
-      if (!(error instanceof CastorError)) throw error
-      context.addIssue({ code: 'custom', message: error.message })
-    }
-  })
 
 const pace = ROLLOUT_LIMITS.perSecond
 export const perSecond = z.number(`must be a number from ${pace.least} to ${pace.most}`).min(pace.least).max(pace.most)

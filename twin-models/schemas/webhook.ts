@@ -3,9 +3,8 @@
  * it once more gives the same.
  */
 import { z } from 'zod'
-import { CastorError } from '../errors.ts'
-import { FILTER_LIMITS, parseFilter } from '../filter/parse.ts'
 import { SUBSCRIPTIONS } from '../webhook-events/catalogue.ts'
+import { filter } from './filter.ts'
 
 export const WEBHOOK_LIMITS = { url: 2_048, types: 100, headers: 20, headerValue: 2_000, credential: 4_096, description: 500 } as const
 const DEFAULTS = { perSecond: 100, atOnce: 10 } as const
@@ -42,19 +41,6 @@ const types = z
       if (!SUBSCRIPTIONS.includes(name))
         context.addIssue({ code: 'custom', path: [i], message: `is no event type: there are ${SUBSCRIPTIONS.join(', ')}` })
     return given.includes('*') ? ['*'] : [...new Set(given)]
-  })
-
-const filter = z
-  .string('must be a filter')
-  .min(1)
-  .max(FILTER_LIMITS.length)
-  .superRefine((text, context) => {
-    try {
-      parseFilter(text)
-    } catch (error) {
-      if (!(error instanceof CastorError)) throw error
-      context.addIssue({ code: 'custom', message: error.message })
-    }
   })
 
 const headers = z.record(z.string(), z.string('must be a text'), 'must be an object of texts').superRefine((given, context) => {
