@@ -20,6 +20,7 @@ import {
 import { initialState } from '../../twin-models/core/initial.ts'
 import type { Batch, JsonObject, TwinEvent, TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
 import { firstWake, wakeOf } from '../../twin-models/core/wake.ts'
+import { updateRequest } from '../support/asked-twin.ts'
 
 const settings: TwinSettings = {
   model: 'thermostat',
@@ -146,6 +147,38 @@ describe('presence', () => {
     pair.message(3_000)
     pair.message(9_000)
     expect(pair.seal().lastSeenAt).toBe(2_000)
+  })
+})
+
+describe('a device on an update', () => {
+  const onUpdate = (): Pair => {
+    const pair = new Pair()
+    addInput(pair.inbox, { kind: 'update', at: 2_000, request: 'r', update: updateRequest('u-1', { offerUntil: 100_000 }) })
+    pair.decide()
+    pair.events.length = 0
+    return pair
+  }
+
+  test('may go away for a moment: that waits for its return, and both are decided at once, at their times', () => {
+    const pair = onUpdate()
+    pair.hello(5_000, { status: 'offline' })
+    expect(pair.inbox.pending?.urgent).toBe(false)
+    pair.hello(9_000)
+    expect(pair.inbox.pending?.urgent).toBe(true)
+    pair.answer(pair.seal())
+    expect(pair.decided).toEqual([
+      ['presence-changed', 5_000, 'offline'],
+      ['presence-changed', 9_000, 'online'],
+    ])
+  })
+
+  test('that falls silent, or says at its goodbye what is news, is decided on at once', () => {
+    const silent = onUpdate()
+    addSilence(silent.inbox, 70_000, 2_000)
+    expect(silent.inbox.pending?.urgent).toBe(true)
+    const said = onUpdate()
+    said.hello(5_000, { status: 'offline', firmware: { version: '9.9.9' } })
+    expect(said.inbox.pending?.urgent).toBe(true)
   })
 })
 

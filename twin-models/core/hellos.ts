@@ -2,13 +2,19 @@
  * Hellos that say nothing new: a device may send one with each breath, and its inbox does not grow by them. And presence that goes to and fro
  * while nobody takes it: a full inbox does not grow by that either.
  */
-import type { Firmware, Health, TwinInput, Wake } from './types.ts'
+import type { Firmware, Health, PresenceStatus, TwinInput, Wake } from './types.ts'
 
 export type Hello = Extract<TwinInput, { kind: 'hello' }>
 export type PresenceNews = Extract<TwinInput, { kind: 'hello' | 'life' | 'silent' }>
 
+/** It says what cannot wait, for a twin that takes its device for `expected`. */
+export function isUrgent(wake: Wake, { status, firmware, health }: Hello, expected: PresenceStatus): boolean {
+  if (differs(wake, firmware, health)) return true
+  return status !== expected && !(status === 'offline' && wake.mayRestart)
+}
+
 /** It tells of firmware or health what the twin does not know. */
-export function differs(wake: Wake, firmware: Firmware | undefined, health: Health | undefined): boolean {
+function differs(wake: Wake, firmware: Firmware | undefined, health: Health | undefined): boolean {
   return (firmware !== undefined && firmwareDiffers(wake, firmware)) || (health !== undefined && health.ok !== wake.healthOk)
 }
 

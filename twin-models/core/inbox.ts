@@ -8,7 +8,7 @@
  * Only the lane's owner calls these functions, so they change the inbox in place. They are pure otherwise: time comes as an argument.
  */
 import { takeBatch } from './batch.ts'
-import { differs, type Hello, isOfPresence, lastRepeated, type PresenceNews, withoutDetour, wordsOf } from './hellos.ts'
+import { type Hello, isOfPresence, isUrgent, lastRepeated, type PresenceNews, withoutDetour, wordsOf } from './hellos.ts'
 import { type MergedTuple, merge } from './merged.ts'
 import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
 import { isNewsReport, wakes } from './wake.ts'
@@ -109,7 +109,7 @@ export function addReported(inbox: Inbox, input: Extract<TwinInput, { kind: 'rep
 /** The device's own word on its presence. It wakes when it says something new. */
 export function addHello(inbox: Inbox, hello: Hello): void {
   const pending = pendingOf(inbox, hello.at)
-  const news = hello.status !== inbox.expected || differs(inbox.wake, hello.firmware, hello.health)
+  const news = isUrgent(inbox.wake, hello, inbox.expected)
   const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= inbox.inputLimit)
   if (repeated === undefined) {
     appendPresence(inbox, hello, news)
@@ -267,7 +267,7 @@ function reconsider(inbox: Inbox, pending: Pending): void {
     }
     if (input.kind === 'reported' && !waking.has(REPORTED)) continue
     kept.push(input)
-    if (input.kind !== 'hello' || differs(inbox.wake, input.firmware, input.health) || input.status !== inbox.wake.presence) urgent = true
+    if (input.kind !== 'hello' || isUrgent(inbox.wake, input, inbox.wake.presence)) urgent = true
   }
   pending.inputs = kept
   pending.urgent = urgent

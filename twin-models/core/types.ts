@@ -181,6 +181,8 @@ export interface Wake {
   goodbye?: boolean
   /** Silence after which `silent` is due. */
   presenceTimeoutMs: number
+  /** Its device is on an update and will restart: that it goes away can wait for its return, which is decided with it. */
+  mayRestart?: boolean
   /** Firmware version, its hash, and health as known: a hello that differs wakes. */
   firmware?: string
   firmwareSha256?: string

@@ -30,6 +30,7 @@ export function wakeOf(state: TwinState): Wake {
     presence: state.presence.status,
     ...(state.presence.status === 'offline' ? { offlineSince: state.presence.since, goodbye: isLeft(state.presence) } : {}),
     presenceTimeoutMs: state.settings.presenceTimeoutMs,
+    ...(state.update?.phase === 'released' && { mayRestart: true }),
     ...firmwareOf(state.firmware),
     ...(state.health ? { healthOk: state.health.ok } : {}),
     bounds,
