@@ -3,7 +3,7 @@ import type { Decision } from '../../../activities/ports.ts'
 import { consume } from '../../../twin-models/core/consume.ts'
 import type { Pending } from '../../../twin-models/core/inbox.ts'
 import { unpack } from '../../../twin-models/core/merged.ts'
-import type { Batch, TwinEvent } from '../../../twin-models/core/types.ts'
+import type { Batch, TwinEvent, Wake } from '../../../twin-models/core/types.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
 import type { AskedOracle } from './asked-oracle.ts'
 import { isAsked } from './asked-reference.ts'
@@ -45,7 +45,9 @@ export class DecisionOracle {
     if (!row?.pending || row.sealed !== null || row.urgent || !state) return
     for (const answer of this.#db.answers.values()) if (answer.incarnation === incarnation) return
     const { events } = consume(JSON.parse(state), { seq: row.sealedSeq + 1, batch: batchOf(JSON.parse(row.pending)) }, 0)
-    if (events.length > 0)
+    const wake: Wake = JSON.parse(row.wake)
+    // A device on an update may go away for a moment.
+    if (events.some((event) => !(wake.mayRestart && isGoodbye(event))))
       this.#world.fail('what would be decided is urgent', `device ${incarnation}: ${row.pending} would decide ${JSON.stringify(events)}`)
   }
 
@@ -114,6 +116,10 @@ function isBackstop(event: TwinEvent): boolean {
 }
 
 /** As a seal would hold it. */
+function isGoodbye(event: TwinEvent): boolean {
+  return event.kind === 'presence-changed' && event.after === 'offline'
+}
+
 function batchOf({ messages, lastSeenAt, merged, inputs, since }: Pending): Batch {
   const unpacked = Object.entries(merged).map(([name, tuple]) => [name, unpack(tuple, since)])
   return { messages, lastSeenAt, merged: Object.fromEntries(unpacked), inputs }
