@@ -30,6 +30,15 @@ const KINDS: { [kind in Kind]: true } = {
   'update-awaited': true,
   'update-soaking': true,
   'update-ended': true,
+  'rules-changed': true,
+  'alarm-raised': true,
+  'alarm-updated': true,
+  'alarm-acknowledged': true,
+  'alarm-shelved': true,
+  'alarm-assigned': true,
+  'alarm-commented': true,
+  'alarm-cleared': true,
+  'maintenance-changed': true,
 }
 export const EVENT_KINDS = Object.keys(KINDS) as [Kind, ...Kind[]]
 
@@ -83,21 +92,27 @@ interface StoredEvent {
   at: number
   ts?: number
   deadlineAt?: number | { [pointer: string]: number }
-  until?: number
+  until?: number | null
   giveUpAt?: number
   command?: { expiresAt: number }
   update?: { offerUntil: number; windows?: Array<[from: number, until: number]> }
+  alarm?: { since: number; raisedAt: number }
+  maintenance?: { since: number; until: number } | null
 }
 
-function withTimes({ at, ts, deadlineAt, until, giveUpAt, command, update, ...rest }: StoredEvent): object {
+function withTimes({ at, ts, deadlineAt, until, giveUpAt, command, update, alarm, maintenance, ...rest }: StoredEvent): object {
   return {
     at: iso(at),
     ...(ts !== undefined && { ts: iso(ts) }),
     ...rest,
     ...(deadlineAt !== undefined && { deadlineAt: typeof deadlineAt === 'number' ? iso(deadlineAt) : isoTimes(deadlineAt) }),
-    ...(until !== undefined && { until: iso(until) }),
+    ...(until !== undefined && { until: until === null ? null : iso(until) }),
     ...(giveUpAt !== undefined && { giveUpAt: iso(giveUpAt) }),
     ...(update && { update: updateWithTimes(update) }),
+    ...(alarm && { alarm: { ...alarm, since: iso(alarm.since), raisedAt: iso(alarm.raisedAt) } }),
+    ...(maintenance !== undefined && {
+      maintenance: maintenance && { ...maintenance, since: iso(maintenance.since), until: iso(maintenance.until) },
+    }),
     ...(command && { command: { ...command, expiresAt: iso(command.expiresAt) } }),
   }
 }

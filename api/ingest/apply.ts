@@ -2,7 +2,7 @@
  * What accepted messages change: decoded, told apart from what was seen before, and put into latest values, inboxes, telemetry and dead
  * letters of the tick's work. Devices are changed in memory; nothing is written here.
  */
-import { addHello, addInput, addLife, addMessage, addReading, addReported } from '../../twin-models/core/inbox.ts'
+import { addHello, addInput, addLife, addMessage, addReadings, addReported } from '../../twin-models/core/inbox.ts'
 import { mergeLatest } from '../../twin-models/core/latest.ts'
 import type { Reading } from '../../twin-models/core/types.ts'
 import { noteClock } from './clock.ts'
@@ -99,10 +99,8 @@ function applyMessage(device: Device, message: LogMessage, decoded: Decoded | un
   }
   // A repetition tells how long it was under way, not what its clock is worth.
   if (decoded.ownTime !== null && parts.length > 0 && noteClock(device, decoded.ownTime, message.receivedAt)) touch(work, device, true)
-  for (const reading of news) {
-    addReading(device.inbox, reading)
-    device.mergedTexts.changed(reading.name)
-  }
+  addReadings(device.inbox, news)
+  for (const { name } of news) device.mergedTexts.changed(name)
   for (const part of parts) {
     if (part.response) context.responses.take(device, part.response, message, part.id, problems)
     else if (part.update) context.updateWords.take(device, part.update, message, part.id, problems)

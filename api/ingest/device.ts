@@ -113,9 +113,10 @@ function inboxOf(row: NonNullable<DeviceRow['inbox']>, inputLimit: number): Inbo
     sealed:
       row.sealed === null
         ? null
-        : { seq: row.sealedSeq, at: row.sealedAt, batch: row.sealed, open: openedBy(batch?.inputs ?? [], row.sealedSeq) },
+        : { seq: row.sealedSeq, at: row.sealedAt, batch: row.sealed, open: openedBy(batch?.inputs ?? [], row.sealedSeq, wake) },
     sealedSeq: row.sealedSeq,
     wake,
+    features: null,
     inputLimit,
     ...presenceAfter([...(batch?.inputs ?? []), ...(pending?.inputs ?? [])], wake),
   }

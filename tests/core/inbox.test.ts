@@ -288,11 +288,11 @@ describe('reports', () => {
   test('that a seal holds are known again from its bytes', () => {
     const report: TwinInput = { kind: 'reported', at: 1, ts: 1, state: { x: 1 } }
     const wish: TwinInput = { kind: 'wish', at: 1, request: 'r', by: 'ann', patch: {} }
-    expect([openedBy([report], 2), openedBy([wish], 2), openedBy([{ kind: 'deliver', at: 1, request: 'r' }], 2)]).toEqual([
-      ['$reported'],
-      ['$reported'],
-      [],
-    ])
+    expect([
+      openedBy([report], 2, firstWake(settings)),
+      openedBy([wish], 2, firstWake(settings)),
+      openedBy([{ kind: 'deliver', at: 1, request: 'r' }], 2, firstWake(settings)),
+    ]).toEqual([['$reported'], ['$reported'], []])
   })
 })
 

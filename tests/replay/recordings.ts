@@ -73,6 +73,15 @@ const DECIDED: { [kind in TwinEvent['kind']]: string[] } = {
   'update-awaited': [],
   'update-soaking': [],
   'update-ended': ['healthy', 'rolled-back'],
+  'rules-changed': [],
+  'alarm-raised': [],
+  'alarm-updated': [],
+  'alarm-acknowledged': [],
+  'alarm-shelved': [],
+  'alarm-assigned': [],
+  'alarm-commented': [],
+  'alarm-cleared': [],
+  'maintenance-changed': [],
 }
 const BULK: Array<BulkCarried['status'] | BulkEnd['status']> = ['running', 'paused', 'halted', 'cancelled', 'completed']
 const ROLLOUT: RolloutStatus[] = ['running', 'paused', 'halted', 'rolling-back', 'completed', 'cancelled']

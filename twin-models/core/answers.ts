@@ -1,4 +1,5 @@
 /** What those are answered who asked something of a twin: that it is decided, and how. */
+import { type AlarmRefusal, alarmRefusal } from './alarms.ts'
 import { type CommandRefusal, commandRefusal, openCommand } from './commands.ts'
 import type { TwinInput, TwinState } from './types.ts'
 import { updateOutcome } from './updates.ts'
@@ -15,9 +16,12 @@ export type CancelAnswer = Decided & { id: string; cancelled: boolean }
 /** `refused`: the code of the end that it has already. */
 export type UpdateRequestAnswer = Decided & { id: string; refused?: string }
 
+/** `n`: which of its alarms. */
+export type AlarmAnswer = Decided & ({ n: number; refused?: never } | AlarmRefusal)
+
 export interface RequestAnswer {
   request: string
-  answer: Decided | WishAnswer | CommandAnswer | CancelAnswer | UpdateRequestAnswer
+  answer: Decided | WishAnswer | CommandAnswer | CancelAnswer | UpdateRequestAnswer | AlarmAnswer
 }
 
 /** `before` is the state that it met, `after` the one that it made. Undefined: nobody waits. */
@@ -40,6 +44,12 @@ export function answerTo(input: TwinInput, before: TwinState, after: TwinState):
       const refused = next && 'end' in next ? next.end.code : undefined
       return { request: input.request, answer: { revision, seq, id: input.update.id, ...(refused !== undefined && { refused }) } }
     }
+    case 'alarm': {
+      const refusal = alarmRefusal(before, input)
+      return { request: input.request, answer: { revision, seq, ...(refusal ?? { n: before.alarms[input.rule]!.n }) } }
+    }
+    case 'maintenance':
+      return { request: input.request, answer: { revision, seq } }
     case 'cancel-update':
       return { request: input.request, answer: { revision, seq, id: input.id, cancelled: before.update?.id === input.id } }
     default:

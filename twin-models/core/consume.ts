@@ -1,14 +1,18 @@
 /**
  * One step of a twin: a whole batch in, its next state, events and answers out.
  *
- * Merged readings come first (they are older than the inputs), then the inputs in order, each through decide and evolve.
+ * Merged readings come first (they are older than the inputs), then the inputs in order, each through decide and evolve, and after each moment
+ * its rules (rules.ts).
  * Pure: the given state is not changed.
  */
 import { answerTo, type RequestAnswer } from './answers.ts'
 import { boundedHealth, decide, healthDiffers } from './decide.ts'
 import { type DecisionEffects, effectsOf } from './effects.ts'
 import { evolve } from './evolve.ts'
+import { momentsOf } from './moments.ts'
 import { isShort, own } from './plain.ts'
+import { namesOf } from './rule-names.ts'
+import { elapse, type Judged, judge } from './rules.ts'
 import type { Batch, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
 
 export interface Seal {
@@ -28,19 +32,23 @@ const VALUE_NAMES = 200
 const VALUE_LENGTH = 1_000
 
 export function consume(state: TwinState, { seq, batch }: Seal, now: number): Step {
-  return step(state, { ...state, seq: Math.max(state.seq, seq) }, batch, now)
+  return step(state, { ...state, seq: Math.max(state.seq, seq) }, batch, now, false)
 }
 
 /** For what the twin itself finds, by its timer: a decision without a seal. */
 export function consumeOwn(state: TwinState, input: TwinInput, now: number): Step {
-  return step(state, state, { messages: 0, lastSeenAt: 0, merged: {}, inputs: [input] }, now)
+  return step(state, state, { messages: 0, lastSeenAt: 0, merged: {}, inputs: [input] }, now, true)
 }
 
-function step(before: TwinState, from: TwinState, batch: Batch, now: number): Step {
+function step(before: TwinState, from: TwinState, batch: Batch, now: number, isOwn: boolean): Step {
   const revision = before.revision + 1
   let draft: TwinState = { ...from, revision, values: { ...from.values }, ranges: { ...from.ranges } }
   const events: TwinEvent[] = []
   const answers: RequestAnswer[] = []
+  const judged = ({ state, events: found }: Judged): void => {
+    draft = state
+    events.push(...found)
+  }
   const take = (input: TwinInput): void => {
     const met = draft
     for (const event of decide(draft, input, now)) {
@@ -58,7 +66,13 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number): St
   }
   // Its receipt may be later than an input of this batch (a silence, a goodbye) and must not void it: the whole batch's time counts at the end.
   draft = { ...draft, presence: { ...from.presence, ...statusOf(draft) } }
-  for (const input of batch.inputs) take(input)
+  for (const moment of momentsOf(batch.inputs)) {
+    // What the twin finds by itself is not in order with messages: time passes only with those.
+    if (!isOwn && moment.at > draft.ruleClock) judged(elapse(draft, moment.at))
+    if (!isOwn) judged(elapse(draft, moment.ts, moment.at))
+    for (const input of moment.inputs) take(input)
+    judged(judge(draft, moment))
+  }
   draft = { ...seen(draft, batch.lastSeenAt), messages: draft.messages + batch.messages }
   const effects = effectsOf(before, draft, events)
   return { state: draft, events, answers, ...(effects && { effects }) }
@@ -77,6 +91,8 @@ function note(draft: TwinState, input: TwinInput): TwinState {
     case 'command-answer':
     case 'update-answer':
       return seen(draft, input.at)
+    case 'rules':
+      return { ...draft, rules: { ...draft.rules, ...Object.fromEntries(input.set.map((rule) => [rule.id, rule])) } }
     case 'reading':
       keepValue(draft, input.name, input.value, input.ts)
       return seen(draft, input.at)
@@ -90,6 +106,10 @@ function note(draft: TwinState, input: TwinInput): TwinState {
   }
 }
 
+function isRead({ rules }: TwinState, name: string): boolean {
+  return Object.values(rules).some((rule) => namesOf(rule).includes(name))
+}
+
 function seen(draft: TwinState, at: number): TwinState {
   return at > draft.presence.lastSeenAt ? { ...draft, presence: { ...draft.presence, lastSeenAt: at } } : draft
 }
@@ -99,7 +119,7 @@ function keepValue(draft: TwinState, name: string, value: Value, ts: number): vo
   // The model lets only numbers through for a property with a range.
   if (watched && typeof value === 'number' && ts >= watched.newest) draft.ranges[name] = { ...watched, newest: ts, value }
   const known = own<[Value, number]>(draft.values, name)
-  if (known ? ts < known[1] : !watched && Object.keys(draft.values).length >= VALUE_NAMES) return
+  if (known ? ts < known[1] : !watched && Object.keys(draft.values).length >= VALUE_NAMES && !isRead(draft, name)) return
   if (name === '__proto__') return
   if (isShort(value, VALUE_LENGTH)) draft.values[name] = [value, ts]
   else delete draft.values[name]

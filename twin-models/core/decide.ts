@@ -4,6 +4,7 @@
  * Pure: the same state, input and time give the same events, in the workflow, in tests and in simulation. It never changes the state;
  * evolve.ts does, by events alone, and consume.ts keeps the books on what decides nothing.
  */
+import { decideAlarm, decideMaintenance, decideRules } from './alarms.ts'
 import { byMessage } from './causes.ts'
 import { decideAnswer, decideCancel, decideCommand, decideDue } from './commands.ts'
 import { own, same } from './plain.ts'
@@ -38,6 +39,7 @@ function decideFirst(state: TwinState, input: TwinInput, now: number): TwinEvent
     case 'reading':
       return reading(state, input)
     case 'deliver':
+    case 'tick':
       return []
     case 'backstop':
       return backstop(presence, input.at, input.lastSeenAt, input.connected, settings.presenceTimeoutMs, now)
@@ -57,6 +59,12 @@ function decideFirst(state: TwinState, input: TwinInput, now: number): TwinEvent
       return decideCancelUpdate(state, input)
     case 'update-answer':
       return decideUpdateAnswer(state, input)
+    case 'rules':
+      return decideRules(state, input)
+    case 'alarm':
+      return decideAlarm(state, input)
+    case 'maintenance':
+      return decideMaintenance(state, input)
     case 'due':
       return [...decideDue(state, input, now), ...decideDeadlines(state, now), ...decideUpdateDue(state, input.update, now)]
     default:

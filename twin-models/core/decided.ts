@@ -1,6 +1,6 @@
 /** The decided part of the twin document (docs/architecture.md §10), as `devices.decided` stores it. What is not known is absent. */
 import { deltaOf } from './delta.ts'
-import type { DivergedReason, Firmware, Health, JsonObject, OpenUpdate, RangeStatus, TwinState, WishedLeaf } from './types.ts'
+import type { DivergedReason, Firmware, Health, JsonObject, OpenAlarm, OpenUpdate, RangeStatus, TwinState, WishedLeaf } from './types.ts'
 
 export interface DecidedPart {
   presence: { status: 'never' } | { status: 'online' | 'offline'; since: string; reason: string }
@@ -12,6 +12,9 @@ export interface DecidedPart {
   reported?: { state: JsonObject; metadata: { [pointer: string]: { ts: string } } }
   /** All of desired that the device is not. */
   delta?: JsonObject
+  /** Those that were not cleared, by the name of the rule. */
+  alarms?: AlarmPart[]
+  maintenance?: { since: string; until: string; by: string }
 }
 
 /** The firmware update that is under way, as the twin knows it. How far its device is stands in REST (`/v1/updates`). */
@@ -27,6 +30,14 @@ export interface UpdatePart {
   deadline: string
   /** Why the attempt before failed, or why it waits. */
   code?: string
+}
+
+export interface AlarmPart extends Omit<OpenAlarm, 'since' | 'raisedAt' | 'acknowledged' | 'shelvedUntil'> {
+  status: 'raised' | 'acknowledged'
+  since: string
+  raisedAt: string
+  acknowledged?: { at: string; by: string; note?: string }
+  shelvedUntil?: string
 }
 
 /** How far a wish has come. */
@@ -56,6 +67,7 @@ export function decidedPart(state: TwinState): DecidedPart {
     ...(state.update ? { update: updatePart(state.update) } : {}),
     ...wishesOf(state),
     ...reportedOf(state.reported),
+    ...alarmsOf(state),
   }
 }
 
@@ -69,6 +81,25 @@ function updatePart({ id, rollout, firmware, phase, attempt, requestedAt, booted
     since: iso(bootedAt ?? requestedAt),
     deadline: iso(deadlineAt),
     ...(code !== undefined && { code }),
+  }
+}
+
+function alarmsOf({ alarms, maintenance }: TwinState): Pick<DecidedPart, 'alarms' | 'maintenance'> {
+  const open = Object.values(alarms).sort((a, b) => a.n - b.n)
+  return {
+    ...(open.length > 0 && { alarms: open.map(alarmPart) }),
+    ...(maintenance && { maintenance: { by: maintenance.by, since: iso(maintenance.since), until: iso(maintenance.until) } }),
+  }
+}
+
+function alarmPart({ since, raisedAt, shelvedUntil, acknowledged, ...alarm }: OpenAlarm): AlarmPart {
+  return {
+    ...alarm,
+    status: acknowledged ? 'acknowledged' : 'raised',
+    since: iso(since),
+    raisedAt: iso(raisedAt),
+    ...(acknowledged && { acknowledged: { ...acknowledged, at: iso(acknowledged.at) } }),
+    ...(shelvedUntil !== undefined && { shelvedUntil: iso(shelvedUntil) }),
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a twin decides: its history, and what evolve.ts makes its state of. Plain JSON, as in types.ts. */
+import type { AlarmEvent } from './rule-types.ts'
 import type {
   CommandEnd,
   CommandRequest,
@@ -100,6 +101,7 @@ export type TwinEvent =
       message?: string
       cause: Cause
     }
+  | AlarmEvent
 
 /** Of one leaf, by JSON pointer. Without `before` it was not there; without `after` it is gone. */
 export interface Change {

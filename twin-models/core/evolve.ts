@@ -1,5 +1,6 @@
 /** What an event makes of a twin's state. Pure; the argument is never changed. */
 import { evolveCommands } from './commands.ts'
+import { evolveAlarms } from './evolve-alarms.ts'
 import { evolveUpdates, updateOnPresence } from './evolve-updates.ts'
 import { evolveWishes } from './evolve-wishes.ts'
 import { own } from './plain.ts'
@@ -46,6 +47,16 @@ export function evolve(state: TwinState, event: TwinEvent): TwinState {
     case 'update-soaking':
     case 'update-ended':
       return evolveUpdates(state, event)
+    case 'rules-changed':
+    case 'alarm-raised':
+    case 'alarm-updated':
+    case 'alarm-acknowledged':
+    case 'alarm-shelved':
+    case 'alarm-assigned':
+    case 'alarm-commented':
+    case 'alarm-cleared':
+    case 'maintenance-changed':
+      return evolveAlarms(state, event)
     default:
       return unknownKind(event)
   }

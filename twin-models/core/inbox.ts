@@ -9,9 +9,11 @@
  */
 import { takeBatch } from './batch.ts'
 import { type Hello, isOfPresence, isUrgent, lastRepeated, type PresenceNews, withoutDetour, wordsOf } from './hellos.ts'
+import { fedBy, fedByHealth, type InboxFeatures, nextPassing, passed, withRules } from './inbox-features.ts'
 import { type MergedTuple, merge } from './merged.ts'
-import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
-import { isNewsReport, wakes } from './wake.ts'
+import { own } from './plain.ts'
+import type { PresenceStatus, Reading, TwinInput, TwinRule, TwinSettings, Wake } from './types.ts'
+import { firstWake, isNewsReport, wakes } from './wake.ts'
 
 export { BATCH_LIMIT } from './batch.ts'
 
@@ -22,6 +24,8 @@ export { BATCH_LIMIT } from './batch.ts'
 export const INPUT_LIMIT = 2_000
 /** Among the open properties: all of them, since new settings are under way and their bounds are not known yet. */
 const ALL = '*'
+/** After these the bounds are not known before the twin has answered. */
+const OPENS_ALL: ReadonlySet<string> = new Set<TwinInput['kind']>(['configured', 'rules', 'tick', 'alarm', 'maintenance'])
 /** Among the open properties: reported state. Its reports are appended, since the next of them may be news to what is under way. */
 const REPORTED = '$reported'
 /** What a device says: it hears that there was no room. */
@@ -33,6 +37,8 @@ export interface Inbox {
   /** Number of the newest seal, 0 before the first. */
   sealedSeq: number
   wake: Wake
+  /** What its rules compare of its readings. Null: nothing. */
+  features: InboxFeatures | null
   inputLimit: number
   /** The presence that the twin will have decided on once it has consumed all that waits for it. */
   expected: PresenceStatus
@@ -63,11 +69,24 @@ export interface Sealed {
 }
 
 export function emptyInbox(wake: Wake, inputLimit = INPUT_LIMIT): Inbox {
-  return { pending: null, sealed: null, sealedSeq: 0, wake, inputLimit, ...presenceAfter([], wake) }
+  return { pending: null, sealed: null, sealedSeq: 0, wake, features: null, inputLimit, ...presenceAfter([], wake) }
+}
+
+/** With the rules that are for its device, in front of all else. */
+export function beginWithRules(inbox: Inbox, settings: TwinSettings, rules: TwinRule[], at: number): void {
+  if (rules.length === 0) return
+  const { features, begun } = withRules(null, { set: rules, removed: [] }, at)
+  inbox.features = features
+  const inputs: TwinInput[] = [{ kind: 'rules', at, set: rules, removed: [] }, ...begun.map(inputOf)]
+  inbox.wake = firstWake(settings, inputs)
+  const pending = pendingOf(inbox, at)
+  for (const input of inputs) append(pending, input, true)
+  pending.open.push(...begun.map(({ name }) => name))
 }
 
 /** A message came. `counts` is false for what was seen before. */
 export function addMessage(inbox: Inbox, receivedAt: number, counts: boolean, trace?: string): void {
+  passTime(inbox, receivedAt)
   const pending = pendingOf(inbox, receivedAt)
   if (counts) pending.messages++
   if (receivedAt > pending.lastSeenAt) pending.lastSeenAt = receivedAt
@@ -80,11 +99,46 @@ export function addLife(inbox: Inbox, at: number, messageId?: string): void {
   appendPresence(inbox, { kind: 'life', at, ...(messageId === undefined ? {} : { messageId }) }, true)
 }
 
+/** The readings of one message that are news: those of earlier times first, in whatever order it has them. */
+export function addReadings(inbox: Inbox, readings: Reading[]): void {
+  const areInOrder = readings.every(({ ts }, i) => i === 0 || ts >= readings[i - 1]!.ts)
+  for (const reading of areInOrder ? readings : readings.toSorted((a, b) => a.ts - b.ts)) addReading(inbox, reading)
+}
+
 /** A reading that is news: its ts is later than every earlier one of its property. (Others are history and decide nothing.) */
 export function addReading(inbox: Inbox, reading: Reading): void {
+  addOne(inbox, reading)
+  if (inbox.features) for (const fed of fedBy(inbox.features, reading)) addOne(inbox, fed)
+}
+
+/**
+ * Time came this far, without a message or before one: what it makes of its rules comes before all that is received later. True when the twin is
+ * to be woken.
+ */
+export function passTime(inbox: Inbox, until: number): boolean {
+  const { features, wake } = inbox
+  if (features) for (const reading of passed(features, until)) addOne(inbox, reading)
+  // While all is open, each message tells the twin how late it is, and after the answer `dueAt` is another one.
+  if (wake.dueAt !== undefined && wake.dueAt <= until && !isAllOpen(inbox)) {
+    const pending = pendingOf(inbox, until)
+    append(pending, { kind: 'tick', at: until }, true)
+    pending.open.push(ALL)
+  }
+  return inbox.pending?.urgent ?? false
+}
+
+/** When `passTime` is wanted at the latest. Undefined: whenever a message comes. */
+export function nextTime({ features, wake, pending, sealed }: Inbox): number | undefined {
+  const passing = features ? nextPassing(features, wake) : undefined
+  const due = pending?.urgent || sealed ? undefined : wake.dueAt
+  return due === undefined || passing! < due ? passing : due
+}
+
+function addOne(inbox: Inbox, reading: Reading): void {
   const pending = pendingOf(inbox, reading.receivedAt)
-  const waking = wakes(inbox.wake, reading)
-  if (waking && !pending.open.includes(reading.name)) pending.open.push(reading.name)
+  const opened = opens(inbox.wake, reading)
+  const waking = opened !== undefined
+  if (waking && !pending.open.includes(opened)) pending.open.push(opened)
   const isSingle = waking || isOpen(inbox, pending, reading.name)
   if (isSingle && pending.inputs.length < inbox.inputLimit) {
     append(pending, inputOf(reading), waking)
@@ -111,13 +165,13 @@ export function addHello(inbox: Inbox, hello: Hello): void {
   const pending = pendingOf(inbox, hello.at)
   const news = isUrgent(inbox.wake, hello, inbox.expected)
   const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= inbox.inputLimit)
-  if (repeated === undefined) {
-    appendPresence(inbox, hello, news)
-    return
+  if (repeated === undefined) appendPresence(inbox, hello, news)
+  else {
+    const [before] = pending.inputs.splice(repeated, 1)
+    append(pending, { ...wordsOf(before as Hello), ...hello }, news)
+    take(inbox, hello)
   }
-  pending.inputs[repeated] = { ...wordsOf(pending.inputs[repeated] as Hello), ...hello }
-  if (news) pending.urgent = true
-  take(inbox, hello)
+  if (inbox.features && hello.health) for (const fed of fedByHealth(inbox.features, hello.health, hello.at)) addOne(inbox, fed)
 }
 
 /** A device event, its last word on a command or update, a request, new settings: appended, never merged, due at once. False: the inbox is full. */
@@ -125,7 +179,16 @@ export function addInput(inbox: Inbox, input: TwinInput): boolean {
   const pending = pendingOf(inbox, input.at)
   if (MAY_BE_REFUSED.has(input.kind) && pending.inputs.length >= inbox.inputLimit) return false
   append(pending, input, true)
-  if (input.kind === 'configured' && !pending.open.includes(ALL)) pending.open.push(ALL)
+  if (inbox.features && input.kind === 'event') {
+    const { name, data: value, ts, at: receivedAt } = input
+    for (const fed of fedBy(inbox.features, { name, value, ts, receivedAt }, true)) addOne(inbox, fed)
+  }
+  if (OPENS_ALL.has(input.kind) && !pending.open.includes(ALL)) pending.open.push(ALL)
+  if (input.kind === 'rules') {
+    const { features, begun } = withRules(inbox.features, input, input.at)
+    inbox.features = features
+    for (const reading of begun) addOne(inbox, reading)
+  }
   if (input.kind === 'wish' && !pending.open.includes(REPORTED)) pending.open.push(REPORTED)
   return true
 }
@@ -142,21 +205,26 @@ export function seal(inbox: Inbox, now: number): Sealed {
   const pending = inbox.pending as Pending
   const { batch, rest } = takeBatch(pending)
   inbox.sealedSeq++
-  inbox.sealed = { seq: inbox.sealedSeq, batch: JSON.stringify(batch), at: now, open: openedBy(batch.inputs, inbox.sealedSeq) }
+  inbox.sealed = { seq: inbox.sealedSeq, batch: JSON.stringify(batch), at: now, open: openedBy(batch.inputs, inbox.sealedSeq, inbox.wake) }
   inbox.pending = rest
   return inbox.sealed
 }
 
-/** The properties of which a seal holds single readings: they stay open until it is answered. */
-export function openedBy(inputs: TwinInput[], seq: number): string[] {
+/** The properties of which a seal holds single readings: they stay open until it is answered. `wake`: before its answer. */
+export function openedBy(inputs: TwinInput[], seq: number, wake: Wake): string[] {
   const open = new Set<string>()
   inputs.forEach((input, i) => {
-    if (input.kind === 'reading') open.add(input.name)
+    if (input.kind === 'reading') open.add(isLate(wake, { ...input, receivedAt: input.at }) ? ALL : input.name)
     else if (input.kind === 'wish' || input.kind === 'reported') open.add(REPORTED)
     // Those that every twin's first batch begins with are what its wake conditions were made of.
-    else if (input.kind === 'configured' && !(seq === 1 && i === 0)) open.add(ALL)
+    else if (OPENS_ALL.has(input.kind) && !(seq === 1 && isOfBeginning(inputs, i))) open.add(ALL)
   })
   return [...open]
+}
+
+/** Its settings, and its rules. */
+function isOfBeginning(inputs: TwinInput[], i: number): boolean {
+  return i === 0 ? inputs[0]!.kind === 'configured' : i === 1 && inputs[0]!.kind === 'configured' && inputs[1]!.kind === 'rules'
 }
 
 /** The twin answered: the seal is gone, its wake conditions are new, and what is pending is looked at in their light. */
@@ -227,10 +295,12 @@ function inputOf(reading: Reading): TwinInput {
   return { kind: 'reading', at: receivedAt, name, value, ts, ...(messageId === undefined ? {} : { messageId }) }
 }
 
-function isOpen(inbox: Inbox, pending: Pending, name: string): boolean {
-  const { open } = pending
-  const sealed = inbox.sealed?.open ?? []
-  return open.includes(name) || sealed.includes(name) || open.includes(ALL) || sealed.includes(ALL)
+function isOpen(inbox: Inbox, { open }: Pending, name: string): boolean {
+  return open.includes(name) || (inbox.sealed?.open.includes(name) ?? false) || isAllOpen(inbox)
+}
+
+function isAllOpen({ pending, sealed }: Inbox): boolean {
+  return (pending?.open.includes(ALL) ?? false) || (sealed?.open.includes(ALL) ?? false)
 }
 
 /** There is no room for more single readings of it: those that wait go before it, since what is merged is older than the inputs. */
@@ -242,6 +312,16 @@ function mergeSingles(pending: Pending, name: string): void {
   })
 }
 
+/** What a reading that wakes opens. Undefined: it does not. */
+function opens(wake: Wake, reading: Reading): string | undefined {
+  if (!wakes(wake, reading)) return undefined
+  return isLate(wake, reading) ? ALL : reading.name
+}
+
+function isLate(wake: Wake, { name, ts, receivedAt }: Reading): boolean {
+  return receivedAt - ts > (own(wake.bounds, name)?.lateMs ?? Infinity)
+}
+
 function mergeInput(pending: Pending, { name, value, ts, at }: Extract<TwinInput, { kind: 'reading' }>): void {
   merge(pending, { name, value, ts, receivedAt: at })
 }
@@ -250,13 +330,16 @@ function mergeInput(pending: Pending, { name, value, ts, at }: Extract<TwinInput
 function reconsider(inbox: Inbox, pending: Pending): void {
   const waking = new Set<string>()
   // Routine ones cannot wake; those that found no room in a full inbox can.
-  for (const [name, [, , , value, ts]] of Object.entries(pending.merged)) {
-    if (wakes(inbox.wake, { name, value, ts: ts + pending.since })) waking.add(name)
+  for (const [name, [, , , value, ts, receivedAt]] of Object.entries(pending.merged)) {
+    const opened = opens(inbox.wake, { name, value, ts: ts + pending.since, receivedAt: receivedAt + pending.since })
+    if (opened !== undefined) waking.add(opened)
   }
   for (const input of pending.inputs) {
-    if (input.kind === 'configured') waking.add(ALL)
-    else if (input.kind === 'reading' && wakes(inbox.wake, input)) waking.add(input.name)
-    else if (input.kind === 'wish' || (input.kind === 'reported' && isNewsReport(inbox.wake, input))) waking.add(REPORTED)
+    if (OPENS_ALL.has(input.kind)) waking.add(ALL)
+    else if (input.kind === 'reading') {
+      const opened = opens(inbox.wake, { ...input, receivedAt: input.at })
+      if (opened !== undefined) waking.add(opened)
+    } else if (input.kind === 'wish' || (input.kind === 'reported' && isNewsReport(inbox.wake, input))) waking.add(REPORTED)
   }
   const kept: TwinInput[] = []
   let urgent = waking.size > 0

@@ -17,9 +17,13 @@ export function nothingUpdated(): Pick<TwinState, 'update' | 'endedUpdates'> {
   return { update: null, endedUpdates: [] }
 }
 
+export function nothingRuled(): Pick<TwinState, 'rules' | 'memory' | 'alarms' | 'alarmCount' | 'ruleClock' | 'maintenance'> {
+  return { rules: {}, memory: {}, alarms: {}, alarmCount: 0, ruleClock: 0, maintenance: null }
+}
+
 export function initialState(): TwinState {
   return {
-    v: 3,
+    v: 4,
     settings: UNCONFIGURED,
     revision: 0,
     seq: 0,
@@ -32,5 +36,6 @@ export function initialState(): TwinState {
     recentEvents: [],
     ...nothingAsked(),
     ...nothingUpdated(),
+    ...nothingRuled(),
   }
 }

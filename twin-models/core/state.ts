@@ -6,9 +6,13 @@ import type {
   Firmware,
   Health,
   JsonObject,
+  Maintenance,
+  OpenAlarm,
   OpenUpdate,
   PresenceStatus,
   RangeStatus,
+  RuleMemory,
+  TwinRule,
   TwinSettings,
   UpdateEnd,
   Value,
@@ -16,7 +20,7 @@ import type {
 
 /** What a twin carries from decision to decision and through continue-as-new. Versioned: `upgrade` turns older ones into this. */
 export interface TwinState {
-  v: 3
+  v: 4
   settings: TwinSettings
   revision: number
   /** Newest seal consumed. */
@@ -53,6 +57,15 @@ export interface TwinState {
   update: OpenUpdate | null
   /** Those that ended last, newest first, at most 5. */
   endedUpdates: Array<{ id: string; status: UpdateEnd; version: string; at: number }>
+  /** Rules that are for it, by name; what is kept of each between decisions; and their alarms that were not cleared. */
+  rules: { [id: string]: TwinRule }
+  memory: { [rule: string]: RuleMemory }
+  alarms: { [rule: string]: OpenAlarm }
+  /** Alarms that it ever raised. */
+  alarmCount: number
+  /** Up to this time, all that its rules wait for was decided. */
+  ruleClock: number
+  maintenance: Maintenance | null
 }
 
 /** `sent` is not decided: it follows from what the bridge wrote (table wishes). */

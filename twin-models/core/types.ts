@@ -4,9 +4,11 @@
  * Everything here is plain JSON (it is stored, signalled and replayed): no Map, Set, Date or undefined values that matter.
  * Times are epoch milliseconds, UTC. Nothing in core imports anything at run time.
  */
+import type { AlarmAsk, TwinRule } from './rule-types.ts'
 import type { ToldUpdate, UpdateAnswer, UpdateRequest } from './update-types.ts'
 
 export type * from './events.ts'
+export type * from './rule-types.ts'
 export type * from './state.ts'
 export type * from './update-types.ts'
 
@@ -93,6 +95,10 @@ export interface DeviceClock {
  * - command-answer: the device's last word on a command
  * - update, cancel-update: somebody wants its firmware updated, or no longer
  * - update-answer: the device's last word on an update
+ * - rules: which rules are for it from now on: those of `set` in these versions, and no longer those of `removed`; `all`: those of `set` alone
+ * - tick: time has come for what its rules wait for; sent by the lane, in order with messages
+ * - alarm: somebody does something with an open alarm
+ * - maintenance: a repair begins, or ends
  * - due: the twin's own timer: a deadline has come. `sent` are those of its open commands that were sent; `update` is how a released update stands
  */
 export type TwinInput =
@@ -112,6 +118,10 @@ export type TwinInput =
   | { kind: 'update'; at: number; request: string; update: UpdateRequest }
   | { kind: 'cancel-update'; at: number; request: string; id: string; by: string }
   | ({ kind: 'update-answer'; at: number; id: string; messageId?: string } & UpdateAnswer)
+  | { kind: 'rules'; at: number; set: TwinRule[]; removed: string[]; all?: boolean }
+  | { kind: 'tick'; at: number }
+  | ({ kind: 'alarm'; at: number; request: string } & AlarmAsk)
+  | ({ kind: 'maintenance'; at: number; request: string } & MaintenanceAsk)
   | { kind: 'due'; at: number; sent: string[]; update?: ToldUpdate }
 
 /** Body of a request of kind `wish` (table twin_requests). One of `patch` and `replace`. */
@@ -123,6 +133,12 @@ export interface WishRequest {
   deadlineMs?: number
   retryMs?: number
   /** Who: the name of the API key, or of the bulk change. */
+  by: string
+}
+/** Body of a request of kind `maintenance`. `until` null: it is over. */
+export interface MaintenanceAsk {
+  until: number | null
+  /** The ticket, or who. */
   by: string
 }
 /** By JSON pointer into the desired state. */
@@ -144,6 +160,22 @@ export interface CommandRequest {
 }
 export type DeviceAnswer = { status: 'succeeded'; output?: Value } | { status: 'failed'; code: string; message?: string; output?: Value }
 export type CommandEnd = 'succeeded' | 'failed' | 'expired' | 'cancelled'
+
+/** Values of which nothing would be decided. */
+export interface WakeBounds {
+  /** Of numbers, both inside. Absent: unbounded. */
+  low?: number
+  high?: number
+  /** What is no number wakes, too: but this very value, where there is one. */
+  typed?: true
+  same?: Scalar | null
+  /** One that wakes and is older than this at its receipt opens everything: what confirms it may be of another name. */
+  lateMs?: number
+  /** Any reading that is no older than this at its receipt wakes. */
+  freshMs?: number
+  /** The time (ts) of the newest reading evaluated: older ones never wake. */
+  newest?: number
+}
 
 /** Merged routine readings of one property since the last seal; none of them met a wake condition. */
 export interface Merged {
@@ -187,8 +219,10 @@ export interface Wake {
   firmware?: string
   firmwareSha256?: string
   healthOk?: boolean
-  /** Per watched property: bounds inside which nothing would be decided (absent: unbounded), and the time of the newest reading evaluated. */
-  bounds: { [name: string]: { low?: number; high?: number; newest?: number } }
+  /** Per watched property, and function of readings. */
+  bounds: { [name: string]: WakeBounds }
+  /** Its rules wait for this time. */
+  dueAt?: number
   /** Newest desired version, and the newest that the device answered. Absent: nothing was ever wished, or answered. */
   wished?: number
   answered?: number

@@ -7,23 +7,26 @@
  * - news of reported state, and a wish, open it in the same way: from then on its reports are appended, not dropped.
  */
 
+import { consume } from './consume.ts'
 import { isOutstanding } from './delta.ts'
-import { evolve } from './evolve.ts'
 import { initialState } from './initial.ts'
 import { isChange } from './merge-patch.ts'
 import { own } from './plain.ts'
 import { isLeft } from './presence.ts'
 import { boundsOf } from './ranges.ts'
+import { narrow, ruleBounds } from './rule-bounds.ts'
+import { dueAt } from './rules.ts'
 import type { Reading, TwinInput, TwinSettings, TwinState, Wake } from './types.ts'
 
 /** Longer JSON of reported state is not among the wake conditions: they stand in the row of every device. */
 const REPORTED_LENGTH = 4 * 1024
 
 export function wakeOf(state: TwinState): Wake {
-  const bounds: Wake['bounds'] = {}
+  const bounds = ruleBounds(state)
+  const due = dueAt(state)
   for (const [name, { status, newest }] of Object.entries(state.ranges)) {
     const range = own(state.settings.ranges, name)
-    if (range) bounds[name] = { ...boundsOf(range, status), newest }
+    if (range) narrow(bounds, name, { ...boundsOf(range, status), newest })
   }
   return {
     life: state.presence.status !== 'online',
@@ -34,6 +37,7 @@ export function wakeOf(state: TwinState): Wake {
     ...firmwareOf(state.firmware),
     ...(state.health ? { healthOk: state.health.ok } : {}),
     bounds,
+    ...(due !== undefined && { dueAt: due }),
     ...wishesOf(state.desired),
     ...reportedOf(state.reported.state),
   }
@@ -56,18 +60,20 @@ function reportedOf(reported: TwinState['reported']['state']): Pick<Wake, 'repor
   return isKept ? { reported } : {}
 }
 
-/** Those of a twin that has decided nothing yet: what the owner of the inbox goes by until the first answer. */
-export function firstWake(settings: TwinSettings): Wake {
-  return wakeOf(evolve(initialState(), { kind: 'configured', at: 0, settings, cause: { by: 'lane' } }))
+/** Those of a twin that has decided on these alone, which its first batch begins with: what the owner of the inbox goes by until the first answer. */
+export function firstWake(settings: TwinSettings, inputs: TwinInput[] = []): Wake {
+  const batch = { messages: 0, lastSeenAt: 0, merged: {}, inputs: [{ kind: 'configured' as const, at: 0, settings }, ...inputs] }
+  return wakeOf(consume(initialState(), { seq: 1, batch }, 0).state)
 }
 
 /** Called for every reading: keep it small. Without `ts` it counts as news. */
-export function wakes(wake: Wake, reading: Pick<Reading, 'name' | 'value'> & { ts?: number }): boolean {
-  const { value } = reading
-  if (typeof value !== 'number') return false
+export function wakes(wake: Wake, reading: Pick<Reading, 'name' | 'value'> & { ts?: number; receivedAt?: number }): boolean {
   const bounds = wake.bounds[reading.name]
-  if (bounds === undefined) return false
-  return (value < bounds.low! || value > bounds.high!) && !(reading.ts! < bounds.newest!)
+  if (bounds === undefined || reading.ts! < bounds.newest!) return false
+  const { value } = reading
+  if (typeof value === 'number' ? value < bounds.low! || value > bounds.high! : 'same' in bounds ? value !== bounds.same : bounds.typed)
+    return true
+  return reading.receivedAt! - reading.ts! <= bounds.freshMs!
 }
 
 /** Whether a twin with these conditions may decide something on a report: it changes what is known, answers a version, or refuses a wish. */

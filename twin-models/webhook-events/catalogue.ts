@@ -3,6 +3,7 @@
  * members and words are added, never changed or taken away.
  */
 import type { TwinEvent } from '../core/types.ts'
+import { alarmAcknowledged, alarmCleared, alarmRaised } from './alarm-events.ts'
 import { deadLetterCreated, deviceCreated, deviceRemoved, type PlatformEvent, webhookDisabled } from './platform-events.ts'
 import { rolloutEnded, rolloutHalted, rolloutStarted } from './rollout-events.ts'
 import type { EventType } from './schema.ts'
@@ -30,6 +31,9 @@ const TYPES = [
   desiredConflict,
   commandEnded,
   updateEnded,
+  alarmRaised,
+  alarmAcknowledged,
+  alarmCleared,
   rolloutStarted,
   rolloutHalted,
   rolloutEnded,

@@ -31,6 +31,7 @@ const changes: JsonObject = {
 const deadlines = about(mapOf(time), 'By JSON pointer: when the wish counts as diverged.')
 
 const UPDATE: Fields = { id: about(text, 'Of the update.') }
+const ALARM: Fields = { n: about(whole, 'Which alarm of the device.'), rule: about(text, 'Name of its rule.') }
 const LOOKS_AGAIN = about(time, 'When the twin looks at it next.')
 
 /** What each kind has beside what all have. */
@@ -67,10 +68,29 @@ const KINDS = {
   'update-postponed': { ...UPDATE, attempt: about(whole, 'The next one.'), deadlineAt: LOOKS_AGAIN, code: text, 'message?': text },
   'update-awaited': { ...UPDATE, deadlineAt: LOOKS_AGAIN },
   'update-soaking': { ...UPDATE, deadlineAt: LOOKS_AGAIN, giveUpAt: about(time, 'Not healthy by then, it never will be.') },
+  'rules-changed': {
+    set: about(listOf(object({ id: text, version: whole })), 'Rules that are for the device, in these versions.'),
+    removed: about(texts, 'Rules that are no longer for it.'),
+  },
+  'alarm-updated': {
+    ...ALARM,
+    'version?': about(whole, 'Of the rule.'),
+    'severity?': text,
+    'text?': text,
+    'count?': whole,
+    'muted?': about(flag, 'False: the maintenance is over, and it is still there.'),
+    'values?': anyObject,
+  },
+  'alarm-shelved': { ...ALARM, until: about(orNull(time), 'Null: no longer.'), 'by?': text, 'note?': text },
+  'alarm-assigned': { ...ALARM, assignee: orNull(text), by: text, 'note?': text },
+  'alarm-commented': { ...ALARM, by: text, note: text },
+  'maintenance-changed': {
+    maintenance: about(orNull(object({ since: time, until: time, by: text })), 'Null: it is over.'),
+  },
 } satisfies { [kind: string]: Fields }
 
 const description =
-  'A twin decided something else: a range, firmware, health, its model, its desired or reported state, a command or a firmware update on its way. Never a mere reading.'
+  'A twin decided something else: a range, firmware, health, its model or rules, its desired or reported state, a command or a firmware update on its way, something of an alarm. Never a mere reading.'
 
 export const twinChanged: EventType & { type: 'twin.changed'; kinds: Array<keyof typeof KINDS> } = {
   type: 'twin.changed',

@@ -113,7 +113,7 @@ export const updateEnded = twinEvent('update.ended', 'update-ended', {
   cause: { by: 'timer' },
 })
 
-function twinEvent<Type extends string, Kind extends string>(
+export function twinEvent<Type extends string, Kind extends string>(
   type: Type,
   kind: Kind,
   { description, fields, example, cause }: { description: string; fields: Fields; example: JsonObject; cause: JsonObject },

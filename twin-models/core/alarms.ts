@@ -1,0 +1,78 @@
+/** What people, and repairs, do with the alarms of a twin, and what other rules mean for them. What rules themselves decide stands in rules.ts. */
+import { byRequest } from './causes.ts'
+import { own, same } from './plain.ts'
+import { clearedEvent } from './rules.ts'
+import type { AlarmAsk, Cause, TwinEvent, TwinInput, TwinState } from './types.ts'
+
+type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
+
+export interface AlarmRefusal {
+  refused: 'no-alarm'
+}
+
+/** Undefined: it is done, or was so already. */
+export function alarmRefusal(state: TwinState, { rule }: AlarmAsk): AlarmRefusal | undefined {
+  return own(state.alarms, rule) ? undefined : { refused: 'no-alarm' }
+}
+
+export function decideAlarm(state: TwinState, input: Input<'alarm'>): TwinEvent[] {
+  const alarm = own(state.alarms, input.rule)
+  if (!alarm) return []
+  const { at, rule, by } = input
+  const { n } = alarm
+  const noted = input.note === undefined ? {} : { note: input.note }
+  const cause = byRequest(input.request, by)
+  switch (input.action) {
+    case 'acknowledge':
+      return alarm.acknowledged ? [] : [{ kind: 'alarm-acknowledged', at, n, rule, by, ...noted, cause }]
+    case 'shelve':
+      return input.until <= at ? [] : [{ kind: 'alarm-shelved', at, n, rule, until: input.until, by, ...noted, cause }]
+    case 'unshelve':
+      return alarm.shelvedUntil === undefined ? [] : [{ kind: 'alarm-shelved', at, n, rule, until: null, by, ...noted, cause }]
+    case 'assign':
+      return (alarm.assignee ?? null) === input.assignee
+        ? []
+        : [{ kind: 'alarm-assigned', at, n, rule, assignee: input.assignee, by, ...noted, cause }]
+    case 'comment':
+      return [{ kind: 'alarm-commented', at, n, rule, by, note: input.note ?? '', cause }]
+    case 'clear':
+      return [{ ...clearedEvent(state, alarm, at, 'person', cause), by, ...noted }]
+  }
+}
+
+export function decideRules(state: TwinState, { at, set, removed, all = false }: Input<'rules'>): TwinEvent[] {
+  const cause: Cause = { by: 'lane' }
+  const kept = new Set(set.map(({ id }) => id))
+  const changed = set.filter((rule) => !same(own(state.rules, rule.id), rule))
+  const gone = (all ? Object.keys(state.rules) : removed).filter((id) => !kept.has(id) && Object.hasOwn(state.rules, id))
+  if (changed.length === 0 && gone.length === 0) return []
+  const events: TwinEvent[] = []
+  for (const id of gone) {
+    const alarm = own(state.alarms, id)
+    if (alarm) events.push(clearedEvent(state, alarm, at, 'removed', cause))
+  }
+  for (const { id, version, onChange } of changed) {
+    const alarm = own(state.alarms, id)
+    if (alarm && onChange === 'clear') events.push(clearedEvent(state, alarm, at, 'changed', cause))
+    else if (alarm && alarm.version !== version) events.push({ kind: 'alarm-updated', at, n: alarm.n, rule: id, version, cause })
+  }
+  return [...events, { kind: 'rules-changed', at, set: changed.map(({ id, version }) => ({ id, version })), removed: gone, cause }]
+}
+
+/** Alarms that were raised meanwhile and are still there are told of when it is over. */
+export function decideMaintenance(state: TwinState, { at, request, until, by }: Input<'maintenance'>): TwinEvent[] {
+  const cause = byRequest(request, by)
+  if (until === null || until <= at) return maintenanceEnds(state, at, cause)
+  const since = state.maintenance?.since ?? at
+  const maintenance = { since, by, until }
+  return same(state.maintenance, maintenance) ? [] : [{ kind: 'maintenance-changed', at, maintenance, cause }]
+}
+
+export function maintenanceEnds(state: TwinState, at: number, cause: Cause): TwinEvent[] {
+  if (!state.maintenance) return []
+  const heard = Object.values(state.alarms).filter(({ muted }) => muted)
+  return [
+    { kind: 'maintenance-changed', at, maintenance: null, cause },
+    ...heard.map(({ n, rule }): TwinEvent => ({ kind: 'alarm-updated', at, n, rule, muted: false, cause })),
+  ]
+}

@@ -1,0 +1,174 @@
+/**
+ * Functions of the readings of one device that a rule may compare: how much a value changed, how often something happened, how far it is off.
+ * Each has a name that says all of it, `change(temperature,300000)`, and stands among the readings under that name. The owner of the inbox
+ * computes them with every reading that is news, so what they say does not depend on what is merged (docs/architecture.md §3.6).
+ *
+ *   change(NAME,MS)              the newest value less the oldest of the last MS; null with one value alone. Of values closer together than
+ *                                a sixteenth of MS only the first counts as an oldest
+ *   count(NAME?,MS,MOST)         readings of NAME, device events of !NAME, or readings that meet a comparison, in the last MS: up to MOST
+ *   deviation(NAME,MS)           how many standard deviations the value is off the device's own mean; both are weighted by age, half after MS.
+ *                                Null for the first 30 values. The deviation is at least a thousandth of the mean; what is more than three off
+ *                                counts as three in them
+ *   distance(NAME,LAT,LON)       metres from there to a value {lat, lon}, on a sphere; null for any other value
+ *   missing(NAME,MS)             true when no reading of NAME was received for MS
+ *   health(battery), health(rssi)  as the device's hello says
+ */
+
+import type { Comparison } from '../filter/parse.ts'
+import { isObject } from './plain.ts'
+import type { Scalar, Value, WakeBounds } from './types.ts'
+
+export type Feature =
+  | { kind: 'change' | 'deviation' | 'missing'; of: string; ms: number }
+  | { kind: 'count'; of: string; event: boolean; only?: { comparison: Comparison; value: Scalar }; ms: number; most: number }
+  | { kind: 'distance'; of: string; lat: number; lon: number }
+  | { kind: 'health'; of: 'battery' | 'rssi' }
+
+/** What is kept of one between readings. */
+export type FeatureState = number[]
+
+const SAMPLES = 16
+const WARM_UP = 30
+const CLIP = 3
+const EARTH_METRES = 6_371_008.8
+
+export function isFeature(name: string): boolean {
+  return name.includes('(')
+}
+
+export function nameOfFeature(feature: Feature): string {
+  switch (feature.kind) {
+    case 'change':
+    case 'deviation':
+    case 'missing':
+      return `${feature.kind}(${feature.of},${feature.ms})`
+    case 'count': {
+      const only = feature.only ? `${feature.only.comparison}${JSON.stringify(feature.only.value)}` : ''
+      return `count(${feature.event ? '!' : ''}${feature.of}${only},${feature.ms},${feature.most})`
+    }
+    case 'distance':
+      return `distance(${feature.of},${feature.lat},${feature.lon})`
+    case 'health':
+      return `health(${feature.of})`
+  }
+}
+
+const parsed = new Map<string, Feature>()
+const MOST_PARSED = 10_000
+
+export function featureNamed(name: string): Feature {
+  let feature = parsed.get(name)
+  if (!feature) {
+    feature = parse(name)
+    if (parsed.size >= MOST_PARSED) parsed.clear()
+    parsed.set(name, feature)
+  }
+  return feature
+}
+
+function parse(name: string): Feature {
+  const [, kind, rest] = /^(\w+)\((.*)\)$/s.exec(name) ?? []
+  const [, of, ...numbers] = /^([\w.-]+)(?:,(-?[\d.e+-]+))?(?:,(-?[\d.e+-]+))?$/.exec(rest ?? '') ?? []
+  const [first, second] = numbers.map(Number)
+  if (of !== undefined) {
+    if ((kind === 'change' || kind === 'deviation' || kind === 'missing') && first !== undefined) return { kind, of, ms: first }
+    if (kind === 'distance' && first !== undefined && second !== undefined) return { kind, of, lat: first, lon: second }
+    if (kind === 'health' && (of === 'battery' || of === 'rssi')) return { kind, of }
+  }
+  const count = kind === 'count' ? /^(!?)([\w.-]+?)(?:(!=|<=|>=|=|<|>)(.*))?,(\d+),(\d+)$/s.exec(rest ?? '') : null
+  if (count) {
+    const [, event, of, comparison, value, ms, most] = count
+    const only = comparison === undefined ? {} : { only: { comparison: comparison as Comparison, value: JSON.parse(value!) as Scalar } }
+    return { kind: 'count', of: of!, event: event === '!', ...only, ms: Number(ms), most: Number(most) }
+  }
+  throw new Error(`There is no function of readings ${name}`)
+}
+
+export interface Fed {
+  state: FeatureState
+  value: Value
+}
+
+/** What a reading (or an event, without a value) of its name makes of it. */
+export function feed(feature: Feature, state: FeatureState | undefined, value: Value, ts: number, receivedAt: number): Fed {
+  switch (feature.kind) {
+    case 'change':
+      return change(feature.ms, state ?? [], value, ts)
+    case 'count':
+      return count(feature, state ?? [], value, ts)
+    case 'deviation':
+      return deviation(feature.ms, state ?? [], value, ts)
+    case 'distance':
+      return { state: [], value: distance(feature, value) }
+    case 'missing':
+      return { state: [receivedAt], value: false }
+    case 'health':
+      return { state: [], value }
+  }
+}
+
+/** What it is at this time, when nothing came. Only of those for which `timeCrossing` says that time changes them. */
+export function valueAt(feature: Feature, state: FeatureState, at: number): Value {
+  if (feature.kind === 'missing') return at >= state[0]! + feature.ms
+  return state.filter((ts) => ts + (feature as { ms: number }).ms > at).length
+}
+
+/** When time alone takes it out of these bounds; without bounds, when it changes at all. Undefined: never. */
+export function timeCrossing(feature: Feature, state: FeatureState, value: Value, bounds: WakeBounds | undefined): number | undefined {
+  if (feature.kind === 'missing') return value === false ? state[0]! + feature.ms : undefined
+  if (feature.kind !== 'count' || typeof value !== 'number' || value === 0) return undefined
+  // The oldest that counts goes first. Beyond `most` there are none.
+  const inside = state.slice(-value)
+  if (bounds?.low === undefined) return bounds ? undefined : inside[0]! + feature.ms
+  const least = Math.ceil(bounds.low)
+  return least <= 0 || value < least ? undefined : inside[value - least]! + feature.ms
+}
+
+/** Samples: ts, value, ts, value, … the oldest first. */
+function change(ms: number, state: FeatureState, value: Value, ts: number): Fed {
+  if (typeof value !== 'number') return { state, value: null }
+  const samples: number[] = []
+  for (let at = 0; at < state.length; at += 2) if (state[at]! >= ts - ms) samples.push(state[at]!, state[at + 1]!)
+  const changed = samples.length === 0 ? null : value - samples[1]!
+  if (samples.length === 0 || ts - samples.at(-2)! >= ms / SAMPLES) samples.push(ts, value)
+  return { state: samples, value: changed }
+}
+
+/** Times of what counts, the oldest first; one more than `most` never matters. */
+function count({ only, ms, most }: Extract<Feature, { kind: 'count' }>, state: FeatureState, value: Value, ts: number): Fed {
+  const times = [...state, ...(only && !meets(value, only) ? [] : [ts])].filter((time) => time + ms > ts).slice(-most)
+  return { state: times, value: times.length }
+}
+
+function meets(value: Value, { comparison, value: limit }: NonNullable<Extract<Feature, { kind: 'count' }>['only']>): boolean {
+  if (comparison === '=') return value === limit
+  if (comparison === '!=') return value !== limit
+  if (typeof value !== 'number' || typeof limit !== 'number') return false
+  if (comparison === '<') return value < limit
+  if (comparison === '<=') return value <= limit
+  return comparison === '>' ? value > limit : value >= limit
+}
+
+/** State: number of values, mean, variance, ts. West's weighted update with a weight that halves in `ms`. */
+function deviation(ms: number, state: FeatureState, value: Value, ts: number): Fed {
+  if (typeof value !== 'number') return { state, value: null }
+  const [known = 0, mean = value, variance = 0, before = ts] = state
+  const spread = Math.max(Math.sqrt(variance), Math.abs(mean) / 1000, Number.MIN_VALUE)
+  const off = (value - mean) / spread
+  const isWarm = known >= WARM_UP
+  const taken = isWarm ? mean + Math.max(-CLIP, Math.min(CLIP, off)) * spread : value
+  // While there are few, each counts as much as the others.
+  const weight = Math.max(1 - 2 ** (-(ts - before) / ms), known < WARM_UP ? 1 / (known + 1) : 0)
+  const step = weight * (taken - mean)
+  const next = [known < WARM_UP ? known + 1 : known, mean + step, (1 - weight) * (variance + step * (taken - mean)), ts]
+  return { state: next.every(Number.isFinite) ? next : [], value: isWarm && Number.isFinite(off) ? Math.abs(off) : null }
+}
+
+/** Haversine. */
+function distance({ lat, lon }: { lat: number; lon: number }, value: Value): Value {
+  if (!isObject(value) || typeof value.lat !== 'number' || typeof value.lon !== 'number') return null
+  const radians = (degrees: number) => (degrees * Math.PI) / 180
+  const [dLat, dLon] = [radians(value.lat - lat), radians(value.lon - lon)]
+  const half = Math.sin(dLat / 2) ** 2 + Math.cos(radians(lat)) * Math.cos(radians(value.lat)) * Math.sin(dLon / 2) ** 2
+  return 2 * EARTH_METRES * Math.asin(Math.min(1, Math.sqrt(half)))
+}
