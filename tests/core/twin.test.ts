@@ -414,10 +414,12 @@ describe('what others see', () => {
   })
 })
 
+const NOTHING_RULED = { rules: {}, memory: {}, alarms: {}, alarmCount: 0, ruleClock: 0, maintenance: null }
+
 test('a state of a version from the future is refused, and one of this version taken as it is', () => {
   const state = twin(online)
   expect(upgrade(JSON.parse(JSON.stringify(state)))).toEqual(state)
-  expect(() => upgrade({ v: 4 })).toThrow('older than what wrote it')
+  expect(() => upgrade({ v: 5 })).toThrow('older than what wrote it')
 })
 
 test('a state of version 1 is one of which nothing was asked', () => {
@@ -442,7 +444,8 @@ test('a state of version 1 is one of which nothing was asked', () => {
   const state = upgrade(carried)
   expect(state).toEqual({
     ...carried,
-    v: 3,
+    v: 4,
+    ...NOTHING_RULED,
     reported: { state: {}, at: {} },
     desired: { version: 0, state: {}, leaves: {}, answered: 0 },
     commands: [],
@@ -452,14 +455,23 @@ test('a state of version 1 is one of which nothing was asked', () => {
   })
   const wish: TwinInput = { kind: 'wish', at: 10_000, request: 'r', by: 'ann', patch: { targetTemperature: 21 } }
   const step = consume(state, { seq: 6, batch: batch([wish]) }, 10_000)
-  expect(step.state).toMatchObject({ v: 3, revision: 8, seq: 6, desired: { version: 1 }, ranges: carried.ranges, messages: 13 })
+  expect(step.state).toMatchObject({ v: 4, revision: 8, seq: 6, desired: { version: 1 }, ranges: carried.ranges, messages: 13 })
 })
 
 test('a state of version 2 is one of which no update was asked', () => {
-  const { update: _update, endedUpdates: _ended, ...known } = twin(online)
+  const { update: _update, endedUpdates: _ended, ...known } = unruled(twin(online))
   const carried = { ...known, v: 2, firmware: { version: '1.2.0' }, commands: [], endedCommands: [{ id: 'c-1', status: 'expired' }] }
-  expect(upgrade(carried)).toEqual({ ...carried, v: 3, update: null, endedUpdates: [] })
+  expect(upgrade(carried)).toEqual({ ...carried, v: 4, update: null, endedUpdates: [], ...NOTHING_RULED })
 })
+
+test('a state of version 3 is one without rules', () => {
+  const carried = { ...unruled(twin(online)), v: 3 }
+  expect(upgrade(carried)).toEqual({ ...carried, v: 4, ...NOTHING_RULED })
+})
+
+function unruled({ rules: _1, memory: _2, alarms: _3, alarmCount: _4, ruleClock: _5, maintenance: _6, ...known }: TwinState) {
+  return known
+}
 
 function deepFrozen<T>(value: T): T {
   if (typeof value === 'object' && value !== null) {

@@ -55,22 +55,22 @@ export function fedBy({ known }: InboxFeatures, reading: Reading, isEvent = fals
 /** The same of a hello: the numbers of its health. */
 export function fedByHealth({ known }: InboxFeatures, health: { battery?: number; rssi?: number }, at: number): Reading[] {
   const found: Reading[] = []
-  for (const of of ['battery', 'rssi'] as const) {
-    const value = health[of]
-    const name = `health(${of})`
+  for (const part of ['battery', 'rssi'] as const) {
+    const value = health[part]
+    const name = `health(${part})`
     if (value !== undefined && Object.hasOwn(known, name)) found.push(take(known, name, { name, value, ts: at, receivedAt: at }))
   }
   return found
 }
 
-/** What time alone has made of them until then, in order. */
+/** What time alone has made of them before then, in order: what is received at that very moment comes first. */
 export function passed({ known }: InboxFeatures, until: number): Reading[] {
   const found: Reading[] = []
   for (const name of Object.keys(known)) {
     for (;;) {
       const [value, state] = known[name]!
       const at = timeCrossing(featureNamed(name), state, value, undefined)
-      if (at === undefined || at > until) break
+      if (at === undefined || at >= until) break
       const after = valueAt(featureNamed(name), state, at)
       known[name] = [after, state]
       found.push({ name, value: after, ts: at, receivedAt: at })

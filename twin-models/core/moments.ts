@@ -1,6 +1,6 @@
 /**
- * The inputs of a batch by what is judged together: all that one message says of one time (rules.ts). What it says of earlier times comes first; what
- * is no reading is of its receipt.
+ * The inputs of a batch by what is judged together: all that one message says of one time (rules.ts). Its readings come before its sign of life: a
+ * device that comes back is not judged by what it said before it went. What is no message, a request or other rules, is a moment of its own.
  */
 import { byMessage } from './causes.ts'
 import type { Moment } from './rules.ts'
@@ -13,15 +13,13 @@ export interface MomentInputs extends Moment {
 export function momentsOf(inputs: TwinInput[]): MomentInputs[] {
   const moments: MomentInputs[] = []
   let last: (MomentInputs & { names: Set<string> }) | undefined
-  for (const input of inTheirOrder(inputs)) {
+  for (const input of readingsFirst(inputs)) {
     const { at } = input
-    const ts = tsOf(input)
-    if (!last || last.at !== at || last.ts !== ts) {
+    const ts = input.kind === 'reading' ? input.ts : at
+    if (!last || last.at !== at || last.ts !== ts || !isOfMessage(input) || !isOfMessage(last.inputs[0]!)) {
       last = { at, ts, names: new Set(), isMore: false, cause: causeOf(input), inputs: [] }
       moments.push(last)
     }
-    // A tick of the same moment says less than the message that it came with.
-    if (last.cause.by === 'lane') last.cause = causeOf(input)
     last.inputs.push(input)
     if (input.kind === 'reading') last.names.add(input.name)
     else last.isMore = true
@@ -29,40 +27,43 @@ export function momentsOf(inputs: TwinInput[]): MomentInputs[] {
   return moments
 }
 
-/** Of one receipt, readings before what is no reading, where they are of earlier times. */
-function inTheirOrder(inputs: TwinInput[]): TwinInput[] {
-  if (inputs.every((input) => tsOf(input) === input.at)) return inputs
-  const runs: TwinInput[][] = []
-  for (const input of inputs) {
-    const run = runs.at(-1)
-    if (run?.[0]?.at === input.at) run.push(input)
-    else runs.push([input])
-  }
-  return runs.flatMap((run) => [...run.filter(isReading), ...run.filter((input) => !isReading(input))])
+/** Within what was received at one time. */
+function readingsFirst(inputs: TwinInput[]): TwinInput[] {
+  if (!inputs.some(isReading)) return inputs
+  const ordered: TwinInput[] = []
+  let signs: TwinInput[] = []
+  inputs.forEach((input, i) => {
+    const isSign = input.kind === 'life' || input.kind === 'hello'
+    const isFollowed = inputs.slice(i + 1).some((later) => isReading(later) && later.at === input.at)
+    if (isSign && isFollowed) signs.push(input)
+    else ordered.push(input)
+    if (isFollowed) return
+    ordered.push(...signs)
+    signs = []
+  })
+  return ordered
 }
 
 function isReading({ kind }: TwinInput): boolean {
   return kind === 'reading'
 }
 
-function tsOf(input: TwinInput): number {
-  return input.kind === 'reading' ? input.ts : input.at
+const OF_MESSAGES: ReadonlySet<string> = new Set<TwinInput['kind']>([
+  'life',
+  'hello',
+  'event',
+  'reading',
+  'reported',
+  'command-answer',
+  'update-answer',
+])
+
+function isOfMessage({ kind }: TwinInput): boolean {
+  return OF_MESSAGES.has(kind)
 }
 
 function causeOf(input: TwinInput): Cause {
-  switch (input.kind) {
-    case 'life':
-    case 'hello':
-    case 'event':
-    case 'reading':
-    case 'reported':
-    case 'command-answer':
-    case 'update-answer':
-      return byMessage(input.messageId)
-    case 'due':
-    case 'backstop':
-      return { by: 'timer' }
-    default:
-      return 'request' in input ? { by: 'request', request: input.request } : { by: 'lane' }
-  }
+  if (isOfMessage(input)) return byMessage('messageId' in input ? input.messageId : undefined)
+  if (input.kind === 'due' || input.kind === 'backstop') return { by: 'timer' }
+  return 'request' in input ? { by: 'request', request: input.request } : { by: 'lane' }
 }

@@ -46,13 +46,10 @@ export function narrow(bounds: { [name: string]: WakeBounds }, name: string, mor
 }
 
 function relevant(state: TwinState, rule: TwinRule): Condition[] {
-  if (!isOfOneName(rule)) return conditionsOf(rule)
-  const alarm = own(state.alarms, rule.id)
-  if (!alarm) return [rule.when]
-  const worse = (rule.worse ?? []).map(({ when }) => when)
-  // What it becomes when it is cleared after a while is decided by time: then `when` has to be known.
-  const waits = own(state.memory, rule.id)?.heldSince !== undefined
-  return [rule.clear ?? rule.when, ...worse, ...(waits ? [rule.when] : [])]
+  // Where time alone will raise or clear it, all has to be known at that moment.
+  if (!isOfOneName(rule) || own(state.memory, rule.id)?.heldSince !== undefined) return conditionsOf(rule)
+  if (!own(state.alarms, rule.id)) return [rule.when]
+  return [rule.clear ?? rule.when, ...(rule.worse ?? []).map(({ when }) => when)]
 }
 
 /** Any value changes something, as far as one can tell. */

@@ -1,0 +1,139 @@
+/** What an inbox holds, and what is open in it (inbox.ts says how it is used). */
+import type { InboxFeatures } from './inbox-features.ts'
+import { type MergedTuple, merge } from './merged.ts'
+import { own } from './plain.ts'
+import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
+import { wakes } from './wake.ts'
+
+/**
+ * Appended inputs one inbox holds, unless it is told otherwise. Beyond, readings are merged, and so is presence that went to and fro (some more
+ * of it may stay); what else a device says is refused.
+ */
+export const INPUT_LIMIT = 2_000
+
+/** Among the open properties: all of them, since new settings are under way and their bounds are not known yet. */
+export const ALL = '*'
+
+/** After these the bounds are not known before the twin has answered. */
+export const OPENS_ALL: ReadonlySet<string> = new Set<TwinInput['kind']>(['configured', 'rules', 'tick', 'alarm', 'maintenance'])
+
+/** Among the open properties: reported state. Its reports are appended, since the next of them may be news to what is under way. */
+export const REPORTED = '$reported'
+
+export interface Inbox {
+  pending: Pending | null
+  sealed: Sealed | null
+  /** Number of the newest seal, 0 before the first. */
+  sealedSeq: number
+  wake: Wake
+  /** What its rules compare of its readings. Null: nothing. */
+  features: InboxFeatures | null
+  inputLimit: number
+  /** The presence that the twin will have decided on once it has consumed all that waits for it. */
+  expected: PresenceStatus
+  /** It will be offline because the device said goodbye then: what was received before is no sign of life. 0: no goodbye. */
+  goodbyeAt: number
+}
+
+export interface Pending {
+  /** Receipt time of its first message: the window counts from here. */
+  since: number
+  urgent: boolean
+  messages: number
+  lastSeenAt: number
+  merged: { [name: string]: MergedTuple }
+  inputs: TwinInput[]
+  /** Properties opened since the last seal. */
+  open: string[]
+  trace?: string
+}
+
+export interface Sealed {
+  seq: number
+  /** The batch as it goes out, always the same bytes. */
+  batch: string
+  at: number
+  /** Properties that it holds single readings of: they stay open until it is answered. */
+  open: string[]
+}
+
+export function emptyInbox(wake: Wake, inputLimit = INPUT_LIMIT): Inbox {
+  return { pending: null, sealed: null, sealedSeq: 0, wake, features: null, inputLimit, ...presenceAfter([], wake) }
+}
+
+/** The properties of which a seal holds single readings: they stay open until it is answered. `wake`: before its answer. */
+export function openedBy(inputs: TwinInput[], seq: number, wake: Wake): string[] {
+  const open = new Set<string>()
+  inputs.forEach((input, i) => {
+    if (input.kind === 'reading') open.add(isLate(wake, { ...input, receivedAt: input.at }) ? ALL : input.name)
+    else if (input.kind === 'wish' || input.kind === 'reported') open.add(REPORTED)
+    // Those that every twin's first batch begins with are what its wake conditions were made of.
+    else if (OPENS_ALL.has(input.kind) && !(seq === 1 && isOfBeginning(inputs, i))) open.add(ALL)
+  })
+  return [...open]
+}
+
+/** Its settings, and its rules after what they compare. */
+function isOfBeginning(inputs: TwinInput[], i: number): boolean {
+  if (inputs[0]!.kind !== 'configured') return false
+  return i === 0 || (inputs[i]!.kind === 'rules' && inputs.slice(1, i).every(({ kind }) => kind === 'reading'))
+}
+
+export type Expected = Pick<Inbox, 'expected' | 'goodbyeAt'>
+
+/** The presence that a twin with these wake conditions will have decided on after these inputs. */
+export function presenceAfter(inputs: TwinInput[], { presence, goodbye = false, offlineSince = 0 }: Wake): Expected {
+  const after: Expected = { expected: presence, goodbyeAt: goodbye ? offlineSince : 0 }
+  for (const input of inputs) take(after, input)
+  return after
+}
+
+/** As presence.ts decides it. */
+export function take(presence: Expected, input: TwinInput): void {
+  if (input.kind === 'silent') presence.expected = 'offline'
+  else if (input.kind === 'life' || (input.kind === 'hello' && input.status === 'online')) {
+    if (input.at < presence.goodbyeAt) return
+    presence.expected = 'online'
+    presence.goodbyeAt = 0
+  } else if (input.kind === 'hello' && presence.expected !== 'offline') {
+    presence.expected = 'offline'
+    presence.goodbyeAt = input.at
+  }
+}
+
+export function pendingOf(inbox: Inbox, at: number): Pending {
+  inbox.pending ??= { since: at, urgent: false, messages: 0, lastSeenAt: 0, merged: {}, inputs: [], open: [] }
+  return inbox.pending
+}
+
+export function append(pending: Pending, input: TwinInput, urgent: boolean): void {
+  pending.inputs.push(input)
+  if (urgent) pending.urgent = true
+}
+
+export function inputOf(reading: Reading): TwinInput {
+  const { name, value, ts, receivedAt, messageId } = reading
+  return { kind: 'reading', at: receivedAt, name, value, ts, ...(messageId === undefined ? {} : { messageId }) }
+}
+
+export function isOpen(inbox: Inbox, { open }: Pending, name: string): boolean {
+  return open.includes(name) || (inbox.sealed?.open.includes(name) ?? false) || isAllOpen(inbox)
+}
+
+export function isAllOpen({ pending, sealed }: Inbox): boolean {
+  return (pending?.open.includes(ALL) ?? false) || (sealed?.open.includes(ALL) ?? false)
+}
+
+/** What a reading that wakes opens. Undefined: it does not. */
+export function opens(wake: Wake, reading: Reading): string | undefined {
+  if (!wakes(wake, reading)) return undefined
+  return isLate(wake, reading) ? ALL : reading.name
+}
+
+function isLate(wake: Wake, { name, ts, receivedAt }: Reading): boolean {
+  return receivedAt - ts > (own(wake.bounds, name)?.lateMs ?? Infinity)
+}
+
+export function mergeInput(pending: Pending, { name, value, ts, at }: Extract<TwinInput, { kind: 'reading' }>): void {
+  merge(pending, { name, value, ts, receivedAt: at })
+}
