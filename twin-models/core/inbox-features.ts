@@ -73,7 +73,7 @@ export function passed({ known }: InboxFeatures, until: number): Reading[] {
       if (at === undefined || at >= until) break
       const after = valueAt(featureNamed(name), state, at)
       known[name] = [after, state]
-      found.push({ name, value: after, ts: at, receivedAt: at })
+      found.push({ name, value: after, ts: at, receivedAt: at, timed: true })
     }
   }
   return found.sort((a, b) => a.ts - b.ts)

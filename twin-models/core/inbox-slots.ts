@@ -2,6 +2,7 @@
 import type { InboxFeatures } from './inbox-features.ts'
 import { type MergedTuple, merge } from './merged.ts'
 import { own } from './plain.ts'
+import { namesOf } from './rule-names.ts'
 import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
 import { wakes } from './wake.ts'
 
@@ -67,8 +68,10 @@ export function openedBy(inputs: TwinInput[], seq: number, wake: Wake): string[]
   inputs.forEach((input, i) => {
     if (input.kind === 'reading') open.add(isLate(wake, { ...input, receivedAt: input.at }) ? ALL : input.name)
     else if (input.kind === 'wish' || input.kind === 'reported') open.add(REPORTED)
-    // Those that every twin's first batch begins with are what its wake conditions were made of.
-    else if (OPENS_ALL.has(input.kind) && !(seq === 1 && isOfBeginning(inputs, i))) open.add(ALL)
+    // Those that every twin's first batch begins with are what its wake conditions were made of; but what is merged comes before them.
+    else if (seq === 1 && isOfBeginning(inputs, i))
+      for (const name of input.kind === 'rules' ? input.set.flatMap(namesOf) : []) open.add(name)
+    else if (OPENS_ALL.has(input.kind)) open.add(ALL)
   })
   return [...open]
 }
@@ -112,8 +115,8 @@ export function append(pending: Pending, input: TwinInput, urgent: boolean): voi
 }
 
 export function inputOf(reading: Reading): TwinInput {
-  const { name, value, ts, receivedAt, messageId } = reading
-  return { kind: 'reading', at: receivedAt, name, value, ts, ...(messageId === undefined ? {} : { messageId }) }
+  const { name, value, ts, receivedAt, messageId, timed } = reading
+  return { kind: 'reading', at: receivedAt, name, value, ts, ...(messageId === undefined ? {} : { messageId }), ...(timed && { timed }) }
 }
 
 export function isOpen(inbox: Inbox, { open }: Pending, name: string): boolean {
