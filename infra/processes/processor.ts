@@ -42,6 +42,7 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
   const processor = new Processor({
     store: postgresLaneStore(sql),
     signaller,
+    makeRules: () => () => [],
     clock: Date.now,
     pause: (ms) => sleep(ms),
     notice: (message, err) => log.error({ err }, message),

@@ -29,6 +29,8 @@ export interface Inbox {
   wake: Wake
   /** What its rules compare of its readings. Null: nothing. */
   features: InboxFeatures | null
+  /** Epoch ms: since when it can be received again, after an outage of ours. 0: there was none. */
+  graceSince: number
   inputLimit: number
   /** The presence that the twin will have decided on once it has consumed all that waits for it. */
   expected: PresenceStatus
@@ -59,7 +61,7 @@ export interface Sealed {
 }
 
 export function emptyInbox(wake: Wake, inputLimit = INPUT_LIMIT): Inbox {
-  return { pending: null, sealed: null, sealedSeq: 0, wake, features: null, inputLimit, ...presenceAfter([], wake) }
+  return { pending: null, sealed: null, sealedSeq: 0, wake, features: null, graceSince: 0, inputLimit, ...presenceAfter([], wake) }
 }
 
 /** The properties of which a seal holds single readings: they stay open until it is answered. `wake`: before its answer. */

@@ -84,8 +84,8 @@ function inOrder(readings: Reading[]): Reading[] {
  * to be woken.
  */
 export function passTime(inbox: Inbox, until: number): boolean {
-  const { features, wake } = inbox
-  if (features) for (const reading of passed(features, until)) addOne(inbox, reading)
+  const { features, wake, graceSince } = inbox
+  if (features) for (const reading of passed(features, until, graceSince)) addOne(inbox, reading)
   // While all is open, each message tells the twin how late it is, and after the answer `dueAt` is another one.
   if (wake.dueAt !== undefined && wake.dueAt <= until && !isAllOpen(inbox)) {
     const pending = pendingOf(inbox, until)
@@ -96,8 +96,8 @@ export function passTime(inbox: Inbox, until: number): boolean {
 }
 
 /** When `passTime` is wanted at the latest. Undefined: whenever a message comes. */
-export function nextTime({ features, wake, pending, sealed }: Inbox): number | undefined {
-  const passing = features ? nextPassing(features, wake) : undefined
+export function nextTime({ features, wake, pending, sealed, graceSince }: Inbox): number | undefined {
+  const passing = features ? nextPassing(features, wake, graceSince) : undefined
   const due = pending?.urgent || sealed ? undefined : wake.dueAt
   return due === undefined || passing! < due ? passing : due
 }
