@@ -16,7 +16,9 @@ import {
   emptyInbox,
   type Inbox,
   nextTime,
+  openedBy,
   passTime,
+  presenceAfter,
   seal,
 } from '../../twin-models/core/inbox.ts'
 import { fedBy, fedByHealth, type InboxFeatures, passed, withRules } from '../../twin-models/core/inbox-features.ts'
@@ -125,6 +127,7 @@ type Step =
   | { step: 'wait'; ms: number }
   | { step: 'seal'; routine: boolean }
   | { step: 'answer' }
+  | { step: 'reload' }
 
 const age = fc.oneof(
   { weight: 4, arbitrary: fc.constant(0) },
@@ -184,6 +187,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ step: fc.constant('wait' as const), ms: fc.nat(90) }) },
   { weight: 4, arbitrary: fc.record({ step: fc.constant('seal' as const), routine: fc.boolean() }) },
   { weight: 4, arbitrary: fc.constant({ step: 'answer' as const }) },
+  { weight: 1, arbitrary: fc.constant({ step: 'reload' as const }) },
 )
 
 test('a woken twin raises and clears what one given every reading does', () => {
@@ -288,6 +292,15 @@ class Woken {
     seal(inbox, 0)
   }
 
+  /** Another processor goes on from what stands in the row. */
+  reload(): void {
+    const { sealed, ...row } = JSON.parse(JSON.stringify(this.inbox)) as Inbox
+    const inputs = sealed === null ? [] : (JSON.parse(sealed.batch) as Batch).inputs
+    const open = sealed === null ? [] : openedBy(inputs, sealed.seq, row.wake)
+    const presence = presenceAfter([...inputs, ...(row.pending?.inputs ?? [])], row.wake)
+    Object.assign(this.inbox, row, { sealed: sealed && { ...sealed, open } }, presence)
+  }
+
   answer(): void {
     const { inbox } = this
     if (!inbox.sealed) return
@@ -311,6 +324,7 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
     at += 3
     if (step.step === 'seal') woken.seal(step.routine)
     else if (step.step === 'answer') woken.answer()
+    else if (step.step === 'reload') woken.reload()
     else if (step.step === 'wait') {
       at += step.ms
       fed.time(at)
