@@ -24,7 +24,6 @@ import { Silence } from './silence.ts'
 import { traceProcessing } from './trace-processing.ts'
 import { isWork, newWork, touch, type Work } from './work.ts'
 
-const SILENT_PER_TICK = 1_000
 const DUE_PER_TICK = 1_000
 /** While the log lags behind by more than this, routine news waits. */
 const LAG_FIRST_MS = 2_000
@@ -143,8 +142,7 @@ export class Processor {
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
       takeRequests(asked, this.#clock(), this.#devices, work, !read.more)
-      await this.#findSilence(read, work)
-      await this.#passTime(read, work)
+      await this.#noticeTime(read, work)
       await this.#rules.walk(this.lanes, this.watermark, this.#devices, work)
       await this.#seal(work, read)
       return await this.#commit(work, read, started)
@@ -182,25 +180,17 @@ export class Processor {
     await applyMessages(messages, { devices: this.#devices, work, store: this.#store, properties: this.#properties, isPoison })
   }
 
-  async #findSilence(read: Read, work: Work): Promise<void> {
+  /** Silence, and what time means to rules. */
+  async #noticeTime(read: Read, work: Work): Promise<void> {
     const lanes = new Map(read.lanes.map((lane) => [lane.lane, lane]))
     for (const stream of read.finished) await this.#loseConnections(stream, lanes, work)
-    const due = this.silence.due(read.lanes, SILENT_PER_TICK)
-    await this.#devices.load(due)
-    for (const incarnation of due) {
-      const device = this.#devices.get(incarnation)
-      if (device && this.silence.check(device, lanes)) touch(work, device)
-    }
-  }
-
-  /** What time alone means to rules, in order with messages. */
-  async #passTime(read: Read, work: Work): Promise<void> {
-    const lanes = new Map(read.lanes.map((lane) => [lane.lane, lane]))
-    const due = this.ruleClock.due(read.lanes, DUE_PER_TICK)
-    await this.#devices.load(due)
-    for (const incarnation of due) {
-      const device = this.#devices.get(incarnation)
-      if (device && this.ruleClock.check(device, lanes)) touch(work, device)
+    for (const clock of [this.silence, this.ruleClock]) {
+      const due = clock.due(read.lanes, DUE_PER_TICK)
+      await this.#devices.load(due)
+      for (const incarnation of due) {
+        const device = this.#devices.get(incarnation)
+        if (device && clock.check(device, lanes)) touch(work, device)
+      }
     }
   }
 
