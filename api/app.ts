@@ -28,6 +28,8 @@ import { requestEndpoints } from './http/requests.ts'
 import { rolloutActionEndpoints } from './http/rollout-actions.ts'
 import { rolloutDeviceEndpoints } from './http/rollout-devices.ts'
 import { rolloutEndpoints } from './http/rollouts.ts'
+import { ruleTestEndpoints } from './http/rule-tests.ts'
+import { ruleEndpoints } from './http/rules.ts'
 import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
@@ -41,6 +43,7 @@ import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
+import type { RuleHistory, Rules } from './rule-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
@@ -64,12 +67,14 @@ export interface AppDeps {
   groups: Groups
   updates: Updates
   rollouts: Rollouts
+  rules: Rules
+  ruleHistory: RuleHistory
   status: Status
   log: Logger
   now?: () => number
   /** How long a twin's answer is waited for, where the request does not say. */
   twinWaitMs?: number
-  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy }
+  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy; ruleTests?: RateLimitPolicy }
 }
 
 /** Generous: it stops a program that runs away, not one that works. */
@@ -78,6 +83,8 @@ const REQUESTS: RateLimitPolicy = { name: 'requests', quota: 100_000, windowSeco
 const STRONG: RateLimitPolicy = { name: 'strong', quota: 200, windowSeconds: 10 }
 /** Each is a request to somewhere else. */
 const WEBHOOK_TESTS: RateLimitPolicy = { name: 'webhook-tests', quota: 20, windowSeconds: 10 }
+/** Each reads up to some hundred thousand rows. */
+const RULE_TESTS: RateLimitPolicy = { name: 'rule-tests', quota: 20, windowSeconds: 10 }
 const TWIN_WAIT_MS = 5_000
 
 export function createApp(deps: AppDeps): OpenAPIHono {
@@ -114,6 +121,8 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   rolloutDeviceEndpoints(endpoint, deps)
   rolloutActionEndpoints(endpoint, { ...deps, now })
   updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
+  ruleEndpoints(endpoint, deps)
+  ruleTestEndpoints(endpoint, { ...deps, now, testLimit: createRateLimit(deps.limits?.ruleTests ?? RULE_TESTS, now) })
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })

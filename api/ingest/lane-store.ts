@@ -6,6 +6,7 @@
  * owner, and `commit` fails with `LeaseLost` when that is somebody else now, what was read before it still holds in it.
  */
 import type { PresenceStatus, Reading } from '../../twin-models/core/types.ts'
+import type { StoredRule } from '../../twin-models/rules/ready.ts'
 import type { UpdateStepStatus } from './decoding/update-status.ts'
 
 export class LeaseLost extends Error {
@@ -207,17 +208,8 @@ export interface TickChanges {
   reruled: number[]
 }
 
-/** A live rule, as written (docs/rules.md). */
-export interface RuleRow {
+export interface LiveRule extends StoredRule {
   tenant: string
-  name: string
-  version: number
-  model: string | null
-  filter: string | null
-  /** JSON. */
-  body: string
-  /** Of the version, epoch ms. */
-  createdAt: number
 }
 
 export interface LaneStore {
@@ -242,7 +234,7 @@ export interface LaneStore {
   removalTold(incarnation: number): Promise<void>
   /** The number of the newest change of rules, 0 when there was none; and whether devices wait because their attributes changed. */
   ruleChange(): Promise<{ change: number; devices: boolean }>
-  liveRules(): Promise<RuleRow[]>
+  liveRules(): Promise<LiveRule[]>
   /** Devices with an inbox that rules may have changed for since they were looked at: they stand at an older change, or have other attributes. */
   outdated(lanes: number[], limit: number): Promise<number[]>
   /** Attributes (JSON) by incarnation. */

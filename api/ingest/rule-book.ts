@@ -6,30 +6,22 @@
 import { addInput, beginWithRules } from '../../twin-models/core/inbox.ts'
 import { rulesNews } from '../../twin-models/core/inbox-features.ts'
 import type { JsonObject, TwinRule } from '../../twin-models/core/types.ts'
+import type { RuleDevice } from '../../twin-models/rules/ready.ts'
 import type { Device } from './device.ts'
 import type { DeviceCache } from './device-cache.ts'
-import type { LaneStore, RuleRow } from './lane-store.ts'
+import type { LaneStore, LiveRule } from './lane-store.ts'
 import { touch, type Work } from './work.ts'
 
 /** Looked at with one tick. */
 const PER_TICK = 500
 
-/** What a rule may ask of a device before it is made ready for it. */
-export interface RuleFacts {
-  tenant: string
-  id: string
-  model: string
-  modelVersion: string
-  attributes: JsonObject
-}
-
-/** The rules of one tenant, made ready for a device: those that are for it, by name (twin-models/rules/). */
-export type MakeRules = (rules: readonly RuleRow[]) => (facts: RuleFacts) => TwinRule[]
+/** The live rules of one tenant, made ready for a device: those that are for it, by name. */
+export type MakeRules = (rules: readonly LiveRule[]) => (device: RuleDevice) => TwinRule[]
 
 export class RuleBook {
   readonly #store: LaneStore
   readonly #makeRules: MakeRules
-  #tenants = new Map<string, (facts: RuleFacts) => TwinRule[]>()
+  #tenants = new Map<string, (device: RuleDevice) => TwinRule[]>()
   #change = 0
   /** There may be devices that stand at an older change. */
   #isWalking = true
@@ -89,7 +81,7 @@ export class RuleBook {
   #rulesOf({ tenant, device: id, model }: Device, attributes = '{}'): TwinRule[] {
     const make = this.#tenants.get(tenant)
     if (!make || !model) return []
-    return make({ tenant, id, model: model.name, modelVersion: model.version, attributes: JSON.parse(attributes) as JsonObject })
+    return make({ id, model: model.name, modelVersion: model.version, attributes: JSON.parse(attributes) as JsonObject })
   }
 }
 

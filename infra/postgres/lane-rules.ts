@@ -1,5 +1,5 @@
 /** Rules as the owners of the lanes read them: which are live, and for which devices they may be others than those that their twins know. */
-import type { RuleRow } from '../../api/ingest/lane-store.ts'
+import type { LiveRule } from '../../api/ingest/lane-store.ts'
 import { epochMs } from './columns.ts'
 import type { Queries } from './connect.ts'
 
@@ -10,8 +10,8 @@ export async function ruleChange(sql: Queries): Promise<{ change: number; device
   return row
 }
 
-export async function liveRules(sql: Queries): Promise<RuleRow[]> {
-  return await sql<RuleRow[]>`
+export async function liveRules(sql: Queries): Promise<LiveRule[]> {
+  return await sql<LiveRule[]>`
     select r.tenant, r.name, r.version, r.model, r.filter, v.body, ${sql.unsafe(epochMs('v.created_at'))} as "createdAt"
     from rules r join rule_versions v on v.tenant = r.tenant and v.name = r.name and v.version = r.version
     where r.status = 'live' order by r.tenant, r.name`

@@ -29,6 +29,8 @@ import { createRegistry } from '../postgres/registry.ts'
 import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { createRollouts } from '../postgres/rollout-read.ts'
+import { createRuleHistory } from '../postgres/rule-history.ts'
+import { createRules } from '../postgres/rules.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
 import { createUpdates } from '../postgres/updates.ts'
@@ -104,6 +106,8 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     directorKeys: { list: () => listDirectorKeys(sql) },
     groups: createGroups(sql),
     updates: createUpdates(sql),
+    rules: createRules(sql),
+    ruleHistory: createRuleHistory(previewSql),
     rollouts: createRollouts(sql, previewSql),
     status: health,
     log,

@@ -23,6 +23,8 @@ import { createRegistry } from '../../infra/postgres/registry.ts'
 import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
 import { createRollouts } from '../../infra/postgres/rollout-read.ts'
+import { createRuleHistory } from '../../infra/postgres/rule-history.ts'
+import { createRules } from '../../infra/postgres/rules.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
 import { createUpdates } from '../../infra/postgres/updates.ts'
@@ -92,6 +94,8 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     directorKeys: { list: () => listDirectorKeys(sql) },
     groups: createGroups(sql),
     updates: createUpdates(sql),
+    rules: createRules(sql),
+    ruleHistory: createRuleHistory(sql),
     rollouts: createRollouts(sql, sql),
     webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },

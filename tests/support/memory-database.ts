@@ -3,7 +3,7 @@
  * under the same names. The stores over it (memory-lane-store.ts, memory-leases.ts, memory-decision-store.ts) pass the same conformance
  * suites as those of Postgres. Nothing here waits or draws anything: time is the `clock` it is given.
  */
-import type { InboxRow, RuleRow } from '../../api/ingest/lane-store.ts'
+import type { InboxRow, LiveRule } from '../../api/ingest/lane-store.ts'
 import { LANES, laneOf } from '../../api/ingest/log.ts'
 import type { Value } from '../../twin-models/core/types.ts'
 
@@ -227,7 +227,7 @@ export class MemoryDatabase {
   readonly idempotencyKeys = new Map<string, string>()
   readonly wishes = new Map<number, WishRecord>()
   /** Live ones, by tenant and name. */
-  readonly rules = new Map<string, RuleRow>()
+  readonly rules = new Map<string, LiveRule>()
   readonly ruleScopes: Array<{ tenant: string; model: string | null; change: number }> = []
   readonly ruleDevices = new Set<number>()
   readonly history = new Map<number, HistoryRecord[]>()
@@ -324,7 +324,7 @@ export class MemoryDatabase {
   }
 
   /** Null: it is not live any more. */
-  rule(tenant: string, name: string, rule: RuleRow | null): void {
+  rule(tenant: string, name: string, rule: LiveRule | null): void {
     const key = `${tenant} ${name}`
     const before = this.rules.get(key)
     if (rule) this.rules.set(key, rule)

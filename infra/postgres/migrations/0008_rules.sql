@@ -1,21 +1,23 @@
--- Rules (docs/rules.md): data that says when something is wrong, with every version that there was.
+-- Rules (docs/rules.md): what readings mean, as data. Which alarms they have raised is for later migrations.
 
 create table rules (
   tenant     text not null references tenants,
   name       text not null,
-  version    integer not null,
-  status     text not null,                     -- draft, live
-  model      text,                              -- null: of any model that the filter finds
+  version    integer not null,                  -- the newest
+  status     text not null,                     -- of this version: draft or live
+  model      text,                              -- null: of any model, as the filter says
   filter     text,
-  body       text not null,                     -- JSON, as written
+  body       text not null,                     -- JSON, as written (twin-models/schemas/rule.ts)
   created_at timestamptz not null default now(),
   created_by text not null,
   changed_at timestamptz not null default now(),
   primary key (tenant, name)
 );
--- An alarm names the version that raised it.
+create index rules_live on rules (tenant, model) where status = 'live';
+
+-- Never changed and never removed, also of rules that are gone: alarms name the version that raised them.
 create table rule_versions (
-  tenant     text not null,
+  tenant     text not null references tenants,
   name       text not null,
   version    integer not null,
   body       text not null,
@@ -24,20 +26,23 @@ create table rule_versions (
   primary key (tenant, name, version)
 );
 
--- How a change reaches running twins: it takes a number and leaves it with whom it may concern; the owners of the lanes compare it with the one
--- that each inbox stands at.
-create sequence rule_changes;
+-- The newest change of live rules that concerns devices of a model; '': of any model. Changes are numbered in the order in which they are
+-- committed, so whoever has seen one has seen all before it.
+create sequence rule_changes as bigint;
 create table rule_scopes (
-  tenant text not null,
-  model  text not null,                         -- empty: of any model
+  tenant text not null references tenants,
+  model  text not null,
   change bigint not null,
   primary key (tenant, model)
 );
--- Devices whose attributes changed: what is for them is looked at anew.
+create index rule_scopes_change on rule_scopes (change);
+
+alter table twin_inbox
+  add column rules    bigint not null default 0,  -- the newest change of rules that its twin was told of
+  add column features text,                       -- functions of readings that its rules compare (core/inbox-features.ts)
+  add column due_at   bigint;                     -- epoch ms: when time alone makes something of its rules
+
+-- Devices whose attributes changed: which rules are for them is looked at anew.
 create table rule_devices (
   incarnation integer primary key
 );
-alter table twin_inbox
-  add column rules bigint not null default 0,   -- the newest change that its rules were looked at after
-  add column features text,                     -- JSON: the rules that it was told of, and what they compare (core/inbox-features.ts)
-  add column due_at bigint;                     -- epoch ms: when time alone means something to its rules
