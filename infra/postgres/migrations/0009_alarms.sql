@@ -1,0 +1,16 @@
+-- Alarms: what their actions need of them.
+create table alarms (
+  incarnation  integer not null,
+  n            integer not null,
+  tenant       text not null,
+  device       text not null,
+  rule         text not null,
+  rule_version integer not null,
+  severity     text not null,
+  status       text not null,                  -- raised, acknowledged, cleared
+  text         text not null,
+  raised_at    timestamptz not null,
+  muted        boolean not null default false,
+  cleared_at   timestamptz,
+  primary key (incarnation, n)
+);
