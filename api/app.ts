@@ -28,6 +28,7 @@ import { requestEndpoints } from './http/requests.ts'
 import { rolloutActionEndpoints } from './http/rollout-actions.ts'
 import { rolloutDeviceEndpoints } from './http/rollout-devices.ts'
 import { rolloutEndpoints } from './http/rollouts.ts'
+import { ruleActionEndpoints } from './http/rule-actions.ts'
 import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
@@ -41,6 +42,7 @@ import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
+import type { RuleActions } from './rule-action-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
@@ -64,6 +66,7 @@ export interface AppDeps {
   groups: Groups
   updates: Updates
   rollouts: Rollouts
+  ruleActions: RuleActions
   status: Status
   log: Logger
   now?: () => number
@@ -119,6 +122,7 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })
   webhookDeliveryEndpoints(endpoint, deps)
   eventTypeEndpoints(endpoint)
+  ruleActionEndpoints(endpoint, deps)
   streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)
   docsPage(app)

@@ -29,6 +29,7 @@ import { createRegistry } from '../postgres/registry.ts'
 import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { createRollouts } from '../postgres/rollout-read.ts'
+import { createRuleActions } from '../postgres/rule-actions.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
 import { createUpdates } from '../postgres/updates.ts'
@@ -105,6 +106,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     groups: createGroups(sql),
     updates: createUpdates(sql),
     rollouts: createRollouts(sql, previewSql),
+    ruleActions: createRuleActions(sql),
     status: health,
     log,
   })
