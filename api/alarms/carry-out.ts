@@ -76,19 +76,20 @@ async function tell(work: ActionAtWork, hands: ActionHands, { name, data }: Of<'
 
 async function ticket(work: ActionAtWork, hands: ActionHands, { title, onCall, predict: model }: Of<'ticket'>): Promise<Outcome> {
   if (!hands.openTicket) return { failed: 'Tickets are not available.' }
-  const { tenant, incarnation, device, rule, version, n, alarm, verifyFor } = work
+  const { id, tenant, incarnation, device, rule, version, n, alarm, verifyFor } = work
   const result = await hands.openTicket({
-    ...{ tenant, incarnation, device, rule, ruleVersion: version, n, severity: alarm.severity, title, text: alarm.text, onCall },
+    ...{ id, tenant, incarnation, device, rule, ruleVersion: version, n, severity: alarm.severity, title, text: alarm.text, onCall },
     ...(model !== undefined && { predict: model }),
-    verifyForMs: verifyFor === null ? undefined : parseDuration(verifyFor),
+    verifyForMs: verifyFor === null ? undefined : (parseDuration(verifyFor) ?? 0),
   })
+  if (result === undefined) throw noDevice(device)
   return { result }
 }
 
 async function predict(work: ActionAtWork, hands: ActionHands, { model }: Of<'predict'>): Promise<Outcome> {
   if (!hands.requestPrediction) return { failed: 'Predictions are not available.' }
-  const { tenant, incarnation, device } = work
-  return { result: await hands.requestPrediction({ tenant, incarnation, device, model, requestedBy: callerOf(work) }) }
+  const { id, tenant, incarnation, device, rule } = work
+  return { result: await hands.requestPrediction({ id, tenant, incarnation, device, model, requestedBy: { kind: 'rule', name: rule } }) }
 }
 
 /** As a command and a wish show who wanted them. */

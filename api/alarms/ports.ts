@@ -6,15 +6,20 @@ import type { NewCommand } from '../command-ports.ts'
 import type { TwinRequests } from '../ports.ts'
 import type { ActionKind, Turn } from './rule-action.ts'
 
-/** `Tx` is a transaction of the store: what is opened is there when the action is done, and never twice. Both give an id. */
+/**
+ * `Tx` is a transaction of the store: what is written in it is there when the action is done, and never twice. Both give an id. What they throw is
+ * tried again, but for a CastorError that is not to be.
+ */
 export interface ActionPorts<Tx> {
-  /** Absent: no tickets can be opened here. */
-  openTicket?: (sql: Tx, ticket: TicketAsk) => Promise<string>
+  /** Absent: no tickets can be opened here. Undefined: there is no such device. */
+  openTicket?: (sql: Tx, ticket: TicketAsk) => Promise<string | undefined>
   /** Absent: nothing predicts here. */
   requestPrediction?: (sql: Tx, prediction: PredictionAsk) => Promise<string>
 }
 
 export interface TicketAsk {
+  /** Of the ticket, where none is open already: the same for the same alarm. */
+  id: string
   tenant: string
   incarnation: number
   device: string
@@ -33,11 +38,13 @@ export interface TicketAsk {
 }
 
 export interface PredictionAsk {
+  /** Of the prediction: the same for the same alarm. */
+  id: string
   tenant: string
   incarnation: number
   device: string
   model: string
-  requestedBy: string
+  requestedBy: { kind: 'rule'; name: string }
 }
 
 /** What an alarm says, at one of its turns. */
@@ -141,7 +148,7 @@ export interface ActionHands {
   request: TwinRequests['insert']
   tell(told: Told): Promise<void>
   /** Undefined: not available. */
-  openTicket: ((ticket: TicketAsk) => Promise<string>) | undefined
+  openTicket: ((ticket: TicketAsk) => Promise<string | undefined>) | undefined
   requestPrediction: ((prediction: PredictionAsk) => Promise<string>) | undefined
 }
 

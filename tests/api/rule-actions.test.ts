@@ -18,6 +18,7 @@ beforeAll(async () => {
     openTicket: async (sql, ticket) => {
       tickets.push(ticket)
       if (trouble) throw trouble
+      if (ticket.title === 'Nobody there') return undefined
       const [row] = await sql<[{ id: string }]>`select 'ticket-' || ${ticket.n}::text as id`
       return row.id
     },
@@ -138,15 +139,22 @@ describe('an action', () => {
     await kit.worksOff()
     const whose = { tenant: 'demo', incarnation, device: 'p-1' }
     const { kind: _, ...asked } = ticket
+    const idOf = (place: number) => actionId({ incarnation, n: 2, turn: 'raised', place })
     expect(tickets.at(-1)).toEqual({
+      id: idOf(0),
       ...{ ...whose, ...asked, rule: 'p', ruleVersion: 1, n: 2, severity: 'major', text: 'Alarm 2 of p' },
       verifyForMs: 1_800_000,
     })
-    expect(predictions).toEqual([{ ...whose, model: 'pump-failure', requestedBy: 'rule p' }])
+    expect(predictions).toEqual([{ id: idOf(1), ...whose, model: 'pump-failure', requestedBy: { kind: 'rule', name: 'p' } }])
     expect((await kit.actions(incarnation)).map(({ state, result }) => [state, result])).toEqual([
       ['done', 'ticket-2'],
       ['done', 'prediction-1'],
     ])
+    await kit.rule('p-2', [{ kind: 'ticket', title: 'Nobody there' }])
+    await kit.happens([{ incarnation, rule: 'p-2', n: 3 }])
+    await kit.worksOff()
+    expect((await kit.actions(incarnation)).at(-1)).toMatchObject({ state: 'failed', error: 'There is no device p-1.' })
+    expect(tickets.at(-1)!.verifyForMs).toBeUndefined()
   })
 
   test('that cannot be done here says so', async () => {

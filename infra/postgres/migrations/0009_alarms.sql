@@ -9,8 +9,13 @@ create table alarms (
   severity     text not null,
   status       text not null,                  -- raised, acknowledged, cleared
   text         text not null,
+  since        timestamptz not null,
   raised_at    timestamptz not null,
-  muted        boolean not null default false,
+  updated_at   timestamptz not null,
+  count        integer not null,
+  flapping     boolean not null,
+  muted        boolean not null,
   cleared_at   timestamptz,
+  "values"     text not null,                  -- JSON
   primary key (incarnation, n)
 );
