@@ -28,6 +28,7 @@ import { requestEndpoints } from './http/requests.ts'
 import { rolloutActionEndpoints } from './http/rollout-actions.ts'
 import { rolloutDeviceEndpoints } from './http/rollout-devices.ts'
 import { rolloutEndpoints } from './http/rollouts.ts'
+import { ruleActionEndpoints } from './http/rule-actions.ts'
 import { ruleTestEndpoints } from './http/rule-tests.ts'
 import { ruleEndpoints } from './http/rules.ts'
 import { streamEndpoint } from './http/stream.ts'
@@ -43,6 +44,7 @@ import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
+import type { RuleActions } from './rule-action-ports.ts'
 import type { RuleHistory, Rules } from './rule-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
@@ -69,6 +71,7 @@ export interface AppDeps {
   rollouts: Rollouts
   rules: Rules
   ruleHistory: RuleHistory
+  ruleActions: RuleActions
   status: Status
   log: Logger
   now?: () => number
@@ -128,6 +131,7 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })
   webhookDeliveryEndpoints(endpoint, deps)
   eventTypeEndpoints(endpoint)
+  ruleActionEndpoints(endpoint, deps)
   streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)
   docsPage(app)

@@ -29,6 +29,7 @@ import { createRegistry } from '../postgres/registry.ts'
 import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { createRollouts } from '../postgres/rollout-read.ts'
+import { createRuleActions } from '../postgres/rule-actions.ts'
 import { createRuleHistory } from '../postgres/rule-history.ts'
 import { createRules } from '../postgres/rules.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
@@ -109,6 +110,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     rules: createRules(sql),
     ruleHistory: createRuleHistory(previewSql),
     rollouts: createRollouts(sql, previewSql),
+    ruleActions: createRuleActions(sql),
     status: health,
     log,
   })

@@ -1,6 +1,6 @@
 /**
- * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery. It may run many times: one leads,
- * the others stand by, and one of them goes on within a second or two.
+ * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery; and it carries out the actions of
+ * rules (rule-actions.ts). It may run many times: one leads, the others stand by, and one of them goes on within a second or two.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTry } from '../../api/webhooks/attempt.ts'
@@ -19,6 +19,7 @@ import { createDispatchStore } from '../postgres/webhook-fan-out.ts'
 import { dispatcherMetrics } from '../telemetry/dispatcher-metrics.ts'
 import { createWebhookStarter } from '../temporal/webhook-starter.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
+import { startRuleActions } from './rule-actions.ts'
 
 /** Two of them hold locks. What endpoints need has its own: however many fail at once, events are numbered and handed out meanwhile. */
 const DATABASE_CONNECTIONS = 6
@@ -53,6 +54,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   let trouble: string | undefined = 'starting'
   let sequencer: ReturnType<typeof startSequencer> | undefined
   const running = run()
+  const actions = startRuleActions({ databaseUrl: config.databaseUrl, log })
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
@@ -81,7 +83,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
     ready: () => trouble ?? true,
     stop: async () => {
       stopping.abort()
-      await Promise.all([running, sequencer?.stop()])
+      await Promise.all([running, sequencer?.stop(), actions.stop()])
       await leadership.resign()
       await starter.close()
       outbound.close()

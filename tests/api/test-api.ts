@@ -23,6 +23,7 @@ import { createRegistry } from '../../infra/postgres/registry.ts'
 import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
 import { createRollouts } from '../../infra/postgres/rollout-read.ts'
+import { createRuleActions } from '../../infra/postgres/rule-actions.ts'
 import { createRuleHistory } from '../../infra/postgres/rule-history.ts'
 import { createRules } from '../../infra/postgres/rules.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
@@ -97,6 +98,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     rules: createRules(sql),
     ruleHistory: createRuleHistory(sql),
     rollouts: createRollouts(sql, sql),
+    ruleActions: createRuleActions(sql),
     webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,

@@ -68,7 +68,10 @@ const ROLLOUT = {
   firmware: { name: 'thermostat', version: '1.4.0' },
   devices: { total: 3, healthy: 1, failed: 1, left: 1 },
 }
+const OF_ALARM = { rule: 'bearing', version: 2, n: 3 }
 const PLATFORM: PlatformEvent[] = [
+  { kind: 'rule-event', at: AT, name: 'pump-trouble', ...OF_ALARM, on: 'raised', severity: 'major', text: 'It shakes', values: {} },
+  { kind: 'rule-cut', at: AT, ...OF_ALARM, reason: 'loop', detail: 'It sets off itself.' },
   { kind: 'registered', at: AT, model: 'thermostat', modelVersion: '1.0.0', attributes: {} },
   { kind: 'removed', attributes: {}, at: AT, model: 'thermostat', modelVersion: '1.0.0' },
   { kind: 'dead-letter', at: AT, reason: 'wrong-type', detail: 'must be a number', topic: 'castor/v1/demo/t-1/telemetry', count: 3 },
@@ -93,6 +96,8 @@ describe('the catalogue', () => {
       'desired.conflict',
       'command.ended',
       'update.ended',
+      'rule.event',
+      'rule.cut',
       'rollout.started',
       'rollout.halted',
       'rollout.ended',
