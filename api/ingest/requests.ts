@@ -18,6 +18,7 @@ const LONGEST_SHELF_MS = 366 * DAY_MS
 const LONGEST_MAINTENANCE_MS = 31 * DAY_MS
 const ALARM_ACTIONS: ReadonlySet<unknown> = new Set<AlarmAsk['action']>(['acknowledge', 'shelve', 'unshelve', 'clear', 'assign', 'comment'])
 const NAME_LENGTH = 128
+const WHO_LENGTH = 256
 const NOTE_LENGTH = 1_000
 
 type Body = { [key: string]: unknown }
@@ -95,7 +96,7 @@ function isAlarm(body: Body, at: number): body is Body & AlarmAsk {
   return (
     isPlain(rule, NAME_LENGTH) &&
     (n === undefined || isNumber(n)) &&
-    isPlain(by, NAME_LENGTH) &&
+    isPlain(by, WHO_LENGTH) &&
     (note === undefined ? action !== 'comment' : isPlain(note, NOTE_LENGTH)) &&
     ALARM_ACTIONS.has(action) &&
     (action !== 'shelve' || isWithin(until, 0, at + LONGEST_SHELF_MS)) &&
@@ -107,7 +108,7 @@ function isMaintenance(body: Body, at: number): body is Body & MaintenanceAsk {
   const { until, by, reason } = body
   return (
     (until === null || isWithin(until, 0, at + LONGEST_MAINTENANCE_MS)) &&
-    isPlain(by, NAME_LENGTH) &&
+    isPlain(by, WHO_LENGTH) &&
     (reason === undefined || isPlain(reason, NOTE_LENGTH))
   )
 }

@@ -1,8 +1,8 @@
 /** What every decision store must do, whatever it is made of. */
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Decision, DecisionStore } from '../../activities/ports.ts'
-import { consume } from '../../twin-models/core/consume.ts'
 import type { AlarmChange } from '../../twin-models/core/alarm-effects.ts'
+import { consume } from '../../twin-models/core/consume.ts'
 import type { UpdateChange, UpdateRelease } from '../../twin-models/core/effects.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import type { TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
@@ -242,7 +242,13 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
 
     test('of another device no command is touched', async () => {
       const theirs = await under.command(await under.register())
-      const effects = { released: [theirs], ended: [{ id: theirs, status: 'failed' as const, tell: false }], late: [], updates: [], alarms: [] }
+      const effects = {
+        released: [theirs],
+        ended: [{ id: theirs, status: 'failed' as const, tell: false }],
+        late: [],
+        updates: [],
+        alarms: [],
+      }
       await under.store.write({ ...decisionOf(key, initialState(), 1, first), effects })
       expect(await under.commandOf(theirs)).toMatchObject({ status: 'queued', released: false, ended: false })
     })
@@ -375,7 +381,15 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
         ...{ shelvedUntil: 1_900_000_000_000, assignee: 'bob', values: { temperature: 60 } },
       }
       const cleared: AlarmChange = {
-        ...{ ...changed, status: 'cleared', updatedAt: 4_000, clearedAt: 4_000, clearReason: 'person', clearedBy: 'bob', clearNote: 'done' },
+        ...{
+          ...changed,
+          status: 'cleared',
+          updatedAt: 4_000,
+          clearedAt: 4_000,
+          clearReason: 'person',
+          clearedBy: 'bob',
+          clearNote: 'done',
+        },
       }
       const decide = async (before: TwinState | undefined, ...alarms: AlarmChange[]): Promise<TwinState> => {
         const decision = before ? decisionOf(key, before, before.revision + 1, []) : decisionOf(key, initialState(), 1, first)
@@ -396,7 +410,9 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
       test('several are made with one decision, also one that is cleared by it, and what is cleared stays so', async () => {
         const one = await decide(undefined, cleared, { ...raised, n: 2 }, { ...raised, n: 3, rule: 'other' })
         await decide(one, raised, { ...changed, n: 2 })
-        expect(await under.alarms(key)).toEqual([cleared, { ...changed, n: 2 }, { ...raised, n: 3, rule: 'other' }].map((row) => ({ ...key, ...row })))
+        expect(await under.alarms(key)).toEqual(
+          [cleared, { ...changed, n: 2 }, { ...raised, n: 3, rule: 'other' }].map((row) => ({ ...key, ...row })),
+        )
       })
 
       test('that of another device is not touched, and nothing of a decision that is not written', async () => {

@@ -6,8 +6,8 @@ import { type Housekeeping, startHousekeeping } from '../../infra/postgres/house
 import { finishDrops, listPartitions } from '../../infra/postgres/old-partitions.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { limitsFor, type RetentionLimits, retain } from '../../infra/postgres/retention.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { alarmRow, clearedAt, insertAlarms } from '../support/alarms.ts'
+import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { firmware, scheduledUpdate } from '../support/updates.ts'
 import { until } from '../support/wait.ts'
 

@@ -9,7 +9,17 @@ import type { TwinKey } from '../../twin-models/ids.ts'
 export function alarmRow(more: Partial<AlarmChange> = {}): AlarmChange {
   const raisedAt = Date.now() - 60_000
   return {
-    ...{ n: 1, rule: 'hot', version: 1, severity: 'major', status: 'raised', text: 'It is hot', since: raisedAt, raisedAt, updatedAt: raisedAt },
+    ...{
+      n: 1,
+      rule: 'hot',
+      version: 1,
+      severity: 'major',
+      status: 'raised',
+      text: 'It is hot',
+      since: raisedAt,
+      raisedAt,
+      updatedAt: raisedAt,
+    },
     ...{ count: 1, flapping: false, muted: false, acknowledgedAt: null, acknowledgedBy: null, acknowledgedNote: null, shelvedUntil: null },
     ...{ assignee: null, clearedAt: null, clearReason: null, clearedBy: null, clearNote: null, values: { temperature: 50 } },
     ...more,

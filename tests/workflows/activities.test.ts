@@ -118,7 +118,8 @@ test('the bridges are told after a decision that concerns its device, and only t
     released: [],
     ended: [],
     late: [],
-    updates: [], alarms: [],
+    updates: [],
+    alarms: [],
     wish: { version: 1, body: { version: 1, state: { a: 1 } }, answered: false, retryMs: 1_000 },
   }
   const [{ revision } = { revision: 0 }] = await database.sql<[{ revision: number }]>`

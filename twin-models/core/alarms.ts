@@ -31,7 +31,9 @@ export function decideAlarm(state: TwinState, input: Input<'alarm'>): TwinEvent[
     case 'acknowledge':
       return alarm.acknowledged ? [] : [{ kind: 'alarm-acknowledged', at, n, rule, by, ...noted, cause }]
     case 'shelve':
-      return input.until <= at || input.until === alarm.shelvedUntil ? [] : [{ kind: 'alarm-shelved', at, n, rule, until: input.until, by, ...noted, cause }]
+      return input.until <= at || input.until === alarm.shelvedUntil
+        ? []
+        : [{ kind: 'alarm-shelved', at, n, rule, until: input.until, by, ...noted, cause }]
     case 'unshelve':
       return alarm.shelvedUntil === undefined ? [] : [{ kind: 'alarm-shelved', at, n, rule, until: null, by, ...noted, cause }]
     case 'assign':

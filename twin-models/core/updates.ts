@@ -21,7 +21,12 @@ const AGAIN: ReadonlySet<string> = new Set(['download-failed', 'hash-mismatch', 
 /** Its device had the image and went on with it: away now, it fell silent by it. */
 const AT_IT: ReadonlySet<string> = new Set(['installing', 'rebooting'])
 /** What may mean something for an update under way. */
-const NEWS: ReadonlySet<string> = new Set<TwinEvent['kind']>(['presence-changed', 'firmware-changed', 'health-changed', 'maintenance-changed'])
+const NEWS: ReadonlySet<string> = new Set<TwinEvent['kind']>([
+  'presence-changed',
+  'firmware-changed',
+  'health-changed',
+  'maintenance-changed',
+])
 const CODE_LENGTH = 100
 
 /** What a request becomes; undefined: it was asked for already. */
