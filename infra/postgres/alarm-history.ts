@@ -41,7 +41,8 @@ export async function readAlarmHistory(
 async function candidates(sql: Queries, { incarnation, n }: AlarmKey, after: { revision: number; n: number }): Promise<DecidedEvent[]> {
   return sql<DecidedEvent[]>`
     select h.revision, h.n, ${sql.unsafe(epochMs('h.at'))} as time, h.kind, h.event, h.cause
-    from alarms a join twin_history h on h.incarnation = a.incarnation and h.at >= a.first_written_at and h.at <= a.last_written_at
+    from alarms a join twin_history h on h.incarnation = a.incarnation and h.revision <= a.revision
+      and h.at >= a.first_written_at and h.at <= a.last_written_at
     where a.incarnation = ${incarnation} and a.n = ${n} and (h.revision, h.n) > (${after.revision}::int, ${after.n}::int)
       and h.kind = any(${KINDS}::text[]) and (h.event like ${`%"n":${n},%`} or h.event like ${`%"n":${n}}%`})
     order by h.revision, h.n limit ${READ}`

@@ -11,11 +11,11 @@ export function alarmQuery(sql: Queries, changes: AlarmChange[]) {
   return sql`, alarmed as (
       insert into alarms (incarnation, n, tenant, device, rule, rule_version, severity, status, text, since, raised_at, updated_at, count,
         flapping, muted, acknowledged_at, acknowledged_by, acknowledged_note, shelved_until, assignee, cleared_at, clear_reason, cleared_by,
-        clear_note, "values")
+        clear_note, "values", revision)
       select device.incarnation, new.n, device.tenant, device.device, new.rule, new.version, new.severity, new.status, new.text, new.since,
         new."raisedAt", new."updatedAt", new.count, new.flapping, new.muted, new."acknowledgedAt", new."acknowledgedBy",
         new."acknowledgedNote", new."shelvedUntil", new.assignee, new."clearedAt", new."clearReason", new."clearedBy", new."clearNote",
-        new."values"
+        new."values", device.revision
       from device, json_to_recordset(${JSON.stringify(changes.map(stored))}::text::json) as new (n int, rule text, version int, severity text,
         status text, text text, since timestamptz, "raisedAt" timestamptz, "updatedAt" timestamptz, count int, flapping boolean, muted boolean,
         "acknowledgedAt" timestamptz, "acknowledgedBy" text, "acknowledgedNote" text, "shelvedUntil" timestamptz, assignee text,
@@ -26,7 +26,8 @@ export function alarmQuery(sql: Queries, changes: AlarmChange[]) {
         acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by,
         acknowledged_note = excluded.acknowledged_note, shelved_until = excluded.shelved_until, assignee = excluded.assignee,
         cleared_at = excluded.cleared_at, clear_reason = excluded.clear_reason, cleared_by = excluded.cleared_by,
-        clear_note = excluded.clear_note, "values" = excluded."values", last_written_at = now()
+        clear_note = excluded.clear_note, "values" = excluded."values", revision = excluded.revision,
+        last_written_at = now()
         where alarms.cleared_at is null
     )`
 }

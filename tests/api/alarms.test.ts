@@ -210,11 +210,11 @@ describe('what is asked of an alarm', () => {
     const cleared = await show(id)
     expect(cleared.json).toMatchObject({ status: 'cleared', cleared: { reason: 'removed' } })
     const [event] =
-      await sql`select tenant, device, event, cause from outbox where incarnation = ${gone.incarnation} and kind = 'alarm-cleared'`
+      await sql`select tenant, device, revision, event, cause from outbox where incarnation = ${gone.incarnation} and kind = 'alarm-cleared'`
     const { n, rule, severity, text, values } = { n: 1, rule: 'hot', severity: 'major', text: 'It has 50 °C', values: { temperature: 50 } }
     const at = Date.parse(cleared.json.cleared.at)
     expect(JSON.parse(event!.event)).toEqual({ at, n, rule, severity, text, reason: 'removed', values })
-    expect([event!.tenant, event!.device, event!.cause]).toEqual(['demo', 'd-gone', '{"by":"lane"}'])
+    expect([event!.tenant, event!.device, event!.revision, event!.cause]).toEqual(['demo', 'd-gone', 2, '{"by":"lane"}'])
   })
 
   const cases: Array<[what: string, action: string, body: unknown, path: string]> = [

@@ -34,7 +34,7 @@ export function clearedAt(at: number): Partial<AlarmChange> {
 /** As the decision write does it; there need not be such a device. */
 export async function insertAlarms(sql: Queries, { incarnation, tenant, device }: TwinKey, ...alarms: AlarmChange[]): Promise<void> {
   await sql`
-    with device as (select ${incarnation}::int as incarnation, ${tenant}::text as tenant, ${device}::text as device) ${alarmQuery(sql, alarms)}
+    with device as (select ${incarnation}::int as incarnation, ${tenant}::text as tenant, ${device}::text as device, 1 as revision) ${alarmQuery(sql, alarms)}
     select from device`
 }
 
