@@ -6,8 +6,10 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Logger } from 'pino'
 import { CastorError } from '../twin-models/errors.ts'
+import type { Alarms } from './alarm-ports.ts'
 import type { Commands } from './command-ports.ts'
 import type { DirectorKeys, FirmwareRows, FirmwareStore, ReleaseKeys } from './firmware-ports.ts'
+import { alarmEndpoints } from './http/alarms.ts'
 import { createAuthenticate } from './http/authenticate.ts'
 import { bulkChangeEndpoints } from './http/bulk-changes.ts'
 import { commandListEndpoints } from './http/command-lists.ts'
@@ -21,6 +23,7 @@ import { eventTypeEndpoints } from './http/event-types.ts'
 import { firmwareEndpoints } from './http/firmware.ts'
 import { groupEndpoints } from './http/groups.ts'
 import { historyEndpoints } from './http/history.ts'
+import { maintenanceEndpoints } from './http/maintenance.ts'
 import { modelEndpoints } from './http/models.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
 import { releaseKeyEndpoints } from './http/release-keys.ts'
@@ -55,6 +58,7 @@ export interface AppDeps {
   deadLetters: DeadLetters
   requests: TwinRequests
   commands: Commands
+  alarms: Alarms
   workflows: TwinWorkflows
   apiKeys: ApiKeys
   models: Models
@@ -112,6 +116,8 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   historyEndpoints(endpoint, deps)
   commandEndpoints(endpoint, { ...deps, now, answers, waitMs })
   commandListEndpoints(endpoint, deps)
+  alarmEndpoints(endpoint, { ...deps, now, answers, waitMs })
+  maintenanceEndpoints(endpoint, { ...deps, now, answers, waitMs })
   deviceEndpoints(endpoint, deps)
   deadLetterEndpoints(endpoint, deps)
   modelEndpoints(endpoint, deps)

@@ -5,6 +5,7 @@
 import type { Logger } from 'pino'
 import { FINISHED } from '../../api/ingest/lane-store.ts'
 import { NO_STREAM } from '../../api/ingest/log.ts'
+import { deleteClearedAlarms } from './alarm-retention.ts'
 import type { Sql } from './connect.ts'
 import { ERRORS_MINUTES } from './downlink.ts'
 import { dropPartition as dropAny, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
@@ -77,6 +78,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['removed_devices', () => deleteRemovedDevices(sql, now)],
     ['device_errors', () => deleteDeviceErrors(sql, now)],
     ['updates', () => deleteEndedUpdates(sql, now)],
+    ['alarms', () => deleteClearedAlarms(sql, now)],
     ['rollouts', () => deleteEndedRollouts(sql, now)],
     ['rule_actions', () => deleteEndedActions(sql)],
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],

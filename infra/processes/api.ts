@@ -13,6 +13,7 @@ import { ConfigError } from '../config.ts'
 import { createFolderStore } from '../firmware/folder-store.ts'
 import { limitBodies } from '../http/body-deadline.ts'
 import { createOutbound } from '../http/outbound.ts'
+import { createAlarms } from '../postgres/alarms.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
 import { createBulkChanges } from '../postgres/bulk-read.ts'
 import { createCommands } from '../postgres/commands.ts'
@@ -88,6 +89,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     twins: createTwins(sql, searches),
     history: { readings: (query) => readTelemetry(sql, query), decisions: (query) => readDecisions(sql, query) },
     commands: createCommands(sql),
+    alarms: createAlarms(sql),
     deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
     requests: {
       insert: (request) => insertRequest(sql, request),

@@ -8,6 +8,7 @@ import { type AppDeps, createApp } from '../../api/app.ts'
 import { LiveStreams } from '../../api/live/live.ts'
 import type { TwinWorkflows } from '../../api/ports.ts'
 import { createFolderStore } from '../../infra/firmware/folder-store.ts'
+import { createAlarms } from '../../infra/postgres/alarms.ts'
 import { ensureAdminKey, findApiKey } from '../../infra/postgres/api-keys.ts'
 import { createBulkChanges } from '../../infra/postgres/bulk-read.ts'
 import { createCommands } from '../../infra/postgres/commands.ts'
@@ -77,6 +78,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     twins: createTwins(sql, quick),
     history: { readings: (query) => readTelemetry(sql, query), decisions: (query) => readDecisions(sql, query) },
     commands: createCommands(sql),
+    alarms: createAlarms(sql),
     deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
     requests: {
       insert: (request) => insertRequest(sql, request),

@@ -4,9 +4,10 @@ import { describe, expect, test } from 'vitest'
 import { EVENT_KINDS, eventJson } from '../../api/http/event-json.ts'
 import { decidedEvent } from '../../api/live/live-event.ts'
 import { exampleEvent, webhookBody, webhookEvent } from '../../api/webhooks/body.ts'
-import type { TwinEvent } from '../../twin-models/core/types.ts'
+import type { TwinEvent, TwinInput, TwinRule } from '../../twin-models/core/types.ts'
 import { EVENT_TYPES, eventTypeOf, isSubscribed, SUBSCRIPTIONS } from '../../twin-models/webhook-events/catalogue.ts'
 import type { PlatformEvent } from '../../twin-models/webhook-events/platform-events.ts'
+import { hotRule } from '../support/alarms.ts'
 import { AskedTwin } from '../support/asked-twin.ts'
 
 const AT = Date.parse('2026-11-27T06:00:00.180Z')
@@ -58,8 +59,35 @@ function decidedEvents(): TwinEvent[] {
   twin.hello({ firmware: { version: '2', sha256: 'two' } })
   twin.due(twin.now + 20_000)
   twin.update('u-2')
+  decideOnAlarms(twin)
   twin.give({ kind: 'silent', at: twin.now + 100_000, lastSeenAt: twin.now })
   return twin.events
+}
+
+/** With all that may stand in their events. */
+function decideOnAlarms(twin: AskedTwin): void {
+  const rules = (...set: TwinRule[]) => twin.give({ kind: 'rules', at: twin.now, set, removed: set.length > 0 ? [] : ['hot'] })
+  const ask = (asked: object) => twin.give({ kind: 'alarm', at: twin.now, request: 'r', rule: 'hot', by: 'ann', ...asked } as TwinInput)
+  const maintain = (until: number | null) =>
+    twin.give({ kind: 'maintenance', at: twin.now, request: 'm', by: 'ann', until, reason: 'A bearing' })
+  const read = (value: number) => twin.give({ kind: 'reading', at: twin.now, name: 'temperature', value, ts: twin.now })
+  rules(hotRule())
+  for (let n = 0; n < 4; n++) {
+    read(50)
+    if (n < 3) read(20)
+  }
+  const shelve = { action: 'shelve', until: twin.now + 60_000, note: 'later' }
+  for (const asked of [shelve, { action: 'unshelve' }, { action: 'assign', assignee: 'bob' }, { action: 'assign', assignee: null }])
+    ask(asked)
+  for (const action of ['comment', 'acknowledge']) ask({ action, note: 'seen' })
+  read(70)
+  rules(hotRule({ version: 2 }))
+  ask({ action: 'clear', note: 'known' })
+  read(20)
+  maintain(twin.now + 60_000)
+  read(50)
+  maintain(null)
+  rules()
 }
 
 const ROLLOUT = {
@@ -96,6 +124,9 @@ describe('the catalogue', () => {
       'desired.conflict',
       'command.ended',
       'update.ended',
+      'alarm.raised',
+      'alarm.acknowledged',
+      'alarm.cleared',
       'rule.event',
       'rule.cut',
       'rollout.started',

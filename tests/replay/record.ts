@@ -23,6 +23,7 @@ import { startBulkWorker } from '../workflows/bulk-changes.ts'
 import { startRolloutWorker } from '../workflows/rollouts.ts'
 import { startTwins } from '../workflows/twins.ts'
 import { startWebhookWorker } from '../workflows/webhook-worker.ts'
+import { alarmScenes } from './alarm-scenes.ts'
 import { askedScenes } from './asked-scenes.ts'
 import { bulkScenes } from './bulk-scenes.ts'
 import { continuedWith, coveredBy, FOLDER, fileOf, type Recording, ROLLOUT_SCENES, type Stage, WEBHOOK_SCENES } from './recordings.ts'
@@ -31,7 +32,15 @@ import { twinScenes } from './twin-scenes.ts'
 import { updateScenes } from './update-scenes.ts'
 import { webhookScenes } from './webhook-scenes.ts'
 
-const scenes = Object.entries({ ...twinScenes, ...askedScenes, ...updateScenes, ...bulkScenes, ...rolloutScenes, ...webhookScenes })
+const scenes = Object.entries({
+  ...twinScenes,
+  ...askedScenes,
+  ...updateScenes,
+  ...alarmScenes,
+  ...bulkScenes,
+  ...rolloutScenes,
+  ...webhookScenes,
+})
 
 await record()
 

@@ -88,7 +88,11 @@ const ROLLOUT: RolloutStatus[] = ['running', 'paused', 'halted', 'rolling-back',
 /** What stands in the recording of such a scene is its name. */
 export const ROLLOUT_SCENES = ['a rollout continues as new', 'a rollout goes on after it']
 export const WEBHOOK_SCENES = ['a webhook recovers', 'a webhook is skipped and stopped', 'a webhook in trouble continues as new']
-const CONTINUED = { asked: 'continued with wishes and commands under way', updating: 'continued with an update under way' }
+const CONTINUED = {
+  asked: 'continued with wishes and commands under way',
+  updating: 'continued with an update under way',
+  alarmed: 'continued with an open alarm',
+}
 
 /** All of it stands in a recording. */
 export const COVERED = [
@@ -130,5 +134,6 @@ export function continuedWith({ events }: Recording['history']): string[] {
   const { carried } = JSON.parse(Buffer.from(data, 'base64').toString()) as TwinStart
   if (carried?.commands === undefined) return []
   const isAsked = carried.commands.length > 0 && Object.values(carried.desired.leaves).some(isOutstanding)
-  return [...(isAsked ? [CONTINUED.asked] : []), ...(carried.update ? [CONTINUED.updating] : [])]
+  const isAlarmed = Object.keys(carried.alarms ?? {}).length > 0
+  return [...(isAsked ? [CONTINUED.asked] : []), ...(carried.update ? [CONTINUED.updating] : []), ...(isAlarmed ? [CONTINUED.alarmed] : [])]
 }
