@@ -75,8 +75,8 @@ export class ActionKit {
     await this.sql.begin(async (tx) => {
       await tx`
         insert into alarms (incarnation, n, tenant, device, rule, rule_version, severity, status, text, since, raised_at, updated_at, count, flapping,
-          muted, "values")
-        select e.incarnation, e.n, d.tenant, d.device, e.rule, 1, 'major', 'raised', '', now(), now(), now(), 1, false, e.muted, '{}'
+          muted, "values", revision)
+        select e.incarnation, e.n, d.tenant, d.device, e.rule, 1, 'major', 'raised', '', now(), now(), now(), 1, false, e.muted, '{}', 1
         from json_to_recordset(${JSON.stringify(rows)}::text::json) as e (incarnation int, n int, rule text, muted boolean)
         join devices d using (incarnation) on conflict do nothing`
       await tx`
