@@ -29,6 +29,10 @@ export async function commitTick(sql: Sql, changes: TickChanges, trial = false):
         tx,
         changes.inboxes.filter((inbox) => inbox.full),
       ),
+      ...ruledInboxes(
+        tx,
+        changes.inboxes.filter((inbox) => inbox.ruled),
+      ),
       ...rareChanges(tx, changes),
     ])
     if (lanes !== changes.lanes.length) throw new LeaseLost()
@@ -96,6 +100,19 @@ function fullInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknow
   ]
 }
 
+/** Of devices whose rules compare functions of readings, with every message; of others when rules or what they wait for change. */
+function ruledInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknown>> {
+  if (rows.length === 0) return []
+  return [
+    tx`
+    update twin_inbox i set rules = new.rules, features = nullif(new.features, ''), due_at = new.due_at
+    from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.rules))}::text::bigint[],
+      string_to_array(${texts(rows.map((row) => row.features ?? ''))}, ${SEPARATOR}),
+      ${ints(rows.map((row) => row.dueAt))}::text::bigint[]) as new (incarnation, rules, features, due_at)
+    where i.incarnation = new.incarnation`,
+  ]
+}
+
 function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unknown>> {
   const statements: Array<Promise<unknown>> = []
   if (changes.messageIds.length > 0) {
@@ -123,6 +140,9 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       select stream, incarnation, body
       from json_to_recordset(${JSON.stringify(changes.errors)}::text::json) as new (stream int, incarnation int, body text)`)
   }
+  if (changes.reruled.length > 0) {
+    statements.push(tx`delete from rule_devices where incarnation in (select unnest(${ints(changes.reruled)}::text::int[]))`)
+  }
   if (changes.answers.length > 0) {
     statements.push(tx`delete from twin_answers where id in (select unnest(${ints(changes.answers)}::text::bigint[]))`)
   }
@@ -146,6 +166,7 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       tx`delete from twin_answers where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`update twin_requests set answered_at = now(), answer = '{"removed":true}'
          where answered_at is null and incarnation in (select unnest(${removed}::text::int[]))`,
+      tx`delete from rule_devices where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`delete from wishes where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`update commands set status = 'cancelled', code = 'device-removed', ended_at = now()
          where ended_at is null and incarnation in (select unnest(${removed}::text::int[]))`,

@@ -106,6 +106,10 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       sealedAt: now,
       wake: '{"presence":"online","presenceTimeoutMs":60000}',
       clock: '{"status":"ok","driftMs":-120}',
+      ruled: true,
+      rules: 7,
+      features: '{"rules":{},"known":{}}',
+      dueAt: now + 60_000,
     })
 
     it('stores numbers exactly, other values as JSON, and times to the millisecond', async () => {
@@ -136,15 +140,29 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
     it('writes inbox rows, new and known, and reads back what it wrote', async () => {
       await store.commit(changes({ inboxes: [{ ...row(), full: true }] }))
       const [loaded] = await store.devices([incarnation])
-      const { sealed, pending, wake, clock } = row()
-      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, clock, lastSeen: now })
+      const { sealed, pending, wake, clock, rules, features } = row()
+      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, clock, lastSeen: now, rules, features })
       expect(await store.connectedThrough(1, [lane.lane])).toEqual([incarnation])
       expect(await store.connectedThrough(2, [lane.lane])).toEqual([])
 
       const none = { pending: null, pendingSince: null, urgent: false, connection: null, sealed: null, clock: null }
-      await store.commit(changes({ inboxes: [{ ...row(), ...none, latest: '{}', wake: '', full: false }] }))
+      await store.commit(
+        changes({
+          inboxes: [{ ...row(), ...none, latest: '{}', wake: '', full: false, ruled: false, rules: 9, features: null, dueAt: 5 }],
+        }),
+      )
       const [again] = await store.devices([incarnation])
-      expect(again!.inbox).toMatchObject({ sealed, sealedSeq: 1, pending: null, connection: null, latest: '{}', wake, clock })
+      expect(again!.inbox).toMatchObject({
+        sealed,
+        sealedSeq: 1,
+        pending: null,
+        connection: null,
+        latest: '{}',
+        wake,
+        clock,
+        rules,
+        features,
+      })
       const devices = []
       for await (const chunk of store.laneDevices([lane.lane])) devices.push(...chunk)
       expect(devices).toEqual([
@@ -158,6 +176,7 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
           pendingSince: null,
           sealedSeq: 1,
           sealedAt: now,
+          dueAt: now + 60_000,
         },
       ])
     })

@@ -41,3 +41,8 @@ alter table twin_inbox
   add column rules    bigint not null default 0,  -- the newest change of rules that its twin was told of
   add column features text,                       -- functions of readings that its rules compare (core/inbox-features.ts)
   add column due_at   bigint;                     -- epoch ms: when time alone makes something of its rules
+
+-- Devices whose attributes changed: which rules are for them is looked at anew.
+create table rule_devices (
+  incarnation integer primary key
+);
