@@ -22,6 +22,8 @@ import { firmwareEndpoints } from './http/firmware.ts'
 import { groupEndpoints } from './http/groups.ts'
 import { historyEndpoints } from './http/history.ts'
 import { modelEndpoints } from './http/models.ts'
+import { predictionModelEndpoints } from './http/prediction-models.ts'
+import { predictionEndpoints } from './http/predictions.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
 import { releaseKeyEndpoints } from './http/release-keys.ts'
 import { requestEndpoints } from './http/requests.ts'
@@ -40,6 +42,7 @@ import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
+import type { PredictionModels, Predictions, PredictionTester } from './prediction-ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
@@ -64,12 +67,15 @@ export interface AppDeps {
   groups: Groups
   updates: Updates
   rollouts: Rollouts
+  predictionModels: PredictionModels
+  predictions: Predictions
+  predictionTester: PredictionTester
   status: Status
   log: Logger
   now?: () => number
   /** How long a twin's answer is waited for, where the request does not say. */
   twinWaitMs?: number
-  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy }
+  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy; predictionTests?: RateLimitPolicy }
 }
 
 /** Generous: it stops a program that runs away, not one that works. */
@@ -78,6 +84,7 @@ const REQUESTS: RateLimitPolicy = { name: 'requests', quota: 100_000, windowSeco
 const STRONG: RateLimitPolicy = { name: 'strong', quota: 200, windowSeconds: 10 }
 /** Each is a request to somewhere else. */
 const WEBHOOK_TESTS: RateLimitPolicy = { name: 'webhook-tests', quota: 20, windowSeconds: 10 }
+const PREDICTION_TESTS: RateLimitPolicy = { name: 'prediction-tests', quota: 20, windowSeconds: 10 }
 const TWIN_WAIT_MS = 5_000
 
 export function createApp(deps: AppDeps): OpenAPIHono {
@@ -114,6 +121,9 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   rolloutDeviceEndpoints(endpoint, deps)
   rolloutActionEndpoints(endpoint, { ...deps, now })
   updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
+  const predictionLimit = createRateLimit(deps.limits?.predictionTests ?? PREDICTION_TESTS, now)
+  predictionModelEndpoints(endpoint, { ...deps, testLimit: predictionLimit })
+  predictionEndpoints(endpoint, { ...deps, waitMs })
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })
