@@ -67,7 +67,7 @@ async function nextDue(tx: Queries): Promise<DueModel | undefined> {
   const [due] = await tx<DueModel[]>`
     select m.tenant, m.name, m.body, m.after, ${MOST_SCHEDULED} - w.waiting as room
     from prediction_models m cross join lateral (
-      select count(*)::int as waiting from (select from predictions p where p.tenant = m.tenant and p.status = 'waiting' limit ${MOST_SCHEDULED}) some
+      select count(*)::int as waiting from (select from predictions p where p.tenant = m.tenant and p.status = 'waiting' limit ${MOST_SCHEDULED}) counted
     ) w
     where m.next_at <= now() and w.waiting < ${MOST_SCHEDULED}
     order by m.next_at limit 1 for update of m skip locked`

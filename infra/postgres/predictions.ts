@@ -28,7 +28,7 @@ export async function requestPrediction(sql: Queries, request: PredictionRequest
     with checked as (
       select exists (select from devices where tenant = ${tenant} and incarnation = ${incarnation} and device = ${device}) as known,
         exists (select from prediction_models where tenant = ${tenant} and name = ${model}) as served,
-        (select count(*)::int from (select from predictions where tenant = ${tenant} and status = 'waiting' limit ${MOST_WAITING}) some) as waiting
+        (select count(*)::int from (select from predictions where tenant = ${tenant} and status = 'waiting' limit ${MOST_WAITING}) counted) as waiting
     ), written as (
       insert into predictions (id, tenant, incarnation, device, model, requested_kind, requested_by)
       select ${id}::uuid, ${tenant}::text, ${incarnation}::int, ${device}::text, ${model}::text, ${requestedBy.kind}::text, ${requestedBy.name}::text
