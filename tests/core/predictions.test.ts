@@ -28,7 +28,7 @@ describe('a prediction model', () => {
   test.each<[string, object, string]>([
     ['no URL', { url: 'models' }, 'url'],
     ['a URL of another kind', { url: 'ftp://models.example.com' }, 'url'],
-    ['a password in the URL', { url: 'https://a:b@models.example.com' }, 'url'],
+    ['a password in the URL', { url: 'https://x:b@models.example.com' }, 'url'],
     ['a query', { url: 'https://models.example.com/?a=b' }, 'url'],
     ['a model that leads elsewhere', { model: '..' }, 'model'],
     ['a model with a slash', { model: 'a/b' }, 'model'],

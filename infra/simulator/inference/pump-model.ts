@@ -1,13 +1,13 @@
 /**
  * A reference model for the simulator's pump: a hand-made score, not a trained model. A bearing that wears vibrates more, and more by the day, and
  * runs warmer; the score is a logistic function of the three. Its weights were chosen by hand from what the simulated pump does: new, it vibrates
- * with 1.3 mm/s at 42 °C while it runs, and worn out with 4.3 mm/s at 60 °C.
+ * with 1.3 mm/s at 42 °C while it runs, and worn out with 4.3 mm/s at 60 °C. Starting and stopping are changes too, so a change counts for little.
  */
 
 export const PUMP_MODEL = {
   name: 'pump-failure',
   versions: ['1'],
-  platform: 'castor_reference',
+  platform: 'castor-reference',
   inputs: [{ name: 'features', datatype: 'FP64', shape: [-1, 3] }],
   outputs: [
     { name: 'probability', datatype: 'FP64', shape: [-1] },
@@ -15,11 +15,11 @@ export const PUMP_MODEL = {
   ],
 } as const
 
-/** In the order of the tensor. `usual`: of a pump that is well. */
+/** In the order of the tensor. `usual`: of a pump that is well; `least` and `most`: what is beyond counts as that. */
 export const PUMP_INPUTS = [
-  { name: 'vibration', unit: 'mm/s', usual: 1.5, weight: 2 },
-  { name: 'change of vibration', unit: 'mm/s', usual: 0, weight: 1.2 },
-  { name: 'temperature', unit: '°C', usual: 42, weight: 0.08 },
+  { name: 'vibration', unit: 'mm/s', usual: 1.5, weight: 2, least: 0, most: 20 },
+  { name: 'change of vibration', unit: 'mm/s', usual: 0, weight: 0.8, least: 0, most: 1 },
+  { name: 'temperature', unit: '°C', usual: 42, weight: 0.08, least: 0, most: 120 },
 ] as const
 
 /** Of a pump that is well: a failure in two days is rare. */
@@ -34,7 +34,10 @@ export interface PumpScore {
 
 /** `row`: as many numbers as PUMP_INPUTS. */
 export function scorePump(row: readonly number[]): PumpScore {
-  const parts = PUMP_INPUTS.map(({ name, unit, usual, weight }, i) => ({ name, unit, value: row[i]!, adds: weight * (row[i]! - usual) }))
+  const parts = PUMP_INPUTS.map(({ name, unit, usual, weight, least, most }, i) => {
+    const value = row[i]!
+    return { name, unit, value, adds: weight * (Math.min(Math.max(value, least), most) - usual) }
+  })
   const logOdds = parts.reduce((sum, { adds }) => sum + adds, USUAL_LOG_ODDS)
   const strongest = parts.filter(({ adds }) => adds >= NOTABLE).sort((a, b) => b.adds - a.adds)
   const explanation = strongest.map(({ name, unit, value, adds }) => `${name} ${round(value)} ${unit} (+${adds.toFixed(1)})`).join(', ')
