@@ -33,6 +33,13 @@ export async function predictionsUnderWay(sql: Queries): Promise<UnaskedPredicti
     where status = 'waiting' and workflow is not null and asked_at < now() - ${LATE}::text::interval order by number limit ${AT_ONCE}`
 }
 
+/** Whoever ended its workflow did not want an answer; and its place is free for the next one. */
+export async function predictionInterrupted(sql: Queries, id: string): Promise<void> {
+  await sql`
+    update predictions set status = 'failed', answered_at = now(), error = 'Its workflow was ended before it had an answer.'
+    where id = ${id} and status = 'waiting'`
+}
+
 /** For metrics. */
 export async function waitingPredictions(sql: Queries): Promise<number> {
   const [row] = await sql<[{ count: number }]>`select count(*)::int as count from predictions where status = 'waiting'`

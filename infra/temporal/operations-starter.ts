@@ -17,6 +17,8 @@ import { createRounds } from './rounds.ts'
 
 const LOOK_MS = 1_000
 const CALL_TIMEOUT_MS = 5_000
+/** Remembered as such, so that they are not logged again. */
+const MOST_FAILING = 10_000
 /** So often, and at the first look, those under way are looked for in Temporal. */
 const SEARCH_MS = 60_000
 const INTERRUPTED: ReadonlySet<WorkflowExecutionStatusName> = new Set(['TERMINATED', 'CANCELLED', 'TIMED_OUT', 'FAILED'])
@@ -53,6 +55,8 @@ export interface OperationKind<Work extends Registered> {
   underWay?(sql: Sql): Promise<Work[]>
   /** With what one of them is started again whose workflow Temporal knows to be over: terminated, cancelled, timed out or failed. Absent: it is not. */
   interruptedStart?(work: Work): object
+  /** What becomes of it instead. */
+  interrupted?(sql: Sql, work: Work): Promise<void>
   /** Nothing, where nothing was asked. */
   tell(sql: Sql, work: Work, workflowId: string, client: WorkflowClient): Promise<void>
 }
@@ -85,6 +89,7 @@ export function startOperationsStarter<Work extends Registered>(
         failing.delete(work.id)
       } catch (err) {
         if (!failing.has(work.id)) log.warn({ err, id: work.id }, `${kind.name}: one could not be started or told; tried again`)
+        if (failing.size >= MOST_FAILING) failing.clear()
         failing.add(work.id)
       }
     }
@@ -99,7 +104,7 @@ export function startOperationsStarter<Work extends Registered>(
     } else if (kind.interruptedStart && INTERRUPTED.has(status)) {
       log.warn({ workflow, status }, 'A workflow is over before its work has ended: it is started again')
       await start(workflow, work, kind.interruptedStart(work))
-    }
+    } else if (INTERRUPTED.has(status)) await kind.interrupted?.(sql, work)
   }
 
   async function statusOf(workflow: string): Promise<WorkflowExecutionStatusName | undefined> {

@@ -97,3 +97,20 @@ test('one that Temporal has forgotten is asked again', async () => {
   starter = begin()
   await until(async () => (await standing([id!]))[0]!.status === 'answered', 'it is answered')
 })
+
+test('one whose workflow is ended by an operator has failed, and its place is free', async () => {
+  const answers: Array<() => void> = []
+  server.answer = (_request, response) => answers.push(() => response.end(inference(0.2)))
+  await predictionModel(database.sql, 'single', server.url, { ...INPUTS, atOnce: 1, timeout: '30s' })
+  const [first, second] = await asked('single', 2)
+  await until(() => answers.length === 1, 'the first is under way')
+  await worker.client.workflow.getHandle(`prediction:demo:${first}`).terminate('no longer wanted')
+  await starter.stop()
+  await database.sql`update predictions set asked_at = now() - interval '1 minute' where id = ${first!}`
+  starter = begin()
+  await until(() => answers.length === 2, 'the second is under way')
+  for (const answer of answers) answer()
+  await until(async () => (await standing([second!]))[0]!.status === 'answered', 'the second is answered')
+  const [row] = await database.sql`select status, error from predictions where id = ${first!}`
+  expect(row).toEqual({ status: 'failed', error: 'Its workflow was ended before it had an answer.' })
+})
