@@ -25,6 +25,8 @@ import { groupEndpoints } from './http/groups.ts'
 import { historyEndpoints } from './http/history.ts'
 import { maintenanceEndpoints } from './http/maintenance.ts'
 import { modelEndpoints } from './http/models.ts'
+import { predictionModelEndpoints } from './http/prediction-models.ts'
+import { predictionEndpoints } from './http/predictions.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
 import { releaseKeyEndpoints } from './http/release-keys.ts'
 import { requestEndpoints } from './http/requests.ts'
@@ -46,6 +48,7 @@ import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
+import type { PredictionModels, Predictions, PredictionTester } from './prediction-ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
 import type { RuleActions } from './rule-action-ports.ts'
 import type { RuleHistory, Rules } from './rule-ports.ts'
@@ -76,12 +79,21 @@ export interface AppDeps {
   rules: Rules
   ruleHistory: RuleHistory
   ruleActions: RuleActions
+  predictionModels: PredictionModels
+  predictions: Predictions
+  predictionTester: PredictionTester
   status: Status
   log: Logger
   now?: () => number
   /** How long a twin's answer is waited for, where the request does not say. */
   twinWaitMs?: number
-  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy; ruleTests?: RateLimitPolicy }
+  limits?: {
+    requests?: RateLimitPolicy
+    strong?: RateLimitPolicy
+    webhookTests?: RateLimitPolicy
+    ruleTests?: RateLimitPolicy
+    predictionTests?: RateLimitPolicy
+  }
 }
 
 /** Generous: it stops a program that runs away, not one that works. */
@@ -92,6 +104,7 @@ const STRONG: RateLimitPolicy = { name: 'strong', quota: 200, windowSeconds: 10 
 const WEBHOOK_TESTS: RateLimitPolicy = { name: 'webhook-tests', quota: 20, windowSeconds: 10 }
 /** Each reads up to some hundred thousand rows. */
 const RULE_TESTS: RateLimitPolicy = { name: 'rule-tests', quota: 20, windowSeconds: 10 }
+const PREDICTION_TESTS: RateLimitPolicy = { name: 'prediction-tests', quota: 20, windowSeconds: 10 }
 const TWIN_WAIT_MS = 5_000
 
 export function createApp(deps: AppDeps): OpenAPIHono {
@@ -132,6 +145,9 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
   ruleEndpoints(endpoint, deps)
   ruleTestEndpoints(endpoint, { ...deps, now, testLimit: createRateLimit(deps.limits?.ruleTests ?? RULE_TESTS, now) })
+  const predictionLimit = createRateLimit(deps.limits?.predictionTests ?? PREDICTION_TESTS, now)
+  predictionModelEndpoints(endpoint, { ...deps, testLimit: predictionLimit })
+  predictionEndpoints(endpoint, { ...deps, waitMs })
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })

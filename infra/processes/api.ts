@@ -13,6 +13,7 @@ import { ConfigError } from '../config.ts'
 import { createFolderStore } from '../firmware/folder-store.ts'
 import { limitBodies } from '../http/body-deadline.ts'
 import { createOutbound } from '../http/outbound.ts'
+import { createPredictionTester } from '../inference/tester.ts'
 import { createAlarms } from '../postgres/alarms.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
 import { createBulkChanges } from '../postgres/bulk-read.ts'
@@ -26,6 +27,8 @@ import { readDecisions } from '../postgres/history.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
+import { createPredictionModels } from '../postgres/prediction-models.ts'
+import { createPredictions } from '../postgres/predictions.ts'
 import { createRegistry } from '../postgres/registry.ts'
 import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
@@ -83,6 +86,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
   const outbound = createOutbound({ process: 'api', ...config.webhookNetworks })
+  const questions = createOutbound({ process: 'api', what: 'requests for predictions', ...config.webhookNetworks })
   const firmwareStore = createFolderStore(join(config.dataDir, 'firmware'))
   const app = createApp({
     registry: createRegistry(sql),
@@ -113,6 +117,9 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     ruleHistory: createRuleHistory(previewSql),
     rollouts: createRollouts(sql, previewSql),
     ruleActions: createRuleActions(sql),
+    predictionModels: createPredictionModels(sql),
+    predictions: createPredictions(sql),
+    predictionTester: createPredictionTester({ sql, outbound: questions, models: modelOf }),
     status: health,
     log,
   })
@@ -139,7 +146,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
       housekeeping.stop()
       database.stop()
       await Promise.all([close(server), live.stop()])
-      outbound.close()
+      for (const client of [outbound, questions]) client.close()
       await Promise.all([workflows.close(), ...disconnect()])
     },
   }

@@ -18,6 +18,7 @@ import { startSequencer } from '../postgres/outbox.ts'
 import { createDispatchStore } from '../postgres/webhook-fan-out.ts'
 import { dispatcherMetrics } from '../telemetry/dispatcher-metrics.ts'
 import { createWebhookStarter } from '../temporal/webhook-starter.ts'
+import { createPredictionRounds } from './prediction-rounds.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 import { startRuleActions } from './rule-actions.ts'
 
@@ -39,6 +40,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   })
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const starter = createWebhookStarter({ sql, address, namespace: config.temporalNamespace, log })
+  const predictions = createPredictionRounds({ sql, log })
   const outbound = createOutbound({ process: 'dispatcher', ...config.webhookNetworks })
   const troubled = quietLog(log, LOG_EVERY_MS)
   const leadership = createLeadership(sql, DISPATCH_LOCK)
@@ -75,7 +77,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
 
   async function leads(): Promise<boolean> {
     const isLeader = (await leadership.lead()) !== undefined
-    if (isLeader) starter.look()
+    if (isLeader) for (const work of [starter, predictions]) work.look()
     return isLeader
   }
 
@@ -85,7 +87,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
       stopping.abort()
       await Promise.all([running, sequencer?.stop(), actions.stop()])
       await leadership.resign()
-      await starter.close()
+      await Promise.all([starter.close(), predictions.close()])
       outbound.close()
       await Promise.all([sql.end({ timeout: 1 }), endpointSql.end({ timeout: 1 })])
     },

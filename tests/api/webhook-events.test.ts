@@ -107,6 +107,19 @@ const PLATFORM: PlatformEvent[] = [
   { kind: 'rollout-started', at: AT, ...ROLLOUT },
   { kind: 'rollout-halted', at: AT, ...ROLLOUT, reason: 'Somebody halted it.', wave: 1 },
   { kind: 'rollout-ended', at: AT, ...ROLLOUT, rollback: true, status: 'completed' },
+  {
+    ...{
+      kind: 'prediction-made',
+      at: AT,
+      prediction: 'p-1',
+      model: 'pump-failure',
+      probability: 0.2,
+      threshold: 0.7,
+      high: false,
+      horizon: '2d',
+    },
+    requestedBy: { kind: 'schedule', name: 'pump-failure' },
+  },
 ]
 
 describe('the catalogue', () => {
@@ -132,6 +145,7 @@ describe('the catalogue', () => {
       'rollout.started',
       'rollout.halted',
       'rollout.ended',
+      'prediction.made',
       'deadletter.created',
       'webhook.disabled',
     ])

@@ -127,7 +127,13 @@ describe('an answer', () => {
     const before = twin.state
     const { events, effects } = twin.answer('a', { status: 'failed', code: 'stuck' })
     expect(events).toEqual([{ kind: 'command-late', at: 1_004, id: 'a', status: 'failed', code: 'stuck', cause: { by: 'message' } }])
-    expect(effects).toEqual({ released: [], ended: [], late: [{ id: 'a', at: 1_004, status: 'failed', code: 'stuck' }], updates: [], alarms: [] })
+    expect(effects).toEqual({
+      released: [],
+      ended: [],
+      late: [{ id: 'a', at: 1_004, status: 'failed', code: 'stuck' }],
+      updates: [],
+      alarms: [],
+    })
     expect(twin.state).toMatchObject({ commands: before.commands, endedCommands: before.endedCommands })
   })
 

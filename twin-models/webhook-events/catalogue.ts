@@ -5,6 +5,7 @@
 import type { TwinEvent } from '../core/types.ts'
 import { alarmAcknowledged, alarmCleared, alarmRaised } from './alarm-events.ts'
 import { deadLetterCreated, deviceCreated, deviceRemoved, type PlatformEvent, webhookDisabled } from './platform-events.ts'
+import { predictionMade } from './prediction-events.ts'
 import { rolloutEnded, rolloutHalted, rolloutStarted } from './rollout-events.ts'
 import { ruleCut, ruleEvent } from './rule-events.ts'
 import type { EventType } from './schema.ts'
@@ -40,6 +41,7 @@ const TYPES = [
   rolloutStarted,
   rolloutHalted,
   rolloutEnded,
+  predictionMade,
   deadLetterCreated,
   webhookDisabled,
 ] as const

@@ -1,8 +1,10 @@
 /**
- * Events that no twin decides: the registry, the processor, the delivery of webhooks, rollouts (rollout-events.ts) and rules (rule-events.ts) write their outbox rows. `revision` of such a row is
+ * Events that no twin decides: the registry, the processor, the delivery of webhooks, rollouts (rollout-events.ts), rules (rule-events.ts) and
+ * predictions (prediction-events.ts) write their outbox rows. `revision` of such a row is
  * null; `event` holds the fields below but kind, with `at` in epoch milliseconds.
  */
 import type { JsonObject } from '../core/types.ts'
+import type { PredictionEvent } from './prediction-events.ts'
 import type { RolloutEvent } from './rollout-events.ts'
 import type { RuleEvent } from './rule-events.ts'
 import { about, anyObject, dataSchema, type EventType, type Fields, OF_DEVICE, text, whole, word } from './schema.ts'
@@ -16,6 +18,7 @@ export type PlatformEvent =
   | { kind: 'webhook-disabled'; at: number; webhook: string; host: string; reason: DisabledReason; detail: string }
   | RolloutEvent
   | RuleEvent
+  | PredictionEvent
 
 /** It answered 410; nothing but failures for five days; an operator stopped it. */
 export type DisabledReason = 'gone' | 'failing' | 'stopped'
