@@ -59,14 +59,18 @@ async function readDecisions(sql: Queries, query: Parameters<RuleHistory['decisi
     select event from twin_history where incarnation = ${incarnation} and at < ${since} and kind = 'presence-changed'
     order by revision desc, n desc limit 1`
   const [device] = await sql<Array<{ state: string | null }>>`select state from devices where incarnation = ${incarnation}`
-  const events = rows.map(({ kind, event }): TwinEvent => ({ kind, cause: { by: 'lane' }, ...JSON.parse(event) }))
+  const all = rows.map(({ kind, event }): TwinEvent => ({ kind, cause: { by: 'lane' }, ...JSON.parse(event) }))
+  // What was decided later than that may be of an earlier time, and is how it was then.
+  const earlier = all.findLast((event): event is PresenceChange => event.kind === 'presence-changed' && event.at < from)
   return {
-    // They are written in the order of the decisions; of one decision an earlier time may come later.
-    events: events.sort((a, b) => a.at - b.at),
+    // They are in the order of the decisions; of one decision an earlier time may come later.
+    events: all.filter(({ at }) => at >= from).sort((a, b) => a.at - b.at),
     now: standingOf(device?.state ? upgrade(JSON.parse(device.state)) : initialState()),
-    reason: before && (JSON.parse(before.event) as { reason: Standing['presence']['reason'] }).reason,
+    reason: (earlier ?? (before && (JSON.parse(before.event) as PresenceChange)))?.reason,
   }
 }
+
+type PresenceChange = Extract<TwinEvent, { kind: 'presence-changed' }>
 
 function standingOf({ presence, reported, desired, firmware, health }: TwinState): Standing {
   return { presence, reported, desired, firmware, health }

@@ -3,9 +3,9 @@ import type { Page } from '../../api/ports.ts'
 import type { NewRuleVersion, RuleRow, Rules, RuleVersion } from '../../api/rule-ports.ts'
 import { same } from '../../twin-models/core/plain.ts'
 import { RULE_LIMITS } from '../../twin-models/rules/language.ts'
+import type { StoredRule } from '../../twin-models/rules/ready.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql, Transaction } from './connect.ts'
-import { liveRules } from './live-rules.ts'
 
 export function createRules(sql: Sql): Rules {
   return {
@@ -15,7 +15,7 @@ export function createRules(sql: Sql): Rules {
     versions: (tenant, name, page) => listVersions(sql, tenant, name, page),
     version: (tenant, name, version) => findVersion(sql, tenant, name, version),
     remove: (tenant, name) => removeRule(sql, tenant, name),
-    live: (tenant) => liveRules(sql, [tenant]),
+    live: (tenant) => liveRulesOf(sql, tenant),
   }
 }
 
@@ -107,6 +107,12 @@ async function listRules(sql: Queries, tenant: string, { status, model, page }: 
     where tenant = ${tenant} and name > ${page.after ?? ''}
       ${status === undefined ? sql`` : sql`and status = ${status}`} ${model === undefined ? sql`` : sql`and model = ${model}`}
     order by name limit ${page.limit}`
+}
+
+async function liveRulesOf(sql: Queries, tenant: string): Promise<StoredRule[]> {
+  return sql<StoredRule[]>`
+    select name, version, model, filter, body, ${sql.unsafe(epochMs('changed_at'))} as "createdAt" from rules
+    where tenant = ${tenant} and status = 'live' order by name`
 }
 
 async function listVersions(sql: Queries, tenant: string, name: string, { after, limit }: Page<number>): Promise<RuleVersion[]> {

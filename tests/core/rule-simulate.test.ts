@@ -295,7 +295,7 @@ class Twin {
       const event = { name: 'leak', value: null, ts: at, receivedAt: at }
       inputs.push({ kind: 'event', at, name: 'leak', ts: at, data: null }, ...this.#fed(event, true).map(inputOf))
     }
-    this.give(at, inputs)
+    this.#decide(inputs)
   }
 
   give(at: number, inputs: TwinInput[]): void {

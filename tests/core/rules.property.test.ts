@@ -71,6 +71,12 @@ const atom: fc.Arbitrary<Condition> = fc.oneof(
   }),
   fc.record({
     kind: fc.constant('compare' as const),
+    path: fc.constant(['ranges', 'a', 'status'] as ['ranges', string, string]),
+    comparison: fc.constant('=' as const),
+    value: fc.constantFrom('low', 'normal', 'high'),
+  }),
+  fc.record({
+    kind: fc.constant('compare' as const),
     path: fc.constant(['presence', 'status'] as ['presence', string]),
     comparison: fc.constant('=' as const),
     value: fc.constantFrom('online', 'offline'),

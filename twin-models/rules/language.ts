@@ -1,4 +1,5 @@
 /** What the conditions of a rule are made of once they are parsed (parse.ts), and the limits of rules. */
+import { parseDuration } from '../durations.ts'
 import type { Comparison, Literal, Path, Tree } from '../filter/language.ts'
 
 export const RULE_LIMITS = {
@@ -18,6 +19,11 @@ export const RULE_LIMITS = {
   /** Text of an attribute that stands for a value: longer, it counts as absent. */
   attribute: 500,
 } as const
+
+/** In milliseconds, of a duration of a rule: these are looked at when it is written. */
+export function spanMs(text: string): number {
+  return parseDuration(text) ?? 0
+}
 
 /** What is compared, and where that stands, counted from 1. */
 export type Subject = { at: number } & ({ kind: 'path'; path: Path } | { kind: 'call'; call: Call })

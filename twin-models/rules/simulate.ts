@@ -88,9 +88,9 @@ class RecordedTwin {
     for (const reading of this.#features ? passed(this.#features, at) : []) this.#decide([inputOf(reading)])
     this.#decide([{ kind: 'tick', at }])
     const news = readings.filter((reading) => this.#isNews(reading)).sort((a, b) => a.ts - b.ts)
-    const late = news.filter(({ ts }) => ts < at)
-    this.#decide(late.flatMap((reading) => this.#withFunctions(reading)))
-    const inputs = news.slice(late.length).flatMap((reading) => this.#withFunctions(reading))
+    const inputs = news.flatMap((reading) => this.#withFunctions(reading))
+    const late = 1 + inputs.findLastIndex((input) => 'ts' in input && input.ts < at)
+    this.#decide(inputs.splice(0, late))
     for (const event of events) inputs.push(...this.#happened(event, at))
     // What is no reading concerns every comparison.
     this.#decide(events.length > 0 ? [...inputs, { kind: 'tick', at }] : inputs)

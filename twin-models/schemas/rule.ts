@@ -9,18 +9,14 @@ import { SEVERITIES } from '../core/rule-types.ts'
 import { parseDuration } from '../durations.ts'
 import { FILTER_LIMITS } from '../filter/parse.ts'
 import { ID_PATTERN, NAME_PATTERN } from '../ids.ts'
-import { RULE_LIMITS } from '../rules/language.ts'
+import { RULE_LIMITS, spanMs } from '../rules/language.ts'
 import { filter } from './filter.ts'
 
 const DAY_MS = 86_400_000
 const DATA_BYTES = 4 * 1024
 
+export { spanMs }
 export const RULE_STATUSES = ['draft', 'live'] as const
-
-/** In milliseconds, of a duration of a rule: these are checked when it is written. */
-export function spanMs(text: string): number {
-  return parseDuration(text) ?? 0
-}
 
 function duration(least: '0s' | '1s', mostDays: number) {
   const leastMs = spanMs(least)
