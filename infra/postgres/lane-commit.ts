@@ -7,6 +7,7 @@
  */
 import { type DeadLetter, type InboxChange, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
 import type { Sql, Transaction } from './connect.ts'
+import { alarmChanges } from './lane-alarms.ts'
 import { commandChanges } from './lane-commands.ts'
 import { updateChanges } from './lane-updates.ts'
 import { encodeTelemetry } from './telemetry-copy.ts'
@@ -158,7 +159,7 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       where answered_at is null
         and id in (select value::uuid from json_array_elements_text(${JSON.stringify(changes.refusedRequests)}::text::json) as value)`)
   }
-  statements.push(...commandChanges(tx, changes), ...updateChanges(tx, changes))
+  statements.push(...commandChanges(tx, changes), ...updateChanges(tx, changes), ...alarmChanges(tx, changes))
   if (changes.removed.length > 0) {
     const removed = ints(changes.removed)
     statements.push(

@@ -8,6 +8,7 @@ import type { RolloutStatus } from '../../twin-models/core/rollout-types.ts'
 import type { TwinEvent } from '../../twin-models/core/types.ts'
 import type { BulkCarried, BulkEnd, TwinStart } from '../../workflows/messages.ts'
 import type { BulkWorker } from '../workflows/bulk-changes.ts'
+import type { PredictionWorker } from '../workflows/predictions.ts'
 import type { RolloutWorker } from '../workflows/rollouts.ts'
 import type { Twins } from '../workflows/twins.ts'
 import type { WebhookWorker } from '../workflows/webhook-worker.ts'
@@ -30,6 +31,7 @@ export interface Stage {
   bulk: BulkWorker
   rollouts: RolloutWorker
   webhooks: WebhookWorker
+  predictions: PredictionWorker
 }
 
 /** Each leaves a workflow behind and says which run to keep. */
@@ -88,7 +90,12 @@ const ROLLOUT: RolloutStatus[] = ['running', 'paused', 'halted', 'rolling-back',
 /** What stands in the recording of such a scene is its name. */
 export const ROLLOUT_SCENES = ['a rollout continues as new', 'a rollout goes on after it']
 export const WEBHOOK_SCENES = ['a webhook recovers', 'a webhook is skipped and stopped', 'a webhook in trouble continues as new']
-const CONTINUED = { asked: 'continued with wishes and commands under way', updating: 'continued with an update under way' }
+export const PREDICTION_SCENES = ['a prediction is answered', 'a prediction fails']
+const CONTINUED = {
+  asked: 'continued with wishes and commands under way',
+  updating: 'continued with an update under way',
+  alarmed: 'continued with an open alarm',
+}
 
 /** All of it stands in a recording. */
 export const COVERED = [
@@ -99,6 +106,7 @@ export const COVERED = [
   ...ROLLOUT.map((status) => `rollout ${status}`),
   ...ROLLOUT_SCENES,
   ...WEBHOOK_SCENES,
+  ...PREDICTION_SCENES,
 ]
 
 export function coveredBy({ events, answers }: Decision): string[] {
@@ -130,5 +138,6 @@ export function continuedWith({ events }: Recording['history']): string[] {
   const { carried } = JSON.parse(Buffer.from(data, 'base64').toString()) as TwinStart
   if (carried?.commands === undefined) return []
   const isAsked = carried.commands.length > 0 && Object.values(carried.desired.leaves).some(isOutstanding)
-  return [...(isAsked ? [CONTINUED.asked] : []), ...(carried.update ? [CONTINUED.updating] : [])]
+  const isAlarmed = Object.keys(carried.alarms ?? {}).length > 0
+  return [...(isAsked ? [CONTINUED.asked] : []), ...(carried.update ? [CONTINUED.updating] : []), ...(isAlarmed ? [CONTINUED.alarmed] : [])]
 }

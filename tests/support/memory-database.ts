@@ -5,6 +5,7 @@
  */
 import type { InboxRow, LiveRule } from '../../api/ingest/lane-store.ts'
 import { LANES, laneOf } from '../../api/ingest/log.ts'
+import type { AlarmChange } from '../../twin-models/core/alarm-effects.ts'
 import type { Value } from '../../twin-models/core/types.ts'
 
 export interface DeviceRecord {
@@ -155,6 +156,12 @@ export interface UpdateRecord extends NewUpdate {
   cancelSentAt: number | null
 }
 
+export interface AlarmRecord extends AlarmChange {
+  incarnation: number
+  tenant: string
+  device: string
+}
+
 export interface WishRecord {
   incarnation: number
   version: number
@@ -230,6 +237,8 @@ export class MemoryDatabase {
   readonly rules = new Map<string, LiveRule>()
   readonly ruleScopes: Array<{ tenant: string; model: string | null; change: number }> = []
   readonly ruleDevices = new Set<number>()
+  /** By incarnation, then by which alarm of the device. */
+  readonly alarms = new Map<number, Map<number, AlarmRecord>>()
   readonly history = new Map<number, HistoryRecord[]>()
   readonly properties = new Map<string, number>()
   /** By incarnation, then by `property ts`. */

@@ -227,6 +227,10 @@ function forget(db: MemoryDatabase, incarnation: number): void {
     if (command.endedAt === null) Object.assign(command, { status: 'cancelled', code: 'device-removed', endedAt: db.clock() })
   }
   for (const update of db.updatesOf(incarnation)) if (update.endedAt === null) endUpdate(db, update, 'cancelled', 'device-removed')
+  for (const alarm of db.alarms.get(incarnation)?.values() ?? []) {
+    if (alarm.clearedAt === null)
+      Object.assign(alarm, { status: 'cleared', clearedAt: db.clock(), updatedAt: db.clock(), clearReason: 'removed' })
+  }
   for (const [id, answer] of db.answers) if (answer.incarnation === incarnation) db.answers.delete(id)
   for (const request of db.requests.values()) {
     if (request.incarnation === incarnation && request.answeredAt === null)

@@ -142,6 +142,7 @@ export interface MaintenanceAsk {
   until: number | null
   /** The ticket, or who. */
   by: string
+  reason?: string
 }
 /** By JSON pointer into the desired state. */
 export type Rejections = { [pointer: string]: { code: string; message?: string } }

@@ -38,6 +38,7 @@ export const DOCUMENT_PARTS = [
   'update',
   'clock',
   'alarms',
+  'maintenance',
   'createdAt',
   'updatedAt',
 ] as const
