@@ -95,7 +95,7 @@ export function ruleTestEndpoints(endpoint: Endpoints, deps: RuleTestDeps): void
       const devices = await devicesOf(tenant, body)
       const { model = null, filter = null } = body.rule
       const rule = { name: 'test', version: 1, model, filter, body: JSON.stringify(body.rule), createdAt: from }
-      const { isOfHealth, ...found } = await tryRule({ tenant, rule, devices, from, to })
+      const { isOfHealth, readings, more, ...found } = await tryRule({ tenant, rule, devices, from, to })
       const ofHealth = {
         path: '/rule',
         detail: 'health.battery and health.rssi are not stored with each change: what is known of them is old',
@@ -103,8 +103,9 @@ export function ruleTestEndpoints(endpoint: Endpoints, deps: RuleTestDeps): void
       const answer = {
         from: iso(from),
         to: iso(to),
-        ...found,
+        readings,
         devices: found.devices.map((device) => ({ ...device, alarms: device.alarms.map(shownAlarm) })),
+        more,
         warnings: [...warnings, ...(isOfHealth ? [ofHealth] : [])],
       }
       return { status: 200, body: JSON.stringify(answer) }

@@ -93,9 +93,9 @@ describe('a rule is for a device', () => {
   test('of nobody where it cannot be read, which is told, and holds up no other', () => {
     const broken = stored({}, { body: '{"when":"telemetry.x.value >","worse":[]}' })
     const told: unknown[] = []
-    expect(
-      rulesFor([broken, stored({}, { name: 's' })], DEVICE, (rule, error) => told.push([rule, String(error)])).map(({ id }) => id),
-    ).toEqual(['s'])
+    const rules = [broken, stored({}, { name: 's' })]
+    const found = ['p-1', 'p-2'].map((id) => rulesFor(rules, { ...DEVICE, id }, (rule, error) => told.push([rule, String(error)])))
+    expect(found.map((of) => of.map(({ id }) => id))).toEqual([['s'], ['s']])
     expect(told).toEqual([[broken, expect.stringContaining('character 20')]])
     expect(() => readyRule(broken, DEVICE)).toThrow('character 20')
   })

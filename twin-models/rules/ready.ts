@@ -40,7 +40,7 @@ const VALUE_LENGTH = 100
 const DIGITS = 6
 const TIME_ZONE: Path = ['attributes', 'timeZone']
 
-/** Those that are for the device, by name. `onBroken`: of one that cannot be read, which is for nobody. */
+/** Those that are for the device, by name. `onBroken`: of one that cannot be read, which is for nobody; told once. */
 export function rulesFor(
   rules: readonly StoredRule[],
   device: RuleDevice,
@@ -49,7 +49,10 @@ export function rulesFor(
   const found: TwinRule[] = []
   for (const rule of rules) {
     const compiled = compiledOf(rule)
-    if ('broken' in compiled) onBroken?.(rule, compiled.broken)
+    if ('broken' in compiled && !compiled.isTold) {
+      compiled.isTold = true
+      onBroken?.(rule, compiled.broken)
+    }
     const ready = 'broken' in compiled ? undefined : readyFor(compiled, device)
     if (ready) found.push(ready)
   }
@@ -76,15 +79,20 @@ interface Compiled {
   variants: Map<string, TwinRule>
 }
 
-const compiledRules = new WeakMap<StoredRule, Compiled | { broken: unknown }>()
+interface Broken {
+  broken: unknown
+  isTold: boolean
+}
 
-function compiledOf(rule: StoredRule): Compiled | { broken: unknown } {
+const compiledRules = new WeakMap<StoredRule, Compiled | Broken>()
+
+function compiledOf(rule: StoredRule): Compiled | Broken {
   let compiled = compiledRules.get(rule)
   if (!compiled) {
     try {
       compiled = compile(rule)
     } catch (broken) {
-      compiled = { broken }
+      compiled = { broken, isTold: false }
     }
     compiledRules.set(rule, compiled)
   }
