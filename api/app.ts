@@ -22,6 +22,7 @@ import { firmwareEndpoints } from './http/firmware.ts'
 import { groupEndpoints } from './http/groups.ts'
 import { historyEndpoints } from './http/history.ts'
 import { modelEndpoints } from './http/models.ts'
+import { noticeEndpoints } from './http/notices.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
 import { releaseKeyEndpoints } from './http/release-keys.ts'
 import { requestEndpoints } from './http/requests.ts'
@@ -31,6 +32,8 @@ import { rolloutEndpoints } from './http/rollouts.ts'
 import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
+import { targetSteeringEndpoints } from './http/target-steering.ts'
+import { targetEndpoints } from './http/targets.ts'
 import { telemetryEndpoints } from './http/telemetry.ts'
 import { createTwinAnswers } from './http/twin-answers.ts'
 import { twinEndpoints } from './http/twins.ts'
@@ -39,6 +42,8 @@ import { webhookDeliveryEndpoints } from './http/webhook-deliveries.ts'
 import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
+import type { Mailer, SendNotices } from './notify/ports.ts'
+import type { Notices, Targets } from './notify-ports.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
@@ -64,12 +69,16 @@ export interface AppDeps {
   groups: Groups
   updates: Updates
   rollouts: Rollouts
+  targets: Targets
+  notices: Notices
+  mailer: Pick<Mailer, 'refusal'>
+  sendNotices: SendNotices
   status: Status
   log: Logger
   now?: () => number
   /** How long a twin's answer is waited for, where the request does not say. */
   twinWaitMs?: number
-  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy }
+  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy; targetTests?: RateLimitPolicy }
 }
 
 /** Generous: it stops a program that runs away, not one that works. */
@@ -78,6 +87,7 @@ const REQUESTS: RateLimitPolicy = { name: 'requests', quota: 100_000, windowSeco
 const STRONG: RateLimitPolicy = { name: 'strong', quota: 200, windowSeconds: 10 }
 /** Each is a request to somewhere else. */
 const WEBHOOK_TESTS: RateLimitPolicy = { name: 'webhook-tests', quota: 20, windowSeconds: 10 }
+const TARGET_TESTS: RateLimitPolicy = { name: 'target-tests', quota: 10, windowSeconds: 60 }
 const TWIN_WAIT_MS = 5_000
 
 export function createApp(deps: AppDeps): OpenAPIHono {
@@ -118,6 +128,9 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })
   webhookDeliveryEndpoints(endpoint, deps)
+  targetEndpoints(endpoint, { ...deps, now })
+  targetSteeringEndpoints(endpoint, { ...deps, now, testLimit: createRateLimit(deps.limits?.targetTests ?? TARGET_TESTS, now) })
+  noticeEndpoints(endpoint, deps)
   eventTypeEndpoints(endpoint)
   streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)

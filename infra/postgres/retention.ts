@@ -7,6 +7,7 @@ import { FINISHED } from '../../api/ingest/lane-store.ts'
 import { NO_STREAM } from '../../api/ingest/log.ts'
 import type { Sql } from './connect.ts'
 import { ERRORS_MINUTES } from './downlink.ts'
+import { deleteEndedNotices } from './notice-retention.ts'
 import { dropPartition as dropAny, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
 import { ensurePartitions } from './partitions.ts'
 import { deleteEndedRollouts } from './rollout-retention.ts'
@@ -78,6 +79,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['updates', () => deleteEndedUpdates(sql, now)],
     ['rollouts', () => deleteEndedRollouts(sql, now)],
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
+    ['notices', () => deleteEndedNotices(sql, options.now)],
   ]
   for (const [name, step] of steps) {
     try {

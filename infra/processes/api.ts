@@ -8,11 +8,14 @@ import { createAdaptorServer } from '@hono/node-server'
 import { createApp } from '../../api/app.ts'
 import { UPLOAD_MS } from '../../api/http/firmware-upload.ts'
 import { LiveStreams } from '../../api/live/live.ts'
+import { createSend } from '../../api/notify/send.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { ConfigError } from '../config.ts'
 import { createFolderStore } from '../firmware/folder-store.ts'
 import { limitBodies } from '../http/body-deadline.ts'
 import { createOutbound } from '../http/outbound.ts'
+import { quietLog } from '../log.ts'
+import { createMailer } from '../mail/mailer.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
 import { createBulkChanges } from '../postgres/bulk-read.ts'
 import { createCommands } from '../postgres/commands.ts'
@@ -24,11 +27,13 @@ import { createGroups } from '../postgres/groups.ts'
 import { readDecisions } from '../postgres/history.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
+import { createNotices } from '../postgres/notices.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
 import { createRegistry } from '../postgres/registry.ts'
 import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { createRollouts } from '../postgres/rollout-read.ts'
+import { createTargets } from '../postgres/targets.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { createTwins } from '../postgres/twins.ts'
 import { createUpdates } from '../postgres/updates.ts'
@@ -48,6 +53,7 @@ const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
 /** The supervisor gives the api 3 s; the database is closed after this. */
 const FINISH_MS = 1_500
+const MAIL_LOG_EVERY_MS = 60_000
 const MOST_CONNECTIONS = 10_000
 /** Until a request's body is there; uploads of firmware have UPLOAD_MS. */
 const BODY_MS = 30_000
@@ -79,6 +85,12 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
   const outbound = createOutbound({ process: 'api', ...config.webhookNetworks })
+  const mailTrouble = quietLog(log, MAIL_LOG_EVERY_MS)
+  const mailer = createMailer({
+    url: config.smtpUrl,
+    from: config.smtpFrom,
+    trouble: (error) => mailTrouble(error, 'An e-mail could not be sent'),
+  })
   const firmwareStore = createFolderStore(join(config.dataDir, 'firmware'))
   const app = createApp({
     registry: createRegistry(sql),
@@ -105,6 +117,10 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     groups: createGroups(sql),
     updates: createUpdates(sql),
     rollouts: createRollouts(sql, previewSql),
+    targets: createTargets(sql),
+    notices: createNotices(sql),
+    mailer,
+    sendNotices: createSend({ sender: outbound, mailer, publicUrl: config.publicUrl }),
     status: health,
     log,
   })
@@ -132,6 +148,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
       database.stop()
       await Promise.all([close(server), live.stop()])
       outbound.close()
+      mailer.close()
       await Promise.all([workflows.close(), ...disconnect()])
     },
   }

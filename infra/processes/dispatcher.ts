@@ -1,6 +1,6 @@
 /**
- * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery. It may run many times: one leads,
- * the others stand by, and one of them goes on within a second or two.
+ * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery; tells people of alarms and tickets
+ * (notices.ts). It may run many times: one leads, the others stand by, and one of them goes on within a second or two.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTry } from '../../api/webhooks/attempt.ts'
@@ -18,6 +18,7 @@ import { startSequencer } from '../postgres/outbox.ts'
 import { createDispatchStore } from '../postgres/webhook-fan-out.ts'
 import { dispatcherMetrics } from '../telemetry/dispatcher-metrics.ts'
 import { createWebhookStarter } from '../temporal/webhook-starter.ts'
+import { startNotices } from './notices.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 /** Two of them hold locks. What endpoints need has its own: however many fail at once, events are numbered and handed out meanwhile. */
@@ -49,6 +50,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
     now: Date.now,
     trouble: (error) => troubled(error, 'Postgres could not be asked about webhooks, or told; tried again'),
   })
+  const notices = startNotices({ config: { ...config, databaseUrl: config.databaseUrl }, log }, outbound)
   const stopping = new AbortController()
   let trouble: string | undefined = 'starting'
   let sequencer: ReturnType<typeof startSequencer> | undefined
@@ -78,10 +80,10 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   }
 
   return {
-    ready: () => trouble ?? true,
+    ready: () => trouble ?? notices.ready(),
     stop: async () => {
       stopping.abort()
-      await Promise.all([running, sequencer?.stop()])
+      await Promise.all([running, sequencer?.stop(), notices.stop()])
       await leadership.resign()
       await starter.close()
       outbound.close()

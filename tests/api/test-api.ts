@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { type AppDeps, createApp } from '../../api/app.ts'
 import { LiveStreams } from '../../api/live/live.ts'
+import type { Mailer } from '../../api/notify/ports.ts'
+import { createSend } from '../../api/notify/send.ts'
 import type { TwinWorkflows } from '../../api/ports.ts'
 import { createFolderStore } from '../../infra/firmware/folder-store.ts'
 import { ensureAdminKey, findApiKey } from '../../infra/postgres/api-keys.ts'
@@ -18,11 +20,13 @@ import { createFirmware } from '../../infra/postgres/firmware.ts'
 import { createGroups } from '../../infra/postgres/groups.ts'
 import { readDecisions } from '../../infra/postgres/history.ts'
 import { postgresLiveStore } from '../../infra/postgres/live-log.ts'
+import { createNotices } from '../../infra/postgres/notices.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { createRegistry } from '../../infra/postgres/registry.ts'
 import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
 import { createRollouts } from '../../infra/postgres/rollout-read.ts'
+import { createTargets } from '../../infra/postgres/targets.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
 import { createUpdates } from '../../infra/postgres/updates.ts'
@@ -93,7 +97,11 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     groups: createGroups(sql),
     updates: createUpdates(sql),
     rollouts: createRollouts(sql, sql),
-    webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
+    targets: createTargets(sql),
+    notices: createNotices(sql),
+    mailer: NO_MAILER,
+    sendNotices: createSend({ sender: { post: async () => NO_NETWORK }, mailer: NO_MAILER, publicUrl: 'http://127.0.0.1:8080' }),
+    webhookSender: { refusal: () => undefined, post: async () => NO_NETWORK },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,
     ...overrides,
@@ -137,6 +145,8 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
   }
 }
 
+const NO_NETWORK = { ms: 0, error: 'there is no network here' }
+const NO_MAILER: Mailer = { refusal: () => undefined, send: async () => NO_NETWORK }
 const NO_WORKFLOWS: TwinWorkflows = { query: async () => undefined }
 
 /** Every id of a list, page by page. `between` runs after each page. */
