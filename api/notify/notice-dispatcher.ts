@@ -14,12 +14,13 @@ export interface NoticeDispatcherOptions {
   trouble(error: unknown): void
   /** Events that were no longer kept when it was their turn. */
   missed(count: number): void
+  /** A target that waits for its group, its pace or its breaker is looked at this often all the same: something else may have come, or changed. */
+  soonMs?: number
 }
 
 const LOOK_MS = 100
 /** Whether it still leads. */
 const LEADS_MS = 1_000
-/** A target that waits for its group, its pace or its breaker is looked at this often all the same: something else may have come, or changed. */
 const SOON_MS = 1_000
 const AGAIN_MS = 1_000
 const STOP_MS = 2_000
@@ -70,11 +71,11 @@ export class NoticeDispatcher {
 
   /** One message of this target, if it may have one now. */
   async #turn(target: ReadyTarget): Promise<void> {
-    const { store, now, trouble } = this.#options
+    const { store, now, trouble, soonMs = SOON_MS } = this.#options
     try {
       const claimed = await store.claim(target.number, now())
       if (claimed && !('lookAt' in claimed)) await this.#tell(claimed)
-      else this.#notBefore(target, Math.min(SOON_MS, claimed ? claimed.lookAt - now() : SOON_MS))
+      else this.#notBefore(target, claimed ? Math.min(soonMs, claimed.lookAt - now()) : LOOK_MS)
     } catch (error) {
       trouble(error)
       this.#notBefore(target, AGAIN_MS)

@@ -72,6 +72,8 @@ export function createMailer({ url, from, trouble, deadlineMs = DEADLINE_MS }: M
 /** As nodemailer has them. */
 interface MailError extends Error {
   code?: string
+  /** Of Node. */
+  originalCode?: string
   command?: string
   /** Of SMTP. */
   responseCode?: number
@@ -79,7 +81,7 @@ interface MailError extends Error {
 }
 
 function failed(
-  { code = '', command = '', responseCode, response = '' }: MailError,
+  { code = '', originalCode, command = '', responseCode, response = '' }: MailError,
   ms: number,
   deadlineMs: number,
 ): Attempt & { isFinal?: true } {
@@ -89,11 +91,13 @@ function failed(
     const isFinal = responseCode >= 500 && responseCode !== 503
     return { ms, status: responseCode, answer: response.slice(0, KEPT), ...(isFinal && { isFinal }) }
   }
-  return { ms, error: inWords(code, responseCode, deadlineMs) }
+  return { ms, error: inWords(code, responseCode ?? originalCode, deadlineMs) }
 }
 
-function inWords(code: string, status: number | undefined, deadlineMs: number): string {
-  const said = status === undefined ? '' : ` (${status})`
+function inWords(code: string, why: number | string | undefined, deadlineMs: number): string {
+  const said = why === undefined ? '' : ` (${why})`
+  if (code === 'ETLS' || code === 'EREQUIRETLS' || /CERT|SSL|TLS|SELF_SIGNED|ISSUER|VERIFY/.test(String(why)))
+    return `The mail server offers no connection that is secure${said}`
   switch (code) {
     case 'EABORT':
       return `The mail server did not take it within ${deadlineMs / 1000} s`
@@ -101,9 +105,6 @@ function inWords(code: string, status: number | undefined, deadlineMs: number): 
     case 'ENOAUTH':
     case 'EOAUTH2':
       return `The mail server does not take the platform’s login${said}`
-    case 'ETLS':
-    case 'EREQUIRETLS':
-      return 'The mail server offers no connection that is secure'
     case 'EENVELOPE':
       return `The mail server takes no mail from the platform’s address${said}`
     case 'ECONNECTION':

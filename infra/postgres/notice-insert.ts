@@ -70,7 +70,7 @@ export async function insertNoticeRows(sql: Queries, rows: readonly NoticeRow[])
     ), known as materialized (
       select tenant, name, number, (
         select count(*) >= ${MOST_OPEN_NOTICES} from (
-          select from notices n where n.endpoint = t.number and n.ended_at is null limit ${MOST_OPEN_NOTICES}) as open
+          select from notices n where n.tenant = t.tenant and n.endpoint = t.number and n.ended_at is null limit ${MOST_OPEN_NOTICES}) as open
       ) as full from targets t where (tenant, name) in (select tenant, target from wanted) order by number for key share
     ), judged as (
       select w.*, k.number, case when k.number is null then 'There is no target of this name'

@@ -22,7 +22,7 @@ async function listNotices(sql: Queries, tenant: string, { target, state, alarm,
     select ${sql.unsafe(COLUMNS)} from notices n left join notice_bundles b on b.id = n.bundle
     where n.tenant = ${tenant} and n.id < ${page.after ?? Number.MAX_SAFE_INTEGER}
       ${target === undefined ? sql`` : sql`and n.target = ${target}`}
-      ${state === undefined ? sql`` : sql`and n.state = ${state}`}
+      ${state === undefined ? sql`` : sql`and n.state = ${state} ${['waiting', 'held'].includes(state) ? sql`and n.ended_at is null` : sql``}`}
       ${alarm === undefined ? sql`` : sql`and n.incarnation = ${alarm.incarnation} and n.n = ${alarm.n}`}
       ${key === undefined ? sql`` : sql`and n.key = ${key}`}
     order by n.id desc limit ${page.limit}`

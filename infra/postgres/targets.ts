@@ -78,7 +78,8 @@ async function removeTarget(sql: Sql, tenant: string, name: string): Promise<boo
     count = (
       await sql`
         update notices set state = 'failed', reason = 'Its target was removed', ready_at = null, held_at = null, ended_at = now()
-        where id in (select id from notices where endpoint = ${removed} and ended_at is null order by id limit ${STEP} for update)`
+        where id in (
+          select id from notices where tenant = ${tenant} and endpoint = ${removed} and ended_at is null order by id limit ${STEP} for update)`
     ).count
   }
   return true
@@ -102,7 +103,7 @@ async function lockedTarget(tx: Transaction, tenant: string, name: string): Prom
 }
 
 const COLUMNS = `number, tenant, name, settings, auth, secrets, health, ${epochMs('created_at')} as "createdAt", ${epochMs('changed_at')} as "updatedAt",
-  (select count(*)::int from (select from notices n where n.endpoint = t.number and n.ended_at is null limit ${COUNTED}) as open) as open`
+  (select count(*)::int from (select from notices n where n.tenant = t.tenant and n.endpoint = t.number and n.ended_at is null limit ${COUNTED}) as open) as open`
 
 interface StoredTarget
   extends Omit<Target, 'settings' | 'auth' | 'secrets' | 'health' | 'open'>,

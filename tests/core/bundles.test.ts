@@ -147,6 +147,8 @@ describe('a bundle', () => {
     expect(first.shown.filter((id) => id <= 150)).toHaveLength(50)
     expect(first.shown).toHaveLength(100)
     expect(first.counted).toHaveLength(450)
+    const over = composed([...many(200, 1_000, { status: 'resolved' }), ...ends])
+    expect([over.shown, over.counted.length]).toEqual([ends.slice(0, 100).map(({ id }) => id), 200])
     expect(composed(ends)).toEqual({ shown: ends.slice(0, 100).map(({ id }) => id), counted: [] })
   })
 

@@ -108,7 +108,8 @@ export function composed(candidates: readonly Candidate[]): { shown: number[]; c
   const owed = byKey.filter((notices) => notices.some(({ owed }) => owed))
   const isOwed = new Set(owed)
   const rest = byKey.filter((notices) => !isOwed.has(notices)).sort((a, b) => urgency(b) - urgency(a))
-  const firstOwed = owed.slice(0, Math.max(FOR_RESOLVED, MOST_SHOWN - rest.length))
+  const goOn = rest.filter((notices) => notices.some(({ status }) => status === 'firing')).length
+  const firstOwed = owed.slice(0, Math.max(FOR_RESOLVED, MOST_SHOWN - goOn))
   const shown = [...firstOwed.slice(0, MOST_SHOWN), ...rest.slice(0, Math.max(0, MOST_SHOWN - firstOwed.length))]
   const isShown = new Set(shown)
   const ids = (notices: Candidate[][]) => notices.flat().map(({ id }) => id)

@@ -56,8 +56,8 @@ create index notices_bundle on notices (bundle) where bundle is not null;
 create index notices_alarm on notices (incarnation, n) where incarnation is not null;
 create index notices_tenant on notices (tenant, id);
 create index notices_target on notices (tenant, target, id);
-create index notices_state on notices (tenant, state, id);
-create index notices_open on notices (endpoint) where ended_at is null;
+create index notices_open on notices (tenant, endpoint, id) where ended_at is null;
+create index notices_failed on notices (tenant, id) where state = 'failed';
 create index notices_ended on notices (ended_at) where ended_at is not null;
 create index notices_past on notices (endpoint, ended_at) where ended_at is not null;
 
