@@ -18,7 +18,8 @@ export interface NoticeDispatcherOptions {
   soonMs?: number
 }
 
-const LOOK_MS = 100
+/** Between two looks, while somebody is to be told something and while nobody is. */
+const LOOK_MS = { busy: 100, idle: 250 }
 /** Whether it still leads. */
 const LEADS_MS = 1_000
 const SOON_MS = 1_000
@@ -53,7 +54,8 @@ export class NoticeDispatcher {
         this.#ready = await store.ready(now())
         this.#forgetOthers()
         this.#giveTurns()
-        if (!taken.more) await pause(LOOK_MS, undefined, { signal: stopping }).catch(() => {})
+        const waitMs = this.#ready.length > 0 ? LOOK_MS.busy : LOOK_MS.idle
+        if (!taken.more) await pause(waitMs, undefined, { signal: stopping }).catch(() => {})
       }
     } finally {
       this.#stopped = true
@@ -75,7 +77,7 @@ export class NoticeDispatcher {
     try {
       const claimed = await store.claim(target.number, now())
       if (claimed && !('lookAt' in claimed)) await this.#tell(claimed)
-      else this.#notBefore(target, claimed ? Math.min(soonMs, claimed.lookAt - now()) : LOOK_MS)
+      else this.#notBefore(target, claimed ? Math.min(soonMs, claimed.lookAt - now()) : LOOK_MS.busy)
     } catch (error) {
       trouble(error)
       this.#notBefore(target, AGAIN_MS)

@@ -17,8 +17,7 @@ import type { ProcessContext, RunningProcess } from './process.ts'
 
 /** One of them holds the lock. */
 const CONNECTIONS = 6
-/** A bundle of very many notices takes a while. */
-const STATEMENT_MS = 20_000
+const STATEMENT_MS = 8_000
 /** Any number that nobody else locks. */
 const NOTICE_LOCK = 7_204_811_010
 const STAND_BY_MS = 1_000

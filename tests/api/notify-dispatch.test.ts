@@ -148,6 +148,44 @@ test('a webhook in the plain form gets what Castor knows', async () => {
   expect(request!.id).toMatch(/^ntc_[0-9a-f-]{36}$/)
 })
 
+test('what no database can hold is replaced, and holds up nothing', async () => {
+  await kit.webhook('ops', receiver.url)
+  await kit.rule('hot', [['ops']])
+  kit.dispatch()
+  const long = '😀'.repeat(300)
+  await kit.happen(kit.raised(north, 1, { text: 'a\0b', values: { mode: `\0${long}`, on: true } }))
+  const [request] = await received(1)
+  const { description, mode, on } = request!.json.alerts[0].annotations
+  expect([description, mode.slice(0, 3), on]).toEqual(['a\uFFFDb', '\uFFFD😀', 'true'])
+  expect(mode.isWellFormed()).toBe(true)
+})
+
+test('a rule tells whom its version says, and what else it does or says is no matter here', async () => {
+  await kit.webhook('ops', receiver.url)
+  const bodies = [
+    { actions: [{ kind: 'event', name: 'x' }, { kind: 'notify', target: 'ops' }, { kind: 'notify' }, 7] },
+    { actions: [{ kind: 'event', name: 'x' }] },
+    {},
+    { actions: 'none' },
+  ]
+  for (const [i, body] of bodies.entries())
+    await kit.sql`insert into rule_versions (tenant, name, version, body, created_by) values ('demo', 'hot', ${i + 1}, ${JSON.stringify(body)}, 'test')`
+  await kit.happen(...[1, 2, 3, 4, 5].map((version) => kit.raised(north, version, { version })))
+  await kit.take()
+  expect((await kit.notices()).map(({ key, target }) => [key, target])).toEqual([[`alarm:${north}-1`, 'ops']])
+  expect(await kit.sql`select n from told_alarms`).toEqual([{ n: 1 }])
+})
+
+test('events that were dropped before they were read are counted, and those after them are told', async () => {
+  await kit.webhook('ops', receiver.url)
+  await kit.rule('hot', [['ops']])
+  await kit.happen(kit.raised(north, 1), kit.raised(north, 2), kit.raised(north, 3))
+  await kit.sql`delete from outbox where position = (select position + 2 from notice_cursor)`
+  expect(await kit.store.take()).toEqual({ more: false, missed: 1 })
+  expect((await kit.notices()).map(({ key }) => key)).toEqual([`alarm:${north}-1`, `alarm:${north}-3`])
+  expect(await kit.store.take()).toEqual({ more: false, missed: 0 })
+})
+
 describe('escalation', () => {
   const at = (path: string) => receiver.received.filter((request) => request.path === path)
   const steps = async () => {

@@ -142,11 +142,15 @@ export class NotifyKit {
 
   /** Decided now, in this order, and numbered. */
   async happen(...happenings: Happening[]): Promise<void> {
-    const rows = happenings.map(({ incarnation, kind, ...event }) => ({ incarnation, kind, event: { at: this.now(), ...event } }))
+    const rows = happenings.map(({ incarnation, kind, ...event }) => ({
+      incarnation,
+      kind,
+      event: JSON.stringify({ at: this.now(), ...event }),
+    }))
     await this.sql`
       insert into outbox (at, tenant, incarnation, device, revision, kind, event, cause)
-      select now(), d.tenant, d.incarnation, d.device, 1, e.kind, e.event::text, '{"by":"timer"}'
-      from rows from (json_to_recordset(${JSON.stringify(rows)}::text::json) as (incarnation int, kind text, event json)) with ordinality
+      select now(), d.tenant, d.incarnation, d.device, 1, e.kind, e.event, '{"by":"timer"}'
+      from rows from (json_to_recordset(${JSON.stringify(rows)}::text::json) as (incarnation int, kind text, event text)) with ordinality
         as e (incarnation, kind, event, n) join devices d on d.incarnation = e.incarnation
       order by e.n`
     await numberRows(this.sql, 1_000_000)
