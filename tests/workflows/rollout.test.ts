@@ -49,7 +49,8 @@ test('an operator starts one in the UI, approves it there, and each wave begins 
   const events = await eventsOf(database.sql, id)
   expect(events.map(({ kind }) => kind)).toEqual(['rollout-started', 'rollout-ended'])
   expect(events[1]!.event).toMatchObject({ status: 'completed', devices: { total: 20, healthy: 20, failed: 0, left: 0 } })
-  expect(JSON.stringify((await handle.describe()).raw)).toContain('RolloutId')
+  const query = `WorkflowType = 'rollout' AND CurrentStatus = 'completed' AND RolloutId = '${id}'`
+  await until(async () => (await worker.client.workflow.count(query)).count === 1, 'it is found in the list')
 })
 
 test('a wave does not begin before its gate, and a person may go on without waiting for it', async () => {
