@@ -115,9 +115,11 @@ async function sentCommands(sql: Queries, { tenant, device, incarnation }: TwinK
 /** By when its device was first told: one that is told again and again, because it does not answer or comes and goes, gets no more time by that. */
 async function sentUpdate(sql: Queries, { tenant, device, incarnation }: TwinKey, id: string): Promise<ToldUpdate | null> {
   const [row] = await sql<Omit<ToldUpdate, 'id'>[]>`
-    select (extract(epoch from coalesce(u.told_at, u.sent_at)) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status
+    select (extract(epoch from coalesce(u.told_at, u.sent_at)) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status,
+      (extract(epoch from u.status_at) * 1000)::bigint as "statusAt", coalesce(i.last_seen, 0) as "lastSeenAt"
     from devices d
     left join updates u on u.id = ${id} and u.incarnation = d.incarnation
+    left join twin_inbox i on i.incarnation = d.incarnation
     where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
   return row ? { id, ...row } : null
 }

@@ -31,7 +31,7 @@ export interface StoreUnderTest {
   /** A scheduled update, as REST writes it. */
   update(key: TwinKey): Promise<string>
   updateOf(id: string): Promise<UpdateShown>
-  /** As a bridge leaves it after sending, and the processor after the device's first word. */
+  /** As a bridge leaves it after sending, and the processor after the device's first word (3,000 s) and what came after it (4,000 s). */
   updateHeard(id: string): Promise<void>
 }
 
@@ -359,9 +359,11 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
     test('the twin is told how a row of its updates stands and when its device was first told, and that one which is none was told nobody', async () => {
       const [unsent, sent, theirs] = [await under.update(key), await under.update(key), await under.update(await under.register())]
       await under.updateHeard(sent)
-      expect(await under.store.sentUpdate(key, sent)).toEqual({ id: sent, sentAt: 1_000_000, status: 'downloading' })
+      expect(await under.store.sentUpdate(key, sent)).toEqual({
+        ...{ id: sent, sentAt: 1_000_000, status: 'downloading', statusAt: 3_000_000, lastSeenAt: 4_000_000 },
+      })
       for (const id of [unsent, theirs, '00000000-0000-4000-8000-000000000000'])
-        expect(await under.store.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
+        expect(await under.store.sentUpdate(key, id)).toMatchObject({ id, sentAt: null, status: 'scheduled' })
       await under.remove(key)
       expect(await under.store.sentUpdate(key, sent)).toBeNull()
     })

@@ -34,8 +34,9 @@ export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
     sentUpdate: async (key, id) => {
       if (find(db, key) === undefined) return null
       const row = db.updates.get(id)
-      const { toldAt, sentAt, status } = row?.incarnation === key.incarnation ? row : { toldAt: null, sentAt: null, status: 'scheduled' }
-      return { id, sentAt: toldAt ?? sentAt, status }
+      const known = row?.incarnation === key.incarnation ? row : { toldAt: null, sentAt: null, status: 'scheduled', statusAt: null }
+      const { toldAt, sentAt, status, statusAt } = known
+      return { id, sentAt: toldAt ?? sentAt, status, statusAt, lastSeenAt: db.inbox.get(key.incarnation)?.lastSeen ?? 0 }
     },
   }
 }

@@ -74,6 +74,9 @@ export interface ToldUpdate {
   sentAt: number | null
   /** As the device said last. */
   status: string
+  /** Since when it says so, and when anything was received of it last. Absent: not known. */
+  statusAt?: number | null
+  lastSeenAt?: number
 }
 
 /** A device's last word on an update. */

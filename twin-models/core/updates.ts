@@ -124,19 +124,21 @@ function goOn(state: TwinState, update: OpenUpdate, next: Next, at: number, caus
   return waitUntil === deadlineAt ? [] : [awaited(update, at, waitUntil)]
 }
 
-function dueReleased(state: TwinState, update: OpenUpdate, { sentAt, status }: ToldUpdate, now: number): TwinEvent[] {
+function dueReleased(state: TwinState, update: OpenUpdate, told: ToldUpdate, now: number): TwinEvent[] {
   const { until = 0, installMs, from } = update
+  const { sentAt } = told
   if (sentAt === null) {
     if (now < until) return [awaited(update, now, until)]
     return goOn(state, update, nextOf(update, state, now), now, BY_TIMER, 'window-over')
   }
   if (now < sentAt + installMs) return [awaited(update, now, sentAt + installMs)]
-  return [endedUpdate(update, from, now, BY_TIMER, overdue(state, update, status))]
+  return [endedUpdate(update, from, now, BY_TIMER, overdue(state, update, told))]
 }
 
-function overdue({ presence, firmware }: TwinState, { from }: OpenUpdate, status: string): End {
+/** Whom nothing was received of since its last word has not come back, though the time of its presence may not be over yet. */
+function overdue({ presence, firmware }: TwinState, { from }: OpenUpdate, { status, statusAt, lastSeenAt = Infinity }: ToldUpdate): End {
   const word = `Its last word was "${status}".`
-  if (AT_IT.has(status) && presence.status !== 'online')
+  if (AT_IT.has(status) && (presence.status !== 'online' || lastSeenAt <= (statusAt ?? 0)))
     return { status: 'timed-out', code: 'silent', message: `It has been silent since it was updated. ${word}` }
   if (status === 'rebooting' && firmware !== null && firmware.version === from?.version)
     return { status: 'rolled-back', code: 'returned', message: `It is back, and still runs ${firmware.version}.` }
