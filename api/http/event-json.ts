@@ -85,11 +85,12 @@ interface StoredEvent {
   deadlineAt?: number | { [pointer: string]: number }
   until?: number
   giveUpAt?: number
+  returnsBy?: number
   command?: { expiresAt: number }
   update?: { offerUntil: number; windows?: Array<[from: number, until: number]> }
 }
 
-function withTimes({ at, ts, deadlineAt, until, giveUpAt, command, update, ...rest }: StoredEvent): object {
+function withTimes({ at, ts, deadlineAt, until, giveUpAt, returnsBy, command, update, ...rest }: StoredEvent): object {
   return {
     at: iso(at),
     ...(ts !== undefined && { ts: iso(ts) }),
@@ -97,6 +98,7 @@ function withTimes({ at, ts, deadlineAt, until, giveUpAt, command, update, ...re
     ...(deadlineAt !== undefined && { deadlineAt: typeof deadlineAt === 'number' ? iso(deadlineAt) : isoTimes(deadlineAt) }),
     ...(until !== undefined && { until: iso(until) }),
     ...(giveUpAt !== undefined && { giveUpAt: iso(giveUpAt) }),
+    ...(returnsBy !== undefined && { returnsBy: iso(returnsBy) }),
     ...(update && { update: updateWithTimes(update) }),
     ...(command && { command: { ...command, expiresAt: iso(command.expiresAt) } }),
   }

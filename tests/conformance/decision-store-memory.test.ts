@@ -2,7 +2,7 @@
 import type { TwinKey } from '../../twin-models/ids.ts'
 import { type InboxRecord, MemoryDatabase } from '../support/memory-database.ts'
 import { memoryDecisionStore } from '../support/memory-decision-store.ts'
-import { decisionStoreSuite } from './decision-store.ts'
+import { decisionStoreSuite, GOODBYE } from './decision-store.ts'
 
 const NOTHING_WAITS: InboxRecord = {
   ...{ lane: 0, lastSeen: 0, connection: null, latest: '{}', pending: null, pendingSince: null, urgent: false },
@@ -81,7 +81,7 @@ decisionStoreSuite('the decision write in memory', async () => {
     updateHeard: async (id) => {
       const heard = { toldAt: 1_000_000, sentAt: 2_000_000, sends: 2, answeredAt: Date.now(), status: 'downloading', progress: '40' }
       const row = Object.assign(db.updates.get(id)!, heard, { statusAt: 3_000_000 })
-      db.inbox.set(row.incarnation, { ...NOTHING_WAITS, lastSeen: 4_000_000 })
+      db.inbox.set(row.incarnation, { ...NOTHING_WAITS, ...GOODBYE, lastSeen: 4_000_000 })
     },
   }
 })

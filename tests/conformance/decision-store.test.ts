@@ -13,6 +13,7 @@ import {
   type CommandShown,
   decisionOf,
   decisionStoreSuite,
+  GOODBYE,
   type StoreUnderTest,
   type UpdateShown,
   type WishShown,
@@ -159,8 +160,8 @@ function onPostgres({ sql }: TestDatabase): StoreUnderTest {
           status_at = to_timestamp(3000)
         where id = ${id}`
       await sql`
-        insert into twin_inbox (incarnation, lane, last_seen) select incarnation, 0, 4000000 from updates where id = ${id}
-        on conflict (incarnation) do update set last_seen = 4000000`
+        insert into twin_inbox (incarnation, lane, last_seen, pending, wake)
+        select incarnation, 0, 4000000, ${GOODBYE.pending}, ${GOODBYE.wake} from updates where id = ${id} on conflict (incarnation) do nothing`
     },
   }
 }

@@ -162,7 +162,10 @@ class Run {
       }
       case 'word': {
         const row = twin.state.update && this.rows.get(twin.state.update.id)
-        if (row && row.sentAt !== null && row.status !== 'soaking') row.status = one.word
+        if (!row || row.sentAt === null || row.status === 'soaking') break
+        row.status = one.word
+        if (one.word === 'installing' || one.word === 'rebooting')
+          this.decided(twin.give({ kind: 'update-step', at: twin.now, id: twin.state.update!.id, status: one.word }))
         break
       }
       case 'wait':

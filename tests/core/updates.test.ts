@@ -287,16 +287,6 @@ describe('one that was let go', () => {
     }
   })
 
-  test.each(['installing', 'rebooting'])(
-    'of whose device nothing was received since it was %s fell silent, though it is not taken for away yet',
-    (status) => {
-      const ends = (lastSeenAt: number) =>
-        ofUpdate(released().due(12_001, [], { ...told(2_001, status), statusAt: 2_500, lastSeenAt }).events)
-      expect(ends(2_500)).toEqual(['update-ended u timed-out silent'])
-      expect(ends(2_501)).toEqual([`update-ended u ${status === 'rebooting' ? 'rolled-back returned' : 'timed-out too-slow'}`])
-    },
-  )
-
   test('whose device rebooted into something else was too slow', () => {
     const twin = released()
     twin.hello({ firmware: { version: '1.5' } })

@@ -10,6 +10,7 @@ import { type DecisionEffects, effectsOf } from './effects.ts'
 import { evolve } from './evolve.ts'
 import { isShort, own } from './plain.ts'
 import type { Batch, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
+import { noteStep } from './update-returns.ts'
 
 export interface Seal {
   seq: number
@@ -77,6 +78,8 @@ function note(draft: TwinState, input: TwinInput): TwinState {
     case 'command-answer':
     case 'update-answer':
       return seen(draft, input.at)
+    case 'update-step':
+      return seen(noteStep(draft, input), input.at)
     case 'reading':
       keepValue(draft, input.name, input.value, input.ts)
       return seen(draft, input.at)

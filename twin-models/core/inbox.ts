@@ -11,6 +11,7 @@ import { takeBatch } from './batch.ts'
 import { type Hello, isOfPresence, isUrgent, lastRepeated, type PresenceNews, withoutDetour, wordsOf } from './hellos.ts'
 import { type MergedTuple, merge } from './merged.ts'
 import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
+import { isAfter } from './update-returns.ts'
 import { isNewsReport, wakes } from './wake.ts'
 
 export { BATCH_LIMIT } from './batch.ts'
@@ -128,6 +129,16 @@ export function addInput(inbox: Inbox, input: TwinInput): boolean {
   if (input.kind === 'configured' && !pending.open.includes(ALL)) pending.open.push(ALL)
   if (input.kind === 'wish' && !pending.open.includes(REPORTED)) pending.open.push(REPORTED)
   return true
+}
+
+/** Its device installs, or reboots: told with whatever comes next. What says nothing new, and what finds no room, is dropped. */
+export function addUpdateStep(inbox: Inbox, step: Extract<TwinInput, { kind: 'update-step' }>): void {
+  const pending = pendingOf(inbox, step.at)
+  const since = pending.inputs.findLastIndex(isOfPresence) + 1
+  const isKnown = pending.inputs
+    .slice(since)
+    .some((input) => input.kind === step.kind && input.id === step.id && isAfter(input.status, step.status))
+  if (!isKnown && pending.inputs.length < inbox.inputLimit) append(pending, step, inbox.wake.isBack === true)
 }
 
 /** Silence was found. Nothing happens when the twin is known to think so already. */
@@ -267,9 +278,14 @@ function reconsider(inbox: Inbox, pending: Pending): void {
     }
     if (input.kind === 'reported' && !waking.has(REPORTED)) continue
     kept.push(input)
-    if (input.kind !== 'hello' || isUrgent(inbox.wake, input, inbox.wake.presence)) urgent = true
+    if (isUrgentInput(inbox.wake, input)) urgent = true
   }
   pending.inputs = kept
   pending.urgent = urgent
   pending.open = [...waking]
+}
+
+function isUrgentInput(wake: Wake, input: TwinInput): boolean {
+  if (input.kind === 'hello') return isUrgent(wake, input, wake.presence)
+  return input.kind !== 'update-step' || wake.isBack === true
 }

@@ -93,6 +93,7 @@ export interface DeviceClock {
  * - command-answer: the device's last word on a command
  * - update, cancel-update: somebody wants its firmware updated, or no longer
  * - update-answer: the device's last word on an update
+ * - update-step: the device installs, or reboots; it waits for whatever comes next
  * - due: the twin's own timer: a deadline has come. `sent` are those of its open commands that were sent; `update` is how a released update stands
  */
 export type TwinInput =
@@ -112,6 +113,7 @@ export type TwinInput =
   | { kind: 'update'; at: number; request: string; update: UpdateRequest }
   | { kind: 'cancel-update'; at: number; request: string; id: string; by: string }
   | ({ kind: 'update-answer'; at: number; id: string; messageId?: string } & UpdateAnswer)
+  | { kind: 'update-step'; at: number; id: string; status: 'installing' | 'rebooting' }
   | { kind: 'due'; at: number; sent: string[]; update?: ToldUpdate }
 
 /** Body of a request of kind `wish` (table twin_requests). One of `patch` and `replace`. */
@@ -181,8 +183,10 @@ export interface Wake {
   goodbye?: boolean
   /** Silence after which `silent` is due. */
   presenceTimeoutMs: number
-  /** Its device is on an update and will restart: that it goes away can wait for its return, which is decided with it. */
+  /** Its device is on an update and will restart: that it goes away can wait for its return, which is decided with it. What it runs then is news. */
   mayRestart?: boolean
+  /** It came back from there with what it had before, and is given a moment: whatever it says of its update then wakes, and so does that it goes away. */
+  isBack?: boolean
   /** Firmware version, its hash, and health as known: a hello that differs wakes. */
   firmware?: string
   firmwareSha256?: string
