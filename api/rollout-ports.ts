@@ -177,6 +177,8 @@ export interface RolloutStanding {
   counts: RolloutCounts
   /** Before this, and not done yet. */
   asked: RolloutAsked[]
+  /** Why its firmware must not go to further devices. */
+  unusable: string | undefined
 }
 
 export interface NewRollout {

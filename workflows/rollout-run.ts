@@ -73,7 +73,7 @@ export class RolloutRun {
     this.carried = { ...this.carried, state: afterStep(this.carried.state, step, this.counts, Date.now()) }
   }
 
-  /** Whether it would be done now, without doing it. */
+  /** Whether it would be done now, without doing it. What is wrong with its firmware may be mended since the last look. */
   wouldRefuse(ask: RolloutAsk): string | undefined {
     return this.#steered(ask).refused
   }
@@ -84,7 +84,7 @@ export class RolloutRun {
     for (;;) {
       const before = this.carried.heard.find((heard) => heard.id === id)
       if (before) return before
-      const steered = this.#steered(ask)
+      const steered = this.#steered(ask, this.#problem)
       if (steered.refused !== undefined) return this.#noted(asked, { answer: steered.refused, isRefused: true })
       const { state, answer, effects } = steered
       const { n, heard } = this.carried
@@ -102,8 +102,8 @@ export class RolloutRun {
     showStatus(tenant, state.status, id)
   }
 
-  #steered(ask: RolloutAsk): Steered {
-    return steer(this.carried.state, this.carried.plan, ask, this.counts, Date.now())
+  #steered(ask: RolloutAsk, problem: RolloutLook['problem'] = null): Steered {
+    return steer(this.carried.state, this.carried.plan, ask, this.counts, Date.now(), problem ? USABLE_PROBLEMS[problem] : undefined)
   }
 
   async #see(detailed: boolean): Promise<void> {

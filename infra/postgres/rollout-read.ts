@@ -5,9 +5,10 @@ import { initialRollout } from '../../twin-models/core/rollout.ts'
 import type { RolloutPreview, RolloutSpec, RolloutState } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
+import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usable.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql, Transaction } from './connect.ts'
-import { findVersion } from './firmware.ts'
+import { findFirmware, findVersion } from './firmware.ts'
 import { claimKey } from './idempotency.ts'
 import { askRollout } from './rollout-asked.ts'
 import { countsOf, detailsOf } from './rollout-counts.ts'
@@ -96,16 +97,21 @@ async function targets(
 
 /** Of two who ask at once the second is judged by what the first one asked. */
 async function ask(tx: Transaction, tenant: string, id: string, asked: RolloutAsked, judge: (standing: RolloutStanding) => string) {
-  const [row] = await tx<Array<{ spec: string; by: string; state: string | null; asked: string | null; isBack: boolean }>>`
-    select spec, requested_by as by, state, asked, back as "isBack" from rollouts where tenant = ${tenant} and id = ${id} for update`
+  const [row] = await tx<
+    Array<{ spec: string; by: string; state: string | null; asked: string | null; isBack: boolean; firmware: string }>
+  >`
+    select spec, requested_by as by, firmware, state, asked, back as "isBack" from rollouts where tenant = ${tenant} and id = ${id} for update`
   if (!row) return undefined
   const spec = JSON.parse(row.spec) as RolloutSpec
+  const firmware = await findFirmware(tx, tenant, row.firmware)
+  const problem = firmware && usableProblem(firmware, Date.now())
   const plan = { ...spec, by: row.by }
   const answer = judge({
     state: row.state === null ? initialRollout(plan) : (JSON.parse(row.state) as RolloutState),
     plan,
     counts: await countsOf(tx, { id }, row.isBack, (row.isBack ? spec.rollbackWaves : spec.waves).length),
     asked: JSON.parse(row.asked ?? '[]') as RolloutAsked[],
+    unusable: problem && USABLE_PROBLEMS[problem],
   })
   return (await askRollout(tx, tenant, id, asked)) ? { answer } : 'too-many'
 }

@@ -168,6 +168,17 @@ describe('steering one', () => {
     }
   })
 
+  test('one whose firmware must not go to further devices is not resumed, and says why', async () => {
+    const id = await api.running()
+    await api.stands(id, { status: 'halted', reason: 'Too many failed.' })
+    const withdraw = (at: Date | null) => api.database.sql`update firmware set withdrawn_at = ${at} where id = ${api.next.id}`
+    await withdraw(new Date())
+    const { status, json } = await api.act(id, 'resume')
+    expect([status, json.detail]).toEqual([409, expect.stringContaining('must not go to further devices. It was withdrawn.')])
+    await withdraw(null)
+    expect((await api.act(id, 'resume')).status).toBe(202)
+  })
+
   test('while very much waits for its workflow no more is taken', async () => {
     const id = await api.running()
     const asked = Array.from({ length: 100 }, (_, i) => ({ id: `${i}`, by: 'admin', ask: { action: 'pace', perSecond: 1 } }))

@@ -186,4 +186,12 @@ describe('a person', () => {
   ])('cannot %s', (_title, state, plan, ask, refused) => {
     expect(steer(state, plan, ask, some, 7)).toEqual({ refused: expect.stringMatching(refused) })
   })
+
+  test('does not resume what would halt again because of its firmware, but its way back', () => {
+    const ask = { action: 'resume' } as const
+    for (const state of [halted, paused])
+      expect(steer(state, plan, ask, some, 7, 'It was withdrawn.').refused).toMatch(/must not go to further devices. It was withdrawn.$/)
+    expect(steer({ ...back, status: 'halted' }, plan, ask, some, 7, 'It was withdrawn.').refused).toBeUndefined()
+    expect(steer(running, plan, { action: 'pause' }, some, 7, 'It was withdrawn.').refused).toBeUndefined()
+  })
 })

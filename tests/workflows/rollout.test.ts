@@ -358,12 +358,16 @@ test('what a person asked for is answered as it was done, also when the task in 
 })
 
 test('firmware that is withdrawn while it is rolled out goes to nobody any more', async () => {
-  const { artifactId, twins, opens, becomes, state, handle } = await rolloutOf(6, { waves: [{ count: 2 }, { percent: 100 }] })
+  const { artifactId, twins, opens, becomes, state, steer, handle } = await rolloutOf(6, { waves: [{ count: 2 }, { percent: 100 }] })
   await opens(2)
   await database.sql`update firmware set withdrawn_at = now() where id = ${artifactId}`
   await twins.end('healthy')
   await becomes('halted')
   expect((await state()).reason).toBe('Its firmware must not go to further devices. It was withdrawn.')
   expect(await twins.asked()).toHaveLength(2)
+  expect(messages(await steer('resume').catch((error: Error) => error))).toContain('must not go to further devices. It was withdrawn.')
+  await database.sql`update firmware set withdrawn_at = null where id = ${artifactId}`
+  expect(await steer('resume')).toContain('It goes on.')
+  await opens(4)
   await handle.terminate()
 })

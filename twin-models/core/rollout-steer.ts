@@ -9,9 +9,19 @@ const TOLD_GO_ON = 'Updates that devices were told of go on; the other devices w
 const CANCELLED = 'Updates under way are cancelled.'
 const NOT_CHOSEN = 'Its devices are not chosen yet'
 
-/** `counts` are those of the last look: a resume acknowledges the failures that stand in them. */
-export function steer(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts: RolloutCounts, now: number): Steered {
-  const refused = refusal(state, plan, ask, counts)
+/**
+ * `counts` are those of the last look: a resume acknowledges the failures that stand in them. `unusable`: why its firmware must not go to further
+ * devices.
+ */
+export function steer(
+  state: RolloutState,
+  plan: RolloutPlan,
+  ask: RolloutAsk,
+  counts: RolloutCounts,
+  now: number,
+  unusable?: string,
+): Steered {
+  const refused = refusal(state, plan, ask, counts) ?? (ask.action === 'resume' ? unusableWords(state, unusable) : undefined)
   if (refused !== undefined) return { refused }
   const { reason: _, passed: __, ...same } = state
   const cancelRunning = (('running' in ask && ask.running) || plan.onHalt) === 'cancel'
@@ -88,6 +98,12 @@ function acknowledgedWords(failures: number): string {
   if (failures === 0) return ''
   if (failures === 1) return ' The failure until now is acknowledged: it does not halt because of it again.'
   return ` The ${failures} failures until now are acknowledged: it does not halt because of them again.`
+}
+
+/** On the way back it is not its firmware that goes to devices. */
+function unusableWords({ direction }: RolloutState, unusable: string | undefined): string | undefined {
+  if (direction === 'back' || unusable === undefined) return undefined
+  return `It would halt again at once: its firmware must not go to further devices. ${unusable}`
 }
 
 /** Why it makes no sense now; undefined when it does. */
