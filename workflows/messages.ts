@@ -97,6 +97,8 @@ export interface RolloutStart {
   tenant: string
   id?: string
   ask?: unknown
+  /** Its workflow was ended from outside, and is started again: it is halted. */
+  interrupted?: true
   /** Set by continue-as-new alone. */
   carried?: RolloutCarried
   [request: string]: unknown

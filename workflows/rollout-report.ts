@@ -1,5 +1,5 @@
 /** What an operator reads of a rollout in the Temporal UI, as Markdown: how it stands, wave by wave, what went wrong where, and what may be done now. */
-import type { LeftOut, RolloutDetails, RolloutPreview } from '../activities/rollout-ports.ts'
+import type { ForwardResult, LeftOut, RolloutDetails, RolloutPreview } from '../activities/rollout-ports.ts'
 import { code, section, time } from '../twin-models/core/markdown.ts'
 import { gateOf } from '../twin-models/core/rollout-judge.ts'
 import type { RolloutCounts, RolloutState, WaveCounts } from '../twin-models/core/rollout-types.ts'
@@ -10,16 +10,24 @@ import type { RolloutCarried } from './messages.ts'
 const BAR = 20
 const MOST_OF_A_NAME = 24
 
-export function rolloutReport(carried: RolloutCarried, counts: RolloutCounts, details: RolloutDetails | undefined): string {
+/** `forward`: once it goes back. */
+export function rolloutReport(
+  carried: RolloutCarried,
+  counts: RolloutCounts,
+  details: RolloutDetails | undefined,
+  forward?: ForwardResult,
+): string {
   const { about, state, note } = carried
   const parts = [
     headline(carried, counts),
     ...(state.reason ? [`**${state.reason}**`] : []),
+    ...(state.direction === 'back' && details ? [stayWords(carried, details)] : []),
     ...(note ? [`Last: ${note}`] : []),
     state.chosen ? wavesOf(carried, counts) : plannedWaves(carried),
     ...(state.status === 'draft' && about.preview ? [about.preview] : []),
     ...(state.chosen ? [gateWords(carried, counts)] : []),
     ...(details ? detailsOf(details) : []),
+    ...(state.direction === 'back' && forward ? forwardWords(about.waves, forward) : []),
     mayBeDone(state),
   ]
   return parts.filter((part) => part !== '').join('\n\n')
@@ -28,7 +36,9 @@ export function rolloutReport(carried: RolloutCarried, counts: RolloutCounts, de
 function headline({ id, tenant, about, plan, state }: RolloutCarried, counts: RolloutCounts): string {
   const all = summed(counts.waves)
   const done = all.healthy + all.failed + all.left
-  const how = state.chosen ? `: ${percentOf(done, all.total)} of ${all.total} devices have ended` : ''
+  const reachesNobody = state.direction === 'back' && all.total === 0
+  const ended = reachesNobody ? ': it reaches nobody' : `: ${percentOf(done, all.total)} of ${all.total} devices have ended`
+  const how = state.chosen ? ended : ''
   const what =
     state.direction === 'back' ? `Rollback ${state.status === 'rolling-back' ? 'running' : state.status}` : `Rollout ${state.status}`
   const target = about.isGroup ? `group ${code(about.target)}` : `devices with ${code(shortened(about.target))}`
@@ -37,6 +47,19 @@ function headline({ id, tenant, about, plan, state }: RolloutCarried, counts: Ro
     `### ${what}${how}`,
     `${code(about.name)}: firmware ${code(`${about.firmware.name} ${about.firmware.version}`)} for ${target}. Asked by ${code(plan.by)} on ${time(about.createdAt)}${approved}. Tenant ${code(tenant)}, id ${code(id)}.`,
   ].join('\n\n')
+}
+
+/** Of those that run what it brought. */
+function stayWords({ about }: RolloutCarried, { reasons, leftOut }: RolloutDetails): string {
+  const stay = [...reasons, ...leftOut].filter(({ reason }) => reason === 'no-way-back').reduce((sum, { devices }) => sum + devices, 0)
+  if (stay === 0) return ''
+  const who = stay === 1 ? 'One device stays' : `${stay} devices stay`
+  return `**${who} on ${about.firmware.version}: there is no way back from it.** Its manifest does not name what they ran before, or that is no usable artifact.`
+}
+
+function forwardWords(names: string[], { waves, details }: ForwardResult): string[] {
+  const lines = waves.map((wave, i) => `- Wave ${i + 1} (${shortened(names[i] ?? '', MOST_OF_A_NAME)}): ${numbersOf(wave)}`)
+  return [section('The way forward, before the rollback', lines), ...detailsOf(details, 'On the way forward: ')]
 }
 
 /** Narrow: the UI shows it in half of its page, and cuts off what is wider. */
@@ -89,12 +112,13 @@ function gateWords({ plan, state, about }: RolloutCarried, { waves }: RolloutCou
   return section('How it goes', lines)
 }
 
-function detailsOf({ reasons, sites, leftOut }: RolloutDetails): string[] {
+function detailsOf({ reasons, sites, leftOut }: RolloutDetails, before = ''): string[] {
+  const titled = (title: string) => (before === '' ? title : `${before}${title[0]!.toLowerCase()}${title.slice(1)}`)
   const parts: string[] = []
   if (reasons.length > 0)
     parts.push(
       section(
-        'Why devices did not end healthy',
+        titled('Why devices did not end healthy'),
         reasons.map(({ status, ...row }) => `- ${status}, ${leftWords(row)}`),
       ),
     )
@@ -102,9 +126,9 @@ function detailsOf({ reasons, sites, leftOut }: RolloutDetails): string[] {
     const lines = sites.map(
       ({ site, failed, judged }) => `- ${code(shortened(site))}: ${failed} of ${judged} failed (${percentOf(failed, judged)})`,
     )
-    parts.push(section('Suspicious sites', lines))
+    parts.push(section(titled('Suspicious sites'), lines))
   }
-  if (leftOut.length > 0) parts.push(leftOutWords(leftOut))
+  if (leftOut.length > 0) parts.push(leftOutWords(leftOut, titled('Left out')))
   return parts
 }
 
@@ -123,9 +147,9 @@ export function previewReport(preview: RolloutPreview | { problem: string }): st
   ].join('\n\n')
 }
 
-function leftOutWords(leftOut: LeftOut[]): string {
+function leftOutWords(leftOut: LeftOut[], title = 'Left out'): string {
   return section(
-    'Left out',
+    title,
     leftOut.map((row) => `- ${leftWords(row)}`),
   )
 }

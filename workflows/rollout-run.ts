@@ -4,7 +4,7 @@
  */
 import { proxyActivities, proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow'
 import type { RolloutActivities } from '../activities/rollout-activities.ts'
-import type { RolloutDetails, RolloutLook, RolloutStoreStep } from '../activities/rollout-ports.ts'
+import type { ForwardResult, RolloutDetails, RolloutLook, RolloutStoreStep } from '../activities/rollout-ports.ts'
 import { code } from '../twin-models/core/markdown.ts'
 import { afterStep, nextRolloutStep } from '../twin-models/core/rollout.ts'
 import { steer } from '../twin-models/core/rollout-steer.ts'
@@ -29,6 +29,7 @@ export class RolloutRun {
   counts: RolloutCounts = { waves: [], ahead: 0 }
   #problem: RolloutLook['problem'] = null
   #details: RolloutDetails | undefined
+  #forward: ForwardResult | undefined
   #detailsAt = 0
 
   constructor(carried: RolloutCarried) {
@@ -98,7 +99,7 @@ export class RolloutRun {
 
   report(): void {
     const { tenant, id, state } = this.carried
-    setCurrentDetails(rolloutReport(this.carried, this.counts, this.#details))
+    setCurrentDetails(rolloutReport(this.carried, this.counts, this.#details, this.#forward))
     showStatus(tenant, state.status, id)
   }
 
@@ -130,6 +131,7 @@ export class RolloutRun {
     this.#problem = look.problem
     if (look.details) {
       this.#details = look.details
+      this.#forward = look.forward
       this.#detailsAt = Date.now()
     }
     return look

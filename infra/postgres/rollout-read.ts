@@ -67,15 +67,16 @@ function parsed({ spec, asked, ...row }: StoredRollout): RolloutRow {
   return { ...row, spec: JSON.parse(spec) as RolloutSpec, asked: JSON.parse(asked ?? '[]') as RolloutAsked[] }
 }
 
-/** Reasons and sites are of its direction. */
+/** `details` are of its direction, `before` of the way forward. */
 async function look(sql: Sql, rollout: RolloutRow): ReturnType<Rollouts['look']> {
   const { spec, isBack } = rollout
-  const [forward, back, details] = await Promise.all([
+  const [forward, back, details, before] = await Promise.all([
     countsOf(sql, rollout, false, spec.waves.length),
     isBack ? countsOf(sql, rollout, true, spec.rollbackWaves.length) : undefined,
     detailsOf(sql, rollout, isBack),
+    isBack ? detailsOf(sql, rollout, false) : undefined,
   ])
-  return { waves: forward.waves, ...(back && { back: back.waves }), details }
+  return { waves: forward.waves, ...(back && { back: back.waves }), details, ...(before && { before }) }
 }
 
 async function targets(

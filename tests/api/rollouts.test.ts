@@ -334,6 +334,8 @@ describe('looking at one', () => {
       { wave: 1, rule: { percent: 10 }, total: 1 },
       { wave: 2, rule: { percent: 100 }, total: 0 },
     ])
+    expect(json.leftOut).toEqual([])
+    expect(json.forward).toMatchObject({ devices: { total: 8, healthy: 1 }, reasons: [], sites: [], leftOut: LEFT_OUT })
     const devices = await allItems(api, `/v1/rollouts/${back}/devices?limit=5`)
     expect([devices.length, devices.at(-1)]).toEqual([
       13,

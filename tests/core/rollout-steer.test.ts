@@ -50,6 +50,15 @@ describe('a person', () => {
     ['resumes its way back', { ...back, status: 'paused' }, plan, { action: 'resume' }, { status: 'rolling-back' }, {}, /goes on/],
     ['advances', running, plan, { action: 'advance' }, { status: 'running', wave: 0, passed: true }, {}, /wave 2 .*gate of wave 1/],
     ['halts', running, plan, { action: 'halt' }, { status: 'halted', reason: 'Somebody halted it.' }, {}, /halted.*go on/],
+    [
+      'is halted where its workflow was ended from outside',
+      running,
+      plan,
+      { action: 'halt', interrupted: true },
+      { status: 'halted', reason: expect.stringContaining('ended from outside') },
+      {},
+      /halted/,
+    ],
     ['halts and cancels', running, plan, { action: 'halt', running: 'cancel' }, { status: 'halted' }, { cancelRunning: true }, /cancelled/],
     ['halts as the rollout says', paused, cancelling, { action: 'halt' }, { status: 'halted' }, { cancelRunning: true }, /cancelled/],
     [

@@ -7,6 +7,8 @@ const TURN_MS = 60_000
 const GOES_ON = 'Updates under way go on.'
 const TOLD_GO_ON = 'Updates that devices were told of go on; the other devices wait until it is resumed.'
 const CANCELLED = 'Updates under way are cancelled.'
+const INTERRUPTED =
+  'Its workflow was ended from outside (terminated or cancelled, say), and was started again. Resume it if it is to go on.'
 const NOT_CHOSEN = 'Its devices are not chosen yet'
 
 /**
@@ -39,7 +41,7 @@ export function steer(
         `It goes on to wave ${state.wave + 2} without waiting for the gate of wave ${state.wave + 1}.`,
       )
     case 'halt': {
-      const reason = (state.status === 'halted' && state.reason) || 'Somebody halted it.'
+      const reason = (state.status === 'halted' && state.reason) || (ask.interrupted ? INTERRUPTED : 'Somebody halted it.')
       return steered(
         { ...same, status: 'halted', reason },
         `It is halted: no further device is asked. ${cancelRunning ? CANCELLED : TOLD_GO_ON}`,
