@@ -171,6 +171,7 @@ describe('a person', () => {
   })
 
   test.each<[string, RolloutState, RolloutPlan, RolloutAsk, RegExp]>([
+    ['approve one’s own with four eyes, however the name is written', draft, fourEyes, { action: 'approve', by: ' Ann ' }, /somebody else/],
     ['approve one’s own with four eyes', draft, fourEyes, { action: 'approve', by: 'ann' }, /ann asked for it: somebody else/],
     ['approve what runs', running, plan, { action: 'approve', by: 'bob' }, /Only a draft.*running/],
     ['pause a draft', draft, plan, { action: 'pause' }, /is a draft: approve it or cancel it/],

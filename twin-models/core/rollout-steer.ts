@@ -102,6 +102,15 @@ function acknowledgedWords(failures: number): string {
   return ` The ${failures} failures until now are acknowledged: it does not halt because of them again.`
 }
 
+/** In the UI who approves types a name: however it is written, it is the same person. */
+function isSame(one: string, other: string): boolean {
+  return plain(one) === plain(other)
+}
+
+function plain(name: string): string {
+  return name.trim().normalize('NFKC').toLowerCase()
+}
+
 /** On the way back it is not its firmware that goes to devices. */
 function unusableWords({ direction }: RolloutState, unusable: string | undefined): string | undefined {
   if (direction === 'back' || unusable === undefined) return undefined
@@ -114,7 +123,9 @@ function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts
   const { action } = ask
   if (action === 'approve') {
     if (status !== 'draft') return `Only a draft is approved: it is ${status}.`
-    return plan.approval === 'four-eyes' && ask.by === plan.by ? `${plan.by} asked for it: somebody else has to approve it.` : undefined
+    return plan.approval === 'four-eyes' && isSame(ask.by, plan.by)
+      ? `${plan.by} asked for it: somebody else has to approve it.`
+      : undefined
   }
   if (action === 'rollback' && status !== 'draft') {
     if (direction === 'back') return status === 'rolling-back' ? 'It rolls back already.' : `It rolls back already, and is ${status}.`
