@@ -166,7 +166,7 @@ function mayBeDone({ status, direction }: RolloutState): string {
   const forward = direction === 'forward' ? ', `rollback`' : ''
   switch (status) {
     case 'draft':
-      return 'It waits for its approval. Updates: `approve`, `pace`, `cancel`.'
+      return 'It waits for its approval. Updates: `approve`, `pace`, `exclude`, `cancel`.'
     case 'running':
     case 'rolling-back':
       return `Updates: \`pause\`, \`halt\`, \`advance\`, \`pace\`, \`exclude\`${forward}, \`cancel\`.`

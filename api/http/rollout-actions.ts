@@ -65,7 +65,7 @@ const ACTIONS: Record<RolloutAction, Action> = {
   pace: { summary: 'Change its pace', argument: rolloutArguments.pace.openapi({ example: { perSecond: 10, atOnce: 500 } }) },
   exclude: {
     summary: 'Leave a device out',
-    description: 'It is not asked; an update of it that is under way is cancelled.',
+    description: 'It is not asked; an update of it that is under way is cancelled. Also of a draft.',
     argument: rolloutArguments.exclude.openapi({ example: { device: 't-1' } }),
   },
 }

@@ -113,7 +113,7 @@ describe('steering one', () => {
       'draft',
       {},
       {
-        ...{ pause: 'It is a draft', resume: 'It is a draft', advance: 'It is a draft', halt: 'It is a draft', exclude: 'It is a draft' },
+        ...{ pause: 'It is a draft', resume: 'It is a draft', advance: 'It is a draft', halt: 'It is a draft' },
         rollback: 'It is a draft',
       },
     ],

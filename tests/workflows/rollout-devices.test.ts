@@ -7,7 +7,7 @@ import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { testTemporal } from '../support/temporal.ts'
 import { until } from '../support/wait.ts'
-import { artifact, begun, details, eventsOf, fleet, type RolloutWorker, sha256Of, startRolloutWorker } from './rollouts.ts'
+import { artifact, begun, details, eventsOf, fleet, type RolloutWorker, sha256Of, startRolloutWorker, stored } from './rollouts.ts'
 
 let database: TestDatabase
 let worker: RolloutWorker
@@ -265,6 +265,24 @@ test('rolled back, devices return to what they ran in waves of their own, where 
       select incarnation from devices where attributes ->> 'site' = ${site} and decided #>> '{firmware,version}' = ${version}`
     return rows.map(({ incarnation }) => incarnation)
   }
+})
+
+test('a device that is excluded from the draft, or before devices are chosen, is not asked', async () => {
+  const { sql } = database
+  const { opens, handle, steer, targets, twins, site, name } = await rolloutOf(4, { approval: 'one' })
+  const devices = await sql<Array<{ device: string }>>`select device from devices where attributes ->> 'site' = ${site} order by device`
+  expect(await steer('exclude', { device: devices[0]!.device })).toContain('it is not asked')
+  const { id } = await stored(sql, name)
+  const rollout = (await worker.store.find('demo', id))!
+  expect(await worker.store.preview(rollout)).toMatchObject({
+    total: 3,
+    leftOut: [{ reason: 'excluded', devices: 1, sample: [devices[0]!.device] }],
+  })
+  await steer('approve', { by: 'ann' })
+  await opens(3)
+  await twins.end('healthy')
+  expect(await handle.result()).toMatchObject({ status: 'completed', devices: { total: 3, healthy: 3 } })
+  expect(await targets()).toEqual({ healthy: 3, 'skipped excluded': 1 })
 })
 
 test('a rollback that reaches nobody says so, and what its way forward had come to', async () => {

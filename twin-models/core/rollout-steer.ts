@@ -136,7 +136,7 @@ function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts
     const stops = action === 'cancel' && ask.running === 'cancel' && (counts.ahead > 0 || summed(counts.waves).underway > 0)
     return stops ? undefined : 'It is cancelled already.'
   }
-  if (action === 'cancel' || action === 'pace') return undefined
+  if (action === 'cancel' || action === 'pace' || action === 'exclude') return undefined
   if (status === 'draft') return 'It is a draft: approve it or cancel it.'
   const isWorking = status === 'running' || status === 'rolling-back'
   switch (action) {
@@ -147,8 +147,6 @@ function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts
       return isWorking ? `It is neither paused nor halted: it is ${status}.` : undefined
     case 'halt':
       return status === 'halted' && ask.running !== 'cancel' ? 'It is halted already.' : undefined
-    case 'exclude':
-      return chosen ? undefined : `${NOT_CHOSEN}: exclude it when they are.`
     case 'advance':
       if (!isWorking) return `It is ${status}: resume it first.`
       if (!chosen) return `${NOT_CHOSEN}.`
