@@ -2,6 +2,7 @@
 import { code, section, short, time } from './markdown.ts'
 import { valueAt } from './pointer.ts'
 import type { OpenUpdate, TwinState, WishedLeaf } from './types.ts'
+import { hasWaited } from './update-steps.ts'
 
 const SHOWN_WISHES = 30
 const SHOWN_COMMANDS = 20
@@ -54,7 +55,9 @@ export function updateAsked({ update }: TwinState): string {
     `- ${kind === 'rollback' ? 'Back' : 'Update'} ${before}to ${code(short(firmware.version))}, ${origin}: ${code(id)}`,
     `- Attempt ${attempt} of ${attempts}: ${words[phase]}`,
     ...(phase === 'released' ? deviceWords(update) : []),
-    why === undefined ? '' : `- Why: ${[why, message].flatMap((word) => (word === undefined ? [] : code(short(word)))).join(', ')}`,
+    why === undefined || hasWaited(update)
+      ? ''
+      : `- Why: ${[why, message].flatMap((word) => (word === undefined ? [] : code(short(word)))).join(', ')}`,
   ])
 }
 
