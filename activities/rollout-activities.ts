@@ -133,11 +133,16 @@ function planOf({ gate, failures, soakMs, pace, onHalt, lateJoiners, approval }:
 }
 
 function aboutOf({ spec, createdAt }: Rollout): RolloutAbout {
-  const { name, firmware, target, soakMs, waves, rollbackWaves } = spec
+  const { name, firmware, target, soakMs, waves, rollbackWaves, window } = spec
   return {
     ...{ name, firmware, target: target.group ?? target.filter, isGroup: target.group !== undefined },
     ...{ createdAt, soakMs, waves: waves.map(waveWords), rollbackWaves: rollbackWaves.map(waveWords) },
+    ...(window && { window: windowWords(window) }),
   }
+}
+
+function windowWords({ from, to, days, timeZone = 'UTC' }: NonNullable<RolloutSpec['window']>): string {
+  return `${days ? `${days.join(', ')} ` : ''}${from} to ${to}, by the clock of each device, else of ${timeZone}`
 }
 
 function waveWords(wave: RolloutSpec['waves'][number]): string {

@@ -134,6 +134,8 @@ export interface RolloutAbout {
   isGroup: boolean
   createdAt: number
   soakMs: number
+  /** In words: its maintenance window. Absent: none. */
+  window?: string
   /** In words. */
   waves: string[]
   rollbackWaves: string[]

@@ -25,7 +25,7 @@ export function rolloutReport(
     ...(note ? [`Last: ${note}`] : []),
     state.chosen ? wavesOf(carried, counts) : plannedWaves(carried),
     ...(state.status === 'draft' && about.preview ? [about.preview] : []),
-    ...(state.chosen ? [gateWords(carried, counts)] : []),
+    ...(state.chosen ? [gateWords(carried, counts)] : [rulesOf(carried)]),
     ...(details ? detailsOf(details) : []),
     ...(state.direction === 'back' && forward ? forwardWords(about.waves, forward) : []),
     mayBeDone(state),
@@ -99,17 +99,37 @@ function gateWords({ plan, state, about }: RolloutCarried, { waves }: RolloutCou
   const current = waves[state.wave]
   if (!current) return ''
   const { needed, counted } = gateOf(plan.gate, current, state.acknowledged.wave)
-  const { share, minimum, count } = plan.failures
   const judged = current.healthy + current.failed
   const rate = judged === 0 ? 'None has ended yet' : `${percentOf(current.failed, judged)} of ${judged} judged failed`
   const silent = current.silent > 0 ? `, ${current.silent} of them fell silent` : ''
   const lines = [
     `- Wave ${state.wave + 1}: ${current.healthy} of ${counted} are healthy, its gate is ${needed} (${percent(plan.gate)}). ${rate}${silent}.`,
-    `- It halts when more than ${percent(share)} of at least ${minimum} judged devices of a wave fail${count === undefined ? '' : `, or more than ${count} of all`}, or so many that its gate is out of reach.`,
+    haltWords(plan),
     state.acknowledged.all > 0 ? `- Failures acknowledged by a resume: ${state.acknowledged.all}.` : '',
-    `- Healthy is who runs it${about.soakMs === 0 ? ' and says so' : ` without a fault for ${formatDuration(about.soakMs)}`}. At most ${state.pace.perSecond} devices are asked a second, ${state.pace.atOnce} at once.`,
+    paceWords(about, state),
+    windowWords(about),
   ]
   return section('How it goes', lines)
+}
+
+/** Of one that has not begun, for whoever approves it. */
+function rulesOf({ plan, state, about }: RolloutCarried): string {
+  const gate = `- The next wave begins when ${percent(plan.gate)} of the one before is healthy.`
+  return section('How it is to go', [gate, haltWords(plan), paceWords(about, state), windowWords(about)])
+}
+
+function haltWords({ failures: { share, minimum, count } }: RolloutCarried['plan']): string {
+  const all = count === undefined ? '' : `, or more than ${count} of all`
+  return `- It halts when more than ${percent(share)} of at least ${minimum} judged devices of a wave fail${all}, or so many that its gate is out of reach.`
+}
+
+function paceWords({ soakMs }: RolloutCarried['about'], { pace }: RolloutState): string {
+  const soak = soakMs === 0 ? ' and says so' : ` without a fault for ${formatDuration(soakMs)}`
+  return `- Healthy is who runs it${soak}. At most ${pace.perSecond} devices are asked a second, ${pace.atOnce} at once.`
+}
+
+function windowWords({ window }: RolloutCarried['about']): string {
+  return window === undefined ? '' : `- Devices are told within their maintenance window: ${window}.`
 }
 
 function detailsOf({ reasons, sites, leftOut }: RolloutDetails, before = ''): string[] {

@@ -32,9 +32,16 @@ const LENIENT = { gate: 0, failures: { share: 0.5, minimum: 4 } }
 
 test('an operator starts one in the UI, approves it there, and each wave begins when the one before is healthy', async () => {
   const waves = [{ count: 2 }, { percent: 50 }, { percent: 100 }]
-  const { handle, twins, opens, state, steer } = await rolloutOf(20, { approval: 'one', waves })
+  const { handle, twins, opens, state, steer } = await rolloutOf(20, { approval: 'one', waves, window: { from: '00:00', to: '24:00' } })
   await until(async () => (await details(handle)).includes('`approve`'), 'it waits for its approval')
   expect(await details(handle)).toContain('If it began now: 20 of 20 devices')
+  for (const words of [
+    'The next wave begins when 95 % of the one before is healthy.',
+    'It halts when more than 10 % of at least 10 judged devices',
+    'Healthy is who runs it and says so. At most 500 devices are asked a second, 10000 at once.',
+    'within their maintenance window: 00:00 to 24:00, by the clock of each device, else of UTC.',
+  ])
+    expect(await details(handle)).toContain(words)
   expect(await steer('approve', { by: 'ann' })).toBe('It is approved and begins.')
   for (const [wave, count] of [2, 8, 10].entries()) {
     const asked = await opens(count)
