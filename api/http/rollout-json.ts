@@ -35,7 +35,14 @@ export const previewSchema = z
   .object({
     found: devices.openapi({ description: 'Devices that the filter or group finds now.' }),
     total: devices.openapi({ description: 'Of those, how many take part.' }),
-    waves: z.array(z.object({ wave: z.int(), rule, devices, sample: ids })),
+    waves: z.array(
+      z.object({
+        ...{ wave: z.int(), rule, devices, sample: ids },
+        added: z.literal(true).optional().openapi({
+          description: 'Nobody asked for it: waves that end below 100 % are followed by one with the rest. Said where it is asked for.',
+        }),
+      }),
+    ),
     versions: z
       .array(z.object({ version: z.string().nullable(), devices }))
       .openapi({ description: 'What those that take part run now, the most frequent first. Null: unknown.' }),
@@ -138,8 +145,10 @@ export function shownDetails(row: RolloutRow, look: RolloutLooked): object {
   }
 }
 
-export function shownPreview({ waves }: RolloutSpec, preview: RolloutPreview): object {
-  return { ...preview, waves: shownWaves(waves, preview.waves) }
+/** `asked`: waves that were asked for; one more was added where they do not reach all. */
+export function shownPreview({ waves }: RolloutSpec, preview: RolloutPreview, asked = waves.length): object {
+  const marked = preview.waves.map((wave, i) => (i < asked ? wave : { ...wave, added: true }))
+  return { ...preview, waves: shownWaves(waves, marked) }
 }
 
 function shownWaves<Wave extends object>(rules: WaveRule[], waves: Wave[]): object[] {

@@ -85,7 +85,10 @@ describe('asking for one', () => {
       [{ percent: 100 }, 3],
     ])
     const again = await api.ask('GET', `/v1/rollouts/${json.id}/preview`)
-    expect([again.status, again.json]).toEqual([200, json.preview])
+    // That its last wave was added is said to whoever asked for it.
+    const { added, ...last } = json.preview.waves.at(-1)
+    expect(added).toBe(true)
+    expect([again.status, again.json]).toEqual([200, { ...json.preview, waves: [...json.preview.waves.slice(0, -1), last] }])
     await api.act(json.id, 'approve')
     await api.stands(json.id, { status: 'running', chosen: true })
     const devices = (await api.ask('GET', `/v1/rollouts/${json.id}/devices`)).json.items
