@@ -97,6 +97,7 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
           checked = await checkManifest(deps, tenant, value)
           const before = await firmware.findVersion(tenant, checked.manifest.name, checked.manifest.version)
           if (before) refuseOther(before, checked)
+          else await refuseCounter(tenant, checked)
         } else if (part.name === 'notes') notes = await textOf(part, MAX_NOTES_BYTES)
         else if (part.name !== 'file' || upload) throw refusedPart(part.name)
         else if (!checked) throw invalid('manifest', 'The part manifest has to come before the part file.')
@@ -112,6 +113,14 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
       throw error
     }
     return insert(checked, { tenant, notes, createdBy: caller })
+  }
+
+  /** A device takes none that has the counter of what runs and other bytes. */
+  async function refuseCounter(tenant: string, { manifest: { name, version, counter } }: CheckedManifest): Promise<void> {
+    const same = await firmware.findCounter(tenant, name, counter)
+    if (!same) return
+    const message = `Firmware ${name} ${same.version} has the counter ${counter} already: it rises with every release. Sign ${version} with a higher one.`
+    throw new CastorError('conflict', message)
   }
 
   async function insert(
