@@ -14,6 +14,7 @@ import { isShort, own } from './plain.ts'
 import { namesOf } from './rule-names.ts'
 import { elapse, type Judged, judge } from './rules.ts'
 import type { Batch, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
+import { noteStep } from './update-returns.ts'
 
 export interface Seal {
   seq: number
@@ -96,6 +97,8 @@ function note(draft: TwinState, input: TwinInput): TwinState {
       return seen(draft, input.at)
     case 'rules':
       return { ...draft, rules: { ...draft.rules, ...Object.fromEntries(input.set.map((rule) => [rule.id, rule])) } }
+    case 'update-step':
+      return seen(noteStep(draft, input), input.at)
     case 'reading':
       keepValue(draft, input.name, input.value, input.ts)
       return seen(draft, input.at)

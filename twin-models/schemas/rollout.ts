@@ -148,8 +148,9 @@ export const rolloutRequest = z
     rollbackWaves: rollbackWaves.default([...DEFAULTS.rollbackWaves]),
   })
   .superRefine(({ filter, group }, context) => {
-    if ((filter === undefined) === (group === undefined))
-      context.addIssue({ code: 'custom', path: ['filter'], message: 'one of filter and group is needed' })
+    if ((filter === undefined) !== (group === undefined)) return
+    const message = filter === undefined ? 'one of filter and group is needed' : 'exactly one of filter and group is needed: both are given'
+    context.addIssue({ code: 'custom', path: ['filter'], message })
   })
 
 export function rolloutSpecOf(parsed: z.infer<typeof rolloutRequest>): RolloutSpec {
