@@ -262,7 +262,7 @@ describe('a rule is refused', () => {
       { actions: [{ kind: 'command', name: 'stop' }] },
       '/actions/0/name',
       undefined,
-      'is no action of the model pump; it has ',
+      'is no action of the model pump; it has resetBearing, diagnose',
     ],
     [
       'with a command whose input does not fit',
