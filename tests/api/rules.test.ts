@@ -140,7 +140,7 @@ describe('what is not taken', () => {
     const actions = [
       { kind: 'notify', target: 'nobody' },
       { kind: 'predict', model: 'no-model' },
-      { kind: 'ticket', onCall: ['no-one'] },
+      { kind: 'ticket', title: 'Look', onCall: ['no-one'] },
     ]
     const refused = await put('r', { actions })
     expect(refused.status).toBe(400)
