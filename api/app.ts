@@ -32,6 +32,10 @@ import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
 import { telemetryEndpoints } from './http/telemetry.ts'
+import { ticketActionEndpoints } from './http/ticket-actions.ts'
+import { ticketExternalEndpoints } from './http/ticket-external.ts'
+import { ticketLinkPages } from './http/ticket-links.ts'
+import { ticketEndpoints } from './http/tickets.ts'
 import { createTwinAnswers } from './http/twin-answers.ts'
 import { twinEndpoints } from './http/twins.ts'
 import { updateEndpoints } from './http/updates.ts'
@@ -41,6 +45,7 @@ import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
+import type { TicketLinks, Tickets } from './ticket-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
@@ -64,6 +69,8 @@ export interface AppDeps {
   groups: Groups
   updates: Updates
   rollouts: Rollouts
+  tickets: Tickets
+  ticketLinks: TicketLinks
   status: Status
   log: Logger
   now?: () => number
@@ -113,6 +120,9 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   rolloutEndpoints(endpoint, { ...deps, now })
   rolloutDeviceEndpoints(endpoint, deps)
   rolloutActionEndpoints(endpoint, { ...deps, now })
+  ticketEndpoints(endpoint, deps)
+  ticketActionEndpoints(endpoint, { ...deps, now })
+  ticketExternalEndpoints(endpoint, { ...deps, now })
   updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
@@ -121,6 +131,7 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   eventTypeEndpoints(endpoint)
   streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)
+  ticketLinkPages(app, methods, { tickets: deps.tickets, ticketLinks: deps.ticketLinks, log, now })
   docsPage(app)
   refuseTheRest(app, methods, log)
   return app

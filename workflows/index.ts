@@ -2,4 +2,5 @@
 export { bulkChange } from './bulk-change.ts'
 export { deviceTwin } from './device-twin.ts'
 export { rollout } from './rollout.ts'
+export { maintenanceTicket } from './ticket.ts'
 export { webhookDelivery } from './webhook-delivery.ts'

@@ -57,8 +57,11 @@ export function isReading(from: LiveEvent['from']): from is FromLog {
   return from.kind === 'reading'
 }
 
-/** Not of a twin, but of the registry, of the processor, of a webhook or a rollout: these are for webhooks alone. */
-const NOT_SHOWN = ['registered', 'removed', 'dead-letter', 'webhook-disabled', 'rollout-started', 'rollout-halted', 'rollout-ended']
+/** Not of a twin, but of the registry, of the processor, of a webhook, a rollout or a ticket: these are for webhooks alone. */
+const NOT_SHOWN = [
+  ...['registered', 'removed', 'dead-letter', 'webhook-disabled', 'rollout-started', 'rollout-halted', 'rollout-ended'],
+  ...['ticket-opened', 'ticket-updated', 'ticket-closed'],
+]
 
 export function isShown({ kind }: { kind: string }): boolean {
   return !NOT_SHOWN.includes(kind)

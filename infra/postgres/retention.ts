@@ -10,6 +10,7 @@ import { ERRORS_MINUTES } from './downlink.ts'
 import { dropPartition as dropAny, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
 import { ensurePartitions } from './partitions.ts'
 import { deleteEndedRollouts } from './rollout-retention.ts'
+import { deleteEndedTickets } from './ticket-retention.ts'
 import { deleteEndedDeliveries, passEvents } from './webhook-retention.ts'
 
 const MINUTE_MS = 60_000
@@ -77,6 +78,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['device_errors', () => deleteDeviceErrors(sql, now)],
     ['updates', () => deleteEndedUpdates(sql, now)],
     ['rollouts', () => deleteEndedRollouts(sql, now)],
+    ['tickets', () => deleteEndedTickets(sql, now)],
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
   ]
   for (const [name, step] of steps) {

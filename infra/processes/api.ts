@@ -30,6 +30,8 @@ import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { createRollouts } from '../postgres/rollout-read.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
+import { findTicketLink } from '../postgres/ticket-links.ts'
+import { createTickets } from '../postgres/ticket-read.ts'
 import { createTwins } from '../postgres/twins.ts'
 import { createUpdates } from '../postgres/updates.ts'
 import { createWebhooks } from '../postgres/webhooks.ts'
@@ -105,6 +107,8 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     groups: createGroups(sql),
     updates: createUpdates(sql),
     rollouts: createRollouts(sql, previewSql),
+    tickets: createTickets(sql),
+    ticketLinks: { find: (tokenHash) => findTicketLink(sql, tokenHash) },
     status: health,
     log,
   })

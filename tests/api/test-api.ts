@@ -24,6 +24,8 @@ import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
 import { createRollouts } from '../../infra/postgres/rollout-read.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
+import { findTicketLink } from '../../infra/postgres/ticket-links.ts'
+import { createTickets } from '../../infra/postgres/ticket-read.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
 import { createUpdates } from '../../infra/postgres/updates.ts'
 import { createWebhooks } from '../../infra/postgres/webhooks.ts'
@@ -93,6 +95,8 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     groups: createGroups(sql),
     updates: createUpdates(sql),
     rollouts: createRollouts(sql, sql),
+    tickets: createTickets(sql),
+    ticketLinks: { find: (tokenHash) => findTicketLink(sql, tokenHash) },
     webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,

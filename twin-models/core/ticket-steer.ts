@@ -7,7 +7,15 @@
 import { time } from './markdown.ts'
 import { ended, relapsed } from './ticket.ts'
 import { isOver, isOwed, isUnaccepted, TicketDraft } from './ticket-draft.ts'
-import { TICKET_LIMITS, type TicketAsk, type TicketOrigin, type TicketPlan, type TicketState, type TicketSteered } from './ticket-types.ts'
+import {
+  TICKET_LIMITS,
+  type TicketAsk,
+  type TicketChange,
+  type TicketOrigin,
+  type TicketPlan,
+  type TicketState,
+  type TicketSteered,
+} from './ticket-types.ts'
 
 export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk, origin: TicketOrigin, now: number): TicketSteered {
   const refused = refusal(state, plan, ask, origin, now)
@@ -59,6 +67,21 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
     case 'reopen':
       return { change: relapsed(draft, `${by} says so: “${ask.note}”`, by), answer: 'It is open again.' }
   }
+}
+
+/** What was asked by somebody who does not wait for the answer, and makes no sense any more: it stands in the story, so that nobody wonders. */
+export function ignoredTicketAsk(
+  state: TicketState,
+  plan: TicketPlan,
+  ask: TicketAsk,
+  origin: TicketOrigin,
+  why: string,
+  now: number,
+): TicketChange {
+  const draft = new TicketDraft(state, plan, now, origin)
+  const who = origin.system === undefined ? ask.by : `${origin.system} (${ask.by})`
+  draft.say('ignored', `What ${who} asked for, ${ask.action}, was ignored. ${why}`, ask.by)
+  return draft.change({})
 }
 
 /** Somebody has it from now on. Who else was told has nothing to do any more. */

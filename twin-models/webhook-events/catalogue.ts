@@ -7,6 +7,7 @@ import { alarmAcknowledged, alarmCleared, alarmRaised } from './alarm-events.ts'
 import { deadLetterCreated, deviceCreated, deviceRemoved, type PlatformEvent, webhookDisabled } from './platform-events.ts'
 import { rolloutEnded, rolloutHalted, rolloutStarted } from './rollout-events.ts'
 import type { EventType } from './schema.ts'
+import { ticketClosed, ticketOpened, ticketUpdated } from './ticket-events.ts'
 import { twinChanged } from './twin-changed.ts'
 import {
   commandEnded,
@@ -34,6 +35,9 @@ const TYPES = [
   alarmRaised,
   alarmAcknowledged,
   alarmCleared,
+  ticketOpened,
+  ticketUpdated,
+  ticketClosed,
   rolloutStarted,
   rolloutHalted,
   rolloutEnded,

@@ -5,6 +5,7 @@
 import type { JsonObject } from '../core/types.ts'
 import type { RolloutEvent } from './rollout-events.ts'
 import { about, anyObject, dataSchema, type EventType, type Fields, OF_DEVICE, text, whole, word } from './schema.ts'
+import type { TicketEvent } from './ticket-events.ts'
 
 export type PlatformEvent =
   | { kind: 'registered'; at: number; model: string; modelVersion: string; attributes: JsonObject }
@@ -14,6 +15,7 @@ export type PlatformEvent =
   /** Its row names no device (''). `host`: of its URL, whose path and query may be secret. */
   | { kind: 'webhook-disabled'; at: number; webhook: string; host: string; reason: DisabledReason; detail: string }
   | RolloutEvent
+  | TicketEvent
 
 /** It answered 410; nothing but failures for five days; an operator stopped it. */
 export type DisabledReason = 'gone' | 'failing' | 'stopped'

@@ -1,0 +1,45 @@
+/** Opening tickets: what the rule action `ticket` calls, and people. One is open at a time for a device and rule, so another cause of the same joins it. */
+import { randomUUID } from 'node:crypto'
+import type { NewTicket, OpenedTicket } from '../../activities/ticket-ports.ts'
+import { DEFAULT_DEADLINES, type TicketPlan } from '../../twin-models/core/ticket-types.ts'
+import type { Queries } from './connect.ts'
+
+/** What of a plan stands in the column of that name: the rest are columns of their own. */
+export type StoredPlan = Omit<TicketPlan, 'device' | 'rule' | 'createdAt' | 'by'>
+
+/**
+ * Opens one, or joins the one that is open for the device and rule; in one statement, so also of two at once. An alarm asks once: with one that was
+ * somebody's before nothing is done. What joins is seen by the ticket's workflow in `alarms`. Undefined: there is no such device.
+ */
+export async function openTicket(sql: Queries, ticket: NewTicket): Promise<OpenedTicket | undefined> {
+  const { id = randomUUID(), tenant, incarnation, rule, ruleVersion = null, alarm = null, severity, text } = ticket
+  const [row] = await sql<Array<{ id: string; outcome: OpenedTicket['outcome'] }>>`
+    with device as (
+      select incarnation, tenant, device from devices where incarnation = ${incarnation} and tenant = ${tenant} for key share
+    ), cause as (
+      select coalesce(${alarm}::int, (
+        select n from alarms where incarnation = ${incarnation} and rule = ${rule}::text and cleared_at is null order by n desc limit 1)) as n
+    ), known as (
+      select ticket from ticket_alarms where incarnation = ${incarnation} and n = ${alarm}::int
+    ), opened as (
+      insert into tickets (id, tenant, incarnation, device, rule, rule_version, alarm, text, plan, opened_by, severity)
+      select ${id}::uuid, tenant, incarnation, device, ${rule}::text, ${ruleVersion}::int,
+        coalesce(cause.n, (select coalesce(max(n), 0) + 1 from alarms where incarnation = ${incarnation})),
+        ${text}, ${JSON.stringify(planOf(ticket))}, ${ticket.by ?? rule ?? 'somebody'}, ${severity}
+      from device, cause where not exists (select from known)
+      on conflict (incarnation, rule) where ended_at is null do update set nudged = tickets.nudged
+      returning tickets.id, tickets.id = ${id}::uuid as made
+    ), noted as (
+      insert into ticket_alarms (incarnation, n, ticket)
+      select ${incarnation}::int, cause.n, opened.id from opened, cause where cause.n is not null on conflict do nothing
+    )
+    select id, case when made then 'opened' else 'joined' end as outcome from opened union all select ticket, 'known' from known`
+  return row
+}
+
+function planOf({ title, onCall, severity, deadlines, verifyForMs, predict }: NewTicket): StoredPlan {
+  return {
+    ...{ title, onCall, severity, deadlines: { ...DEFAULT_DEADLINES, ...deadlines }, verifyForMs },
+    ...(predict !== undefined && { predict }),
+  }
+}
