@@ -5,7 +5,6 @@
 import { proxyLocalActivities, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow'
 import type { TicketActivities } from '../activities/ticket-activities.ts'
 import type { TicketLook } from '../activities/ticket-ports.ts'
-import { code } from '../twin-models/core/markdown.ts'
 import { nextTicketStep } from '../twin-models/core/ticket.ts'
 import { ignoredTicketAsk, steerTicket } from '../twin-models/core/ticket-steer.ts'
 import type { TicketAsk, TicketChange, TicketOrigin, TicketSight, TicketSteered, TicketStep } from '../twin-models/core/ticket-types.ts'
@@ -91,7 +90,7 @@ export class TicketRun {
   }
 
   #noted({ ask, origin, id }: AskedOfTicket, answer: Answer): Answer {
-    const who = origin.via === 'ui' ? 'in the Temporal UI' : `by ${code(origin.system ?? ask.by)}`
+    const who = origin.via === 'ui' ? 'in the Temporal UI' : `by ${origin.system ?? ask.by}`
     const note = `${ask.action}, asked ${who}${answer.isRefused ? ', was refused' : ''}. ${answer.answer}`
     this.carried = { ...this.carried, heard: withAnswer(this.carried.heard, { id, ...answer }), note }
     return answer

@@ -43,22 +43,24 @@ export interface UntoldTicket {
   news: string | null
 }
 
-/** Those without a workflow, those whose workflow is to be told something, and those with something new to see. */
+/** Those without a workflow, and those whose workflow is to be told something. */
 export async function untoldTickets(sql: Queries): Promise<UntoldTicket[]> {
-  const rows = await sql<Array<Omit<UntoldTicket, 'asked'> & { asked: string | null }>>`
-    with told as (
-      select id, tenant, workflow, asked, null as news, number from tickets
-      where asked is not null or (ended_at is null and workflow is null) order by number limit ${TOLD}
-    ), seen as (
-      select t.id, t.tenant, t.workflow, t.asked, s.now as news, t.number from tickets t, lateral (select ${sql.unsafe(SEEN)} as now) s
-      where t.ended_at is null and t.seen is not null and s.now <> t.seen and s.now is distinct from t.nudged
-        and (t.status = 'verifying' or split_part(s.now, '/', 1) <> split_part(t.seen, '/', 1)
-          or split_part(s.now, '/', 4) <> split_part(t.seen, '/', 4)
-          or split_part(s.now, '/', 2)::int <= ${SELDOM.alarms} or t.nudged_at is null or t.nudged_at < now() - ${SELDOM.every}::text::interval)
-      order by t.number limit ${TOLD}
-    )
-    select id, tenant, workflow, asked, news from told union all select id, tenant, workflow, asked, news from seen where id not in (select id from told)`
-  return rows.map((row) => ({ ...row, asked: JSON.parse(row.asked ?? '[]') as TicketAsked[] }))
+  const rows = await sql<Array<Omit<UntoldTicket, 'asked' | 'news'> & { asked: string | null }>>`
+    select id, tenant, workflow, asked from tickets
+    where asked is not null or (ended_at is null and workflow is null) order by number limit ${TOLD}`
+  return rows.map((row) => ({ ...row, asked: JSON.parse(row.asked ?? '[]') as TicketAsked[], news: null }))
+}
+
+/** Those with something new to see, that were not told so. This looks at the alarms of all that are open: some 8 µs each. */
+export async function ticketsWithNews(sql: Queries): Promise<UntoldTicket[]> {
+  const part = (of: string, n: number) => sql.unsafe(`split_part(${of}, '/', ${n})`)
+  const rows = await sql<Array<Omit<UntoldTicket, 'asked'>>>`
+    select t.id, t.tenant, t.workflow, s.now as news from tickets t, lateral (select ${sql.unsafe(SEEN)} as now) s
+    where t.ended_at is null and t.workflow is not null and s.now <> t.seen and s.now is distinct from t.nudged
+      and (t.status = 'verifying' or ${part('s.now', 1)} <> ${part('t.seen', 1)} or ${part('s.now', 4)} <> ${part('t.seen', 4)}
+        or ${part('s.now', 2)}::int <= ${SELDOM.alarms} or t.nudged_at is null or t.nudged_at < now() - ${SELDOM.every}::text::interval)
+    order by t.number limit ${TOLD}`
+  return rows.map((row) => ({ ...row, asked: [] }))
 }
 
 /** Those that a workflow works on, some at a time, and all that should have gone on and have not. */

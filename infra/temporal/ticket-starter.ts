@@ -11,15 +11,28 @@ import {
   type TicketStart,
 } from '../../workflows/messages.ts'
 import { OPERATIONS_QUEUE } from '../../workflows/task-queues.ts'
-import { ticketNudged, ticketStarted, ticketsUnderWay, ticketTold, untoldTickets } from '../postgres/ticket-asked.ts'
+import type { Sql } from '../postgres/connect.ts'
+import {
+  ticketNudged,
+  ticketStarted,
+  ticketsUnderWay,
+  ticketsWithNews,
+  ticketTold,
+  type UntoldTicket,
+  untoldTickets,
+} from '../postgres/ticket-asked.ts'
 import { type StarterOptions, startOperationsStarter } from './operations-starter.ts'
 
+/** To look for what is new takes at most this share of the time, however many tickets are open. */
+const NEWS_SHARE = 0.02
+
 export function startTicketStarter(options: StarterOptions): { stop(): Promise<void> } {
+  const news = createNews()
   return startOperationsStarter(options, {
     name: 'Tickets',
     workflowType: TICKET_WORKFLOW,
     workflowIdOf: ({ tenant, id }) => `ticket:${tenant}:${id}`,
-    untold: untoldTickets,
+    untold: async (sql) => [...(await untoldTickets(sql)), ...(await news(sql))],
     started: (sql, { id }, workflowId) => ticketStarted(sql, id, workflowId),
     underWay: ticketsUnderWay,
     interruptedStart: ({ tenant, id }): TicketStart => ({ tenant, id }),
@@ -37,4 +50,16 @@ export function startTicketStarter(options: StarterOptions): { stop(): Promise<v
       await ticketNudged(sql, id, news)
     },
   })
+}
+
+function createNews(): (sql: Sql) => Promise<UntoldTicket[]> {
+  let notBefore = 0
+  return async (sql) => {
+    const began = performance.now()
+    if (began < notBefore) return []
+    const found = await ticketsWithNews(sql)
+    const ended = performance.now()
+    notBefore = ended + (ended - began) / NEWS_SHARE
+    return found
+  }
 }

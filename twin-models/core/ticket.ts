@@ -81,8 +81,8 @@ function nextChange(draft: TicketDraft, sight: TicketSight): TicketChange | unde
 function opened(draft: TicketDraft, sight: TicketSight): TicketChange {
   const { plan } = draft
   const [alarm] = sight.recent
-  const why = plan.rule === null ? '' : ` for rule ${plan.rule}${alarm ? `, alarm ${alarm.n}: ${alarm.text}` : ''}`
-  draft.say('opened', `Opened${why}`, plan.by)
+  const why = plan.rule === null ? '' : ` for rule ${plan.rule}${alarm ? `, alarm ${alarm.n} (${alarm.text})` : ''}`
+  draft.say('opened', `Opened by ${plan.by}${why}.`, plan.by)
   draft.set({ alarms: sight.alarms })
   if (sight.worst && isWorse(sight.worst, draft.state.severity)) draft.hasten(sight.worst)
   const target = draft.turn()
