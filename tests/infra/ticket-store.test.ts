@@ -72,12 +72,8 @@ describe('opening', () => {
     const { sql } = database
     const device = await pump(sql)
     const alarms = alarmsOf(sql, device)
-    const asks = await Promise.all(
-      [1, 2, 3, 4].map(async () => {
-        const n = await alarms.raise()
-        return n
-      }),
-    )
+    const asks: number[] = []
+    for (let n = 0; n < 4; n++) asks.push(await alarms.raise())
     const opened = await Promise.all([...asks, ...asks].map((n) => openTicket(sql, ticketOf(device, n))))
     expect(new Set(opened.map((one) => one!.id)).size).toBe(1)
     expect(opened.filter((one) => one!.outcome === 'opened')).toHaveLength(1)

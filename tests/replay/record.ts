@@ -21,17 +21,37 @@ import { startTemporalServer } from '../../infra/temporal/server.ts'
 import { freePort } from '../support/servers.ts'
 import { startBulkWorker } from '../workflows/bulk-changes.ts'
 import { startRolloutWorker } from '../workflows/rollouts.ts'
+import { startTicketWorker } from '../workflows/tickets.ts'
 import { startTwins } from '../workflows/twins.ts'
 import { startWebhookWorker } from '../workflows/webhook-worker.ts'
 import { askedScenes } from './asked-scenes.ts'
 import { bulkScenes } from './bulk-scenes.ts'
-import { continuedWith, coveredBy, FOLDER, fileOf, type Recording, ROLLOUT_SCENES, type Stage, WEBHOOK_SCENES } from './recordings.ts'
+import {
+  continuedWith,
+  coveredBy,
+  FOLDER,
+  fileOf,
+  type Recording,
+  ROLLOUT_SCENES,
+  type Stage,
+  TICKET_SCENES,
+  WEBHOOK_SCENES,
+} from './recordings.ts'
 import { rolloutScenes } from './rollout-scenes.ts'
+import { ticketScenes } from './ticket-scenes.ts'
 import { twinScenes } from './twin-scenes.ts'
 import { updateScenes } from './update-scenes.ts'
 import { webhookScenes } from './webhook-scenes.ts'
 
-const scenes = Object.entries({ ...twinScenes, ...askedScenes, ...updateScenes, ...bulkScenes, ...rolloutScenes, ...webhookScenes })
+const scenes = Object.entries({
+  ...twinScenes,
+  ...askedScenes,
+  ...updateScenes,
+  ...bulkScenes,
+  ...rolloutScenes,
+  ...webhookScenes,
+  ...ticketScenes,
+})
 
 await record()
 
@@ -62,16 +82,17 @@ async function record(): Promise<void> {
   const bulk = await startBulkWorker({ sql, address })
   const rollouts = await startRolloutWorker({ sql, address })
   const webhooks = await startWebhookWorker({ sql, address, maxCachedWorkflows: 100 })
+  const tickets = await startTicketWorker({ sql, address })
   try {
     await mkdir(FOLDER, { recursive: true })
     for (const [scene, play] of scenes) {
       if (existsSync(join(FOLDER, fileOf(scene)))) continue
-      const recording = await recorded({ sql, twins, bulk, rollouts, webhooks }, scene, play)
+      const recording = await recorded({ sql, twins, bulk, rollouts, webhooks, tickets }, scene, play)
       await writeFile(join(FOLDER, fileOf(scene)), `${JSON.stringify(recording)}\n`)
       console.log(`${fileOf(scene)}: ${recording.history.events.length} events, ${recording.covers.join(', ')}`)
     }
   } finally {
-    await Promise.all([twins.stop(), bulk.stop(), rollouts.stop(), webhooks.stop()])
+    await Promise.all([twins.stop(), bulk.stop(), rollouts.stop(), webhooks.stop(), tickets.stop()])
     await sql.end()
     await temporal.stop()
     await postgres.stop()
@@ -81,8 +102,8 @@ async function record(): Promise<void> {
 
 /** Plays a scene, and notes what is written in it. */
 async function recorded(stage: Stage, scene: string, play: (typeof scenes)[number][1]): Promise<Recording> {
-  const { sql, twins, bulk, rollouts } = stage
-  const covers = new Set<string>([...ROLLOUT_SCENES, ...WEBHOOK_SCENES].filter((name) => name === scene))
+  const { sql, twins, bulk, rollouts, tickets } = stage
+  const covers = new Set<string>([...ROLLOUT_SCENES, ...WEBHOOK_SCENES, ...TICKET_SCENES].filter((name) => name === scene))
   const bulkStore = createBulkStore(sql)
   twins.instead.write = (decision) => {
     for (const covered of coveredBy(decision)) covers.add(covered)
@@ -95,6 +116,10 @@ async function recorded(stage: Stage, scene: string, play: (typeof scenes)[numbe
   rollouts.instead.step = (rollout, step) => {
     covers.add(`rollout ${step.state.status}`)
     return rollouts.store.step(rollout, step)
+  }
+  tickets.instead.step = (ticket, step) => {
+    if (step.change) covers.add(`ticket ${step.change.state.status}`)
+    return tickets.store.step(ticket, step)
   }
   const { workflowId, runId } = await play(stage)
   delete twins.instead.lastSeen

@@ -5,10 +5,12 @@ import type { Decision } from '../../activities/ports.ts'
 import type { Sql } from '../../infra/postgres/connect.ts'
 import { isOutstanding } from '../../twin-models/core/delta.ts'
 import type { RolloutStatus } from '../../twin-models/core/rollout-types.ts'
+import { TICKET_STATUSES } from '../../twin-models/core/ticket-types.ts'
 import type { TwinEvent } from '../../twin-models/core/types.ts'
 import type { BulkCarried, BulkEnd, TwinStart } from '../../workflows/messages.ts'
 import type { BulkWorker } from '../workflows/bulk-changes.ts'
 import type { RolloutWorker } from '../workflows/rollouts.ts'
+import type { TicketWorker } from '../workflows/tickets.ts'
 import type { Twins } from '../workflows/twins.ts'
 import type { WebhookWorker } from '../workflows/webhook-worker.ts'
 
@@ -30,6 +32,7 @@ export interface Stage {
   bulk: BulkWorker
   rollouts: RolloutWorker
   webhooks: WebhookWorker
+  tickets: TicketWorker
 }
 
 /** Each leaves a workflow behind and says which run to keep. */
@@ -88,6 +91,7 @@ const ROLLOUT: RolloutStatus[] = ['running', 'paused', 'halted', 'rolling-back',
 /** What stands in the recording of such a scene is its name. */
 export const ROLLOUT_SCENES = ['a rollout continues as new', 'a rollout goes on after it']
 export const WEBHOOK_SCENES = ['a webhook recovers', 'a webhook is skipped and stopped', 'a webhook in trouble continues as new']
+export const TICKET_SCENES = ['a ticket relapses and is predicted', 'a ticket continues as new', 'a ticket goes on after it']
 const CONTINUED = { asked: 'continued with wishes and commands under way', updating: 'continued with an update under way' }
 
 /** All of it stands in a recording. */
@@ -99,6 +103,9 @@ export const COVERED = [
   ...ROLLOUT.map((status) => `rollout ${status}`),
   ...ROLLOUT_SCENES,
   ...WEBHOOK_SCENES,
+  // None is carried as it was opened.
+  ...TICKET_STATUSES.filter((status) => status !== 'open').map((status) => `ticket ${status}`),
+  ...TICKET_SCENES,
 ]
 
 export function coveredBy({ events, answers }: Decision): string[] {

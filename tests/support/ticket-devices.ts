@@ -52,10 +52,12 @@ export function alarmsOf(sql: Sql, { device, incarnation }: TestDevice, rule = '
   let newest = 0
   return {
     async raise(severity: Severity = 'major'): Promise<number> {
-      const n = ++newest
+      const n = newest + 1
       await sql`
         insert into alarms (incarnation, n, tenant, device, rule, rule_version, severity, status, text, since, raised_at, updated_at, count, flapping, muted, "values")
-        values (${incarnation}, ${n}, 'demo', ${device}, ${rule}, 1, ${severity}, 'raised', ${ALARM_TEXT}, now(), now(), now(), 1, false, false, '{}')`
+        values (${incarnation}, ${n}, 'demo', ${device}, ${rule}, 1, ${severity}, 'raised', ${ALARM_TEXT}, now(), now(), now(), 1, false, false, '{}')
+        on conflict do nothing`
+      newest = n
       return n
     },
     async clear(n = newest): Promise<void> {

@@ -42,7 +42,7 @@ const ticket: JsonObject = object({
   createdAt: time,
   changedAt: time,
   onCall: texts,
-  'asked?': about(object({ target: text, until: time }), 'Who is to accept it, and until when.'),
+  'asked?': about(object({ 'target?': text, until: time }), 'Who is to accept it, and until when.'),
   'assignee?': text,
   dueAt: about(time, 'It is to be done by then.'),
   'plannedAt?': time,
