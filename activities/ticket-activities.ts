@@ -1,5 +1,4 @@
 /** Activities of tickets, on the queue `operations`. The first one validates whatever the workflow was started with. */
-import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { z } from 'zod'
 import { CastorError } from '../twin-models/errors.ts'
@@ -28,6 +27,7 @@ export function createTicketActivities({ tickets, log }: { tickets: TicketStore;
   }
 
   async function begin({ id, workflow, tenant, ...request }: Parameters<TicketActivities['beginTicket']>[0]): Promise<TicketBegun> {
+    if (!z.uuid().safeParse(id).success) throw new CastorError('invalid', 'The id of a ticket is a UUID. Leave it out to open one.')
     const ticket = Object.keys(request).length === 0 ? await known(String(tenant), id) : await open(String(tenant ?? ''), id, request)
     await tickets.claim(ticket, workflow)
     log.info({ id: ticket.id, tenant: ticket.tenant, workflow }, 'A ticket begins')
@@ -35,8 +35,7 @@ export function createTicketActivities({ tickets, log }: { tickets: TicketStore;
     return { ...{ id: ticket.id, tenant: ticket.tenant, number, text, plan }, ...(carried && { carried }) }
   }
 
-  async function open(tenant: string, given: string, request: unknown): Promise<Ticket> {
-    const id = z.uuid().safeParse(given).success ? given : randomUUID()
+  async function open(tenant: string, id: string, request: unknown): Promise<Ticket> {
     // Begun anew after a reset it is the same one.
     const before = await tickets.find(tenant, id)
     if (before) return before

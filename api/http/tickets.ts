@@ -59,8 +59,8 @@ export function ticketEndpoints(endpoint: Endpoints, { tickets, registry }: Tick
         before = await stored()
         if (!before) throw justEnded()
       }
-      const row = await known(tenant, (JSON.parse(before.response) as { ticket: string }).ticket)
-      return shown(row, true, { 'idempotency-replayed': 'true' })
+      const { ticket, isNew } = JSON.parse(before.response) as { ticket: string; isNew: boolean }
+      return shown(await known(tenant, ticket), isNew, { 'idempotency-replayed': 'true' })
     },
   )
 

@@ -1,7 +1,7 @@
 /** Opening tickets: what the rule action `ticket` calls, and people. One is open at a time for a device and rule, so another cause of the same joins it. */
 import { randomUUID } from 'node:crypto'
 import type { NewTicket, OpenedTicket } from '../../activities/ticket-ports.ts'
-import { DEFAULT_DEADLINES, type TicketPlan } from '../../twin-models/core/ticket-types.ts'
+import { DEFAULT_DEADLINES, TICKET_LIMITS, type TicketPlan } from '../../twin-models/core/ticket-types.ts'
 import type { Queries } from './connect.ts'
 
 /** What of a plan stands in the column of that name: the rest are columns of their own. */
@@ -9,10 +9,12 @@ export type StoredPlan = Omit<TicketPlan, 'device' | 'rule' | 'createdAt' | 'by'
 
 /**
  * Opens one, or joins the one that is open for the device and rule; in one statement, so also of two at once. An alarm asks once: with one that was
- * somebody's before nothing is done. What joins is seen by the ticket's workflow in `alarms`. Undefined: there is no such device.
+ * somebody's before nothing is done. What joins is seen by the ticket's workflow in `alarms`. Texts are cut at their limits: those of a rule are made of
+ * what devices say. Undefined: there is no such device.
  */
 export async function openTicket(sql: Queries, ticket: NewTicket): Promise<OpenedTicket | undefined> {
-  const { id = randomUUID(), tenant, incarnation, rule, ruleVersion = null, alarm = null, severity, text } = ticket
+  const { id = randomUUID(), tenant, incarnation, rule, ruleVersion = null, alarm = null, severity } = ticket
+  const text = ticket.text.slice(0, TICKET_LIMITS.text)
   const [row] = await sql<Array<{ id: string; outcome: OpenedTicket['outcome'] }>>`
     with device as (
       select incarnation, tenant, device from devices where incarnation = ${incarnation} and tenant = ${tenant} for key share
@@ -39,7 +41,11 @@ export async function openTicket(sql: Queries, ticket: NewTicket): Promise<Opene
 
 function planOf({ title, onCall, severity, deadlines, verifyForMs, predict }: NewTicket): StoredPlan {
   return {
-    ...{ title, onCall, severity, deadlines: { ...DEFAULT_DEADLINES, ...deadlines }, verifyForMs },
+    ...{
+      title: title.replaceAll(/\p{Cc}+/gu, ' ').slice(0, TICKET_LIMITS.title),
+      onCall: [...new Set(onCall)].slice(0, TICKET_LIMITS.onCall),
+    },
+    ...{ severity, deadlines: { ...DEFAULT_DEADLINES, ...deadlines }, verifyForMs },
     ...(predict !== undefined && { predict }),
   }
 }

@@ -47,7 +47,7 @@ async function openByHand(
     // Of a device that is gone nothing is kept: the key is free again.
     if (keyHash && !opened) await releaseKey(tx, ticket.tenant, keyHash, '')
     if (keyHash && opened)
-      await tx`update idempotency_keys set response = ${JSON.stringify({ ticket: opened.id })} where tenant = ${ticket.tenant} and key_hash = ${keyHash}`
+      await tx`update idempotency_keys set response = ${JSON.stringify({ ticket: opened.id, isNew: opened.outcome === 'opened' })} where tenant = ${ticket.tenant} and key_hash = ${keyHash}`
     return opened && { id: opened.id, isNew: opened.outcome === 'opened' }
   })
 }

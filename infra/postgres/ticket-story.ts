@@ -7,6 +7,8 @@ import { ticketRows } from './ticket-rows.ts'
 
 /** Of one event. */
 const MOST_WORDS = 2_000
+/** Whatever is said of a ticket for ever, and by whom: from there on nothing is written. */
+const MOST_LINES = 5_000
 const BY_ITSELF: TicketEvent['origin'] = { via: 'castor' }
 
 /** The ticket's row is locked: lines are numbered in order. */
@@ -14,9 +16,10 @@ export async function writeStory(tx: Transaction, id: string, story: TicketStory
   if (story.length === 0) return
   await tx`
     insert into ticket_events (ticket, n, at, what, by, via, text)
-    select ${id}::uuid, (select coalesce(max(n), 0) from ticket_events where ticket = ${id}) + place, to_timestamp((line ->> 'at')::float8 / 1000),
-      line ->> 'what', line ->> 'by', line ->> 'via', line ->> 'text'
-    from json_array_elements(${JSON.stringify(story)}::text::json) with ordinality as lines (line, place)`
+    select ${id}::uuid, before.n + place, to_timestamp((line ->> 'at')::float8 / 1000), line ->> 'what', line ->> 'by', line ->> 'via', line ->> 'text'
+    from (select coalesce(max(n), 0) as n from ticket_events where ticket = ${id}) before,
+      json_array_elements(${JSON.stringify(story)}::text::json) with ordinality as lines (line, place)
+    where before.n + place <= ${MOST_LINES}`
 }
 
 /** In the transaction in which it becomes so. */

@@ -72,6 +72,9 @@ describe('opening one by hand', () => {
     const [first, again] = [await open(body, headers), await open(body, headers)]
     expect([again.status, again.json.id, again.headers.get('idempotency-replayed')]).toEqual([201, first.json.id, 'true'])
     expect((await open({ ...body, title: 'Other' }, headers)).status).toBe(409)
+    const { device } = await api.opened()
+    const joining = { 'idempotency-key': randomUUID() }
+    for (let again = 0; again < 2; again++) expect((await open({ device, title: 'x', rule: 'vibration' }, joining)).status).toBe(200)
     const absent = { 'idempotency-key': randomUUID() }
     expect((await open({ ...body, device: 'absent' }, absent)).status).toBe(400)
     expect((await open(body, absent)).status).toBe(201)

@@ -60,6 +60,16 @@ describe('opening', () => {
     expect(await counted(device)).toEqual({ all: 2, open: 2 })
   })
 
+  test('with texts that are too long cuts them, and names nobody twice', async () => {
+    const { sql } = database
+    const device = await pump(sql)
+    const onCall = ['ann', 'ann', ...Array.from({ length: 20 }, (_, n) => `p-${n}`)]
+    const opened = await openTicket(sql, ticketOf(device, 1, { title: `two\nlines ${'x'.repeat(500)}`, text: 'y'.repeat(5_000), onCall }))
+    const { plan, text } = (await store.find('demo', opened!.id))!
+    expect([plan.title.length, plan.title.slice(0, 9), text.length, plan.onCall.length]).toEqual([200, 'two lines', 2_000, 10])
+    expect(plan.onCall.slice(0, 2)).toEqual(['ann', 'p-0'])
+  })
+
   test('of a device that is not there, or is another tenant’s, opens nothing', async () => {
     const { sql } = database
     const device = await pump(sql)
@@ -191,6 +201,32 @@ describe('a step', () => {
     expect((await run.take(change)).sight.prediction).toEqual({ status: 'failed', detail: 'There is no prediction model gone.' })
     expect((await run.take()).sight.prediction).toEqual({ status: 'failed', detail: 'There is no prediction model gone.' })
   })
+})
+
+test('of two repairs of a device the longer one keeps it in maintenance, whichever ends first', async () => {
+  const { sql } = database
+  const device = await pump(sql)
+  const begin = async (rule: string, alarm: number) => {
+    const run = await working((await openTicket(sql, ticketOf(device, alarm, { rule })))!.id)
+    await run.settle()
+    return run
+  }
+  await alarmsOf(sql, device).raise()
+  const [long, short] = [await begin('vibration', 1), await begin('temperature', 2)]
+  const asked = async () => {
+    const rows = await sql<Array<{ body: string }>>`
+      select body from twin_requests where kind = 'maintenance' and incarnation = ${device.incarnation} order by created_at`
+    return JSON.parse(rows.at(-1)!.body)
+  }
+  const start = long.changeOf({ action: 'start', by: 'ann', forMs: 7_200_000 })
+  await long.take(start)
+  expect(await asked()).toEqual({ until: start.maintenance, by: long.ticket.id })
+  await short.take(short.changeOf({ action: 'start', by: 'bob', forMs: 3_600_000 }))
+  expect(await asked()).toEqual({ until: start.maintenance, by: long.ticket.id })
+  await long.take(long.changeOf({ action: 'cancel', by: 'ann' }))
+  expect(await asked()).toEqual({ until: short.state.maintenanceUntil, by: short.ticket.id })
+  await short.take(short.changeOf({ action: 'done', by: 'bob' }))
+  expect(await asked()).toEqual({ until: null, by: short.ticket.id })
 })
 
 test('of random alarms, actions that come late and twice, and tickets that end, one is open at most, and none is left without', async () => {

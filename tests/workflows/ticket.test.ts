@@ -172,6 +172,7 @@ describe('an operator in the UI', () => {
 
   test.each([
     [{ title: 'x' }, 'device'],
+    [{ id: 'mine', device: 'p', title: 'x' }, 'The id of a ticket is a UUID.'],
     [{ device: 'absent', title: 'x' }, 'There is no device absent of tenant'],
     [{ device: 'p', title: 'x', onCall: 'ann' }, 'must be a list of targets'],
     [{ device: 'p', title: 'x', colour: 'red' }, 'Unrecognized key'],

@@ -36,7 +36,9 @@ create table tickets (
 );
 create unique index tickets_open on tickets (incarnation, rule) where ended_at is null;
 create index tickets_tenant on tickets (tenant, number desc);
-create index tickets_device on tickets (incarnation, number desc);
+create index tickets_tenant_open on tickets (tenant, number desc) where ended_at is null;
+create index tickets_device on tickets (tenant, device, number desc);
+create index tickets_assignee on tickets (tenant, assignee, number desc) where assignee is not null;
 create index tickets_underway on tickets (number) where ended_at is null;
 create index tickets_untold on tickets (number) where asked is not null or (ended_at is null and workflow is null);
 create index tickets_ended on tickets (ended_at) where ended_at is not null;
