@@ -6,8 +6,10 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Logger } from 'pino'
 import { CastorError } from '../twin-models/errors.ts'
+import type { Alarms } from './alarm-ports.ts'
 import type { Commands } from './command-ports.ts'
 import type { DirectorKeys, FirmwareRows, FirmwareStore, ReleaseKeys } from './firmware-ports.ts'
+import { alarmEndpoints } from './http/alarms.ts'
 import { createAuthenticate } from './http/authenticate.ts'
 import { bulkChangeEndpoints } from './http/bulk-changes.ts'
 import { commandListEndpoints } from './http/command-lists.ts'
@@ -21,13 +23,19 @@ import { eventTypeEndpoints } from './http/event-types.ts'
 import { firmwareEndpoints } from './http/firmware.ts'
 import { groupEndpoints } from './http/groups.ts'
 import { historyEndpoints } from './http/history.ts'
+import { maintenanceEndpoints } from './http/maintenance.ts'
 import { modelEndpoints } from './http/models.ts'
+import { predictionModelEndpoints } from './http/prediction-models.ts'
+import { predictionEndpoints } from './http/predictions.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
 import { releaseKeyEndpoints } from './http/release-keys.ts'
 import { requestEndpoints } from './http/requests.ts'
 import { rolloutActionEndpoints } from './http/rollout-actions.ts'
 import { rolloutDeviceEndpoints } from './http/rollout-devices.ts'
 import { rolloutEndpoints } from './http/rollouts.ts'
+import { ruleActionEndpoints } from './http/rule-actions.ts'
+import { ruleTestEndpoints } from './http/rule-tests.ts'
+import { ruleEndpoints } from './http/rules.ts'
 import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
@@ -44,7 +52,10 @@ import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
+import type { PredictionModels, Predictions, PredictionTester } from './prediction-ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
+import type { RuleActions } from './rule-action-ports.ts'
+import type { RuleHistory, Rules } from './rule-ports.ts'
 import type { TicketLinks, Tickets } from './ticket-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
@@ -55,6 +66,7 @@ export interface AppDeps {
   deadLetters: DeadLetters
   requests: TwinRequests
   commands: Commands
+  alarms: Alarms
   workflows: TwinWorkflows
   apiKeys: ApiKeys
   models: Models
@@ -69,6 +81,12 @@ export interface AppDeps {
   groups: Groups
   updates: Updates
   rollouts: Rollouts
+  rules: Rules
+  ruleHistory: RuleHistory
+  ruleActions: RuleActions
+  predictionModels: PredictionModels
+  predictions: Predictions
+  predictionTester: PredictionTester
   tickets: Tickets
   ticketLinks: TicketLinks
   status: Status
@@ -76,7 +94,13 @@ export interface AppDeps {
   now?: () => number
   /** How long a twin's answer is waited for, where the request does not say. */
   twinWaitMs?: number
-  limits?: { requests?: RateLimitPolicy; strong?: RateLimitPolicy; webhookTests?: RateLimitPolicy }
+  limits?: {
+    requests?: RateLimitPolicy
+    strong?: RateLimitPolicy
+    webhookTests?: RateLimitPolicy
+    ruleTests?: RateLimitPolicy
+    predictionTests?: RateLimitPolicy
+  }
 }
 
 /** Generous: it stops a program that runs away, not one that works. */
@@ -85,6 +109,9 @@ const REQUESTS: RateLimitPolicy = { name: 'requests', quota: 100_000, windowSeco
 const STRONG: RateLimitPolicy = { name: 'strong', quota: 200, windowSeconds: 10 }
 /** Each is a request to somewhere else. */
 const WEBHOOK_TESTS: RateLimitPolicy = { name: 'webhook-tests', quota: 20, windowSeconds: 10 }
+/** Each reads up to some hundred thousand rows. */
+const RULE_TESTS: RateLimitPolicy = { name: 'rule-tests', quota: 20, windowSeconds: 10 }
+const PREDICTION_TESTS: RateLimitPolicy = { name: 'prediction-tests', quota: 20, windowSeconds: 10 }
 const TWIN_WAIT_MS = 5_000
 
 export function createApp(deps: AppDeps): OpenAPIHono {
@@ -109,6 +136,8 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   historyEndpoints(endpoint, deps)
   commandEndpoints(endpoint, { ...deps, now, answers, waitMs })
   commandListEndpoints(endpoint, deps)
+  alarmEndpoints(endpoint, { ...deps, now, answers, waitMs })
+  maintenanceEndpoints(endpoint, { ...deps, now, answers, waitMs })
   deviceEndpoints(endpoint, deps)
   deadLetterEndpoints(endpoint, deps)
   modelEndpoints(endpoint, deps)
@@ -124,11 +153,17 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   ticketActionEndpoints(endpoint, { ...deps, now })
   ticketExternalEndpoints(endpoint, { ...deps, now })
   updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
+  ruleEndpoints(endpoint, deps)
+  ruleTestEndpoints(endpoint, { ...deps, now, testLimit: createRateLimit(deps.limits?.ruleTests ?? RULE_TESTS, now) })
+  const predictionLimit = createRateLimit(deps.limits?.predictionTests ?? PREDICTION_TESTS, now)
+  predictionModelEndpoints(endpoint, { ...deps, testLimit: predictionLimit })
+  predictionEndpoints(endpoint, { ...deps, waitMs })
   webhookEndpoints(endpoint, { ...deps, now })
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })
   webhookDeliveryEndpoints(endpoint, deps)
   eventTypeEndpoints(endpoint)
+  ruleActionEndpoints(endpoint, deps)
   streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)
   ticketLinkPages(app, methods, { tickets: deps.tickets, ticketLinks: deps.ticketLinks, log, now })

@@ -53,3 +53,23 @@ export const WEBHOOK_WORK = {
   heartbeatTimeout: '15 seconds',
   retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '2 minutes' },
 } satisfies ActivityOptions
+
+/**
+ * One prediction: features from Postgres, then up to three requests of 30 s each. Postgres may be away for long; what waits for too long ends as
+ * failed by itself. A worker that died is noticed by its heartbeat.
+ */
+export const PREDICTION_ASK = {
+  startToCloseTimeout: '3 minutes',
+  heartbeatTimeout: '10 seconds',
+  retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '30 seconds' },
+} satisfies ActivityOptions
+
+/**
+ * Waiting for a prediction that was asked for: it fails until there is an answer, and is tried again, which costs no event. A prediction ends after a
+ * quarter of an hour at the latest, so this outlasts it by far.
+ */
+export const PREDICTION_WAIT = {
+  startToCloseTimeout: '10 seconds',
+  scheduleToCloseTimeout: '1 day',
+  retry: { initialInterval: '500 milliseconds', backoffCoefficient: 1.5, maximumInterval: '15 seconds' },
+} satisfies ActivityOptions

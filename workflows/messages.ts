@@ -5,6 +5,7 @@ import type { Pace, Progress } from '../twin-models/core/pacing.ts'
 import type { RolloutAsk, RolloutPlan, RolloutState, WaveCounts } from '../twin-models/core/rollout-types.ts'
 import type { TicketAsk, TicketOrigin, TicketPlan, TicketState, TicketStatus } from '../twin-models/core/ticket-types.ts'
 import type { Batch, TwinState } from '../twin-models/core/types.ts'
+import type { Prediction } from '../twin-models/prediction/types.ts'
 
 export const TWIN_WORKFLOW = 'deviceTwin'
 
@@ -253,3 +254,18 @@ export interface WebhookReport {
   /** Of those that wait: what their last attempt said. */
   reasons?: Array<{ reason: string; count: number }>
 }
+
+export const PREDICTION_WORKFLOW = 'prediction'
+
+/**
+ * The only argument of `prediction`. What was registered comes as `tenant` and `id`; an operator in the UI gives
+ * {"tenant": "demo", "device": "p-1", "model": "pump-failure"}.
+ */
+export interface PredictionStart {
+  tenant: string
+  id?: string
+  [request: string]: unknown
+}
+
+/** As it stands when the workflow has ended. */
+export type PredictionEnd = Prediction

@@ -4,3 +4,5 @@ export const TWINS_QUEUE = 'twins'
 export const OPERATIONS_QUEUE = 'operations'
 /** Deliveries of webhooks in trouble: slow receivers hold up nothing else. */
 export const WEBHOOKS_QUEUE = 'webhooks'
+/** Predictions: slow model servers hold up nothing else. */
+export const INFERENCE_QUEUE = 'inference'

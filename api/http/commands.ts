@@ -1,14 +1,14 @@
 /** One command: asking for it, looking at it, cancelling it. The request and the end are decisions of the twin; between them REST only looks. */
 import { randomUUID } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
-import type { CommandRequest } from '../../twin-models/core/types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { CommandIds, CommandRow, Commands } from '../command-ports.ts'
 import type { DeviceRow, Models, Registry } from '../ports.ts'
-import { type CommandBody, checkCommand, commandBody } from './command-check.ts'
+import { type CommandBody, commandBody } from './command-check.ts'
 import { commandJson, commandSchema } from './command-json.ts'
 import type { Endpoints, Reply } from './endpoint.ts'
 import { answerUnder, justEnded, keyHashOf, sha256 } from './idempotency.ts'
+import { newCommand } from './new-command.ts'
 import { type Preference, preferenceOf, preferHeader, WAITING_DEADLINE_MS } from './prefer.ts'
 import { modelGone, noDevice } from './refusals.ts'
 import { deviceParams, jsonContent } from './schemas.ts'
@@ -87,14 +87,9 @@ export function commandEndpoints(endpoint: Endpoints, { registry, models, comman
 
     const model = models.find(device.model)
     if (!model) throw modelGone(device.device, device.model)
-    const { row, rules } = checkCommand(model, body, now())
     const ids: CommandIds = { command: randomUUID(), request: randomUUID() }
-    const wanted: CommandRequest = { id: ids.command, name: row.name, expiresAt: row.expiresAt, repeatable: row.repeatable, ...rules, by }
-    const request = { id: ids.request, body: JSON.stringify(wanted) }
-    const outcome = await commands.insert(
-      { ...row, id: ids.command, tenant, incarnation: device.incarnation, requestedBy: by, request },
-      keyHash && { keyHash, requestHash, salt: new Uint8Array() },
-    )
+    const command = newCommand({ tenant, incarnation: device.incarnation, model, body, ids, by, now: now() })
+    const outcome = await commands.insert(command, keyHash && { keyHash, requestHash, salt: new Uint8Array() })
     if (outcome === 'written') return { ids, replayed: false }
     if (outcome === 'gone') throw noDevice(device.device)
     const meanwhile = await answerUnder(registry, tenant, keyHash!, requestHash)

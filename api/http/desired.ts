@@ -9,7 +9,7 @@ import type { Call, Endpoints, Reply } from './endpoint.ts'
 import { expectedVersion, hasChanged } from './etags.ts'
 import { preferenceOf, preferHeader, WAITING_DEADLINE_MS } from './prefer.ts'
 import { modelGone, noDevice } from './refusals.ts'
-import { requestJson, request as requestSchema } from './requests.ts'
+import { requestSchema, undecided } from './requests.ts'
 import { deviceParams, durationParameter, jsonContent } from './schemas.ts'
 import type { TwinAnswers } from './twin-answers.ts'
 import { checkWish, type Wish } from './wish-check.ts'
@@ -140,7 +140,7 @@ export function desiredEndpoints(endpoint: Endpoints, { twins, models, requests,
     const asked = await answers.ask(question, preference.waitMs ?? waitMs)
     if (!asked) throw noDevice(params.id)
     const { id, answer } = asked
-    if (!answer) return undecided(tenant, id, preference.headers)
+    if (!answer) return undecided(requests, tenant, id, preference.headers)
     if (answer.refused === 'precondition-failed') throw hasChanged(answer.version)
     if (answer.refused) throw new CastorError('too-large', answer.detail ?? 'The whole desired state would be too large.')
 
@@ -148,15 +148,6 @@ export function desiredEndpoints(endpoint: Endpoints, { twins, models, requests,
     if (!after || after.incarnation !== row.incarnation) throw noDevice(params.id)
     const shown = shownDesired(after)
     return { ...shown, headers: { ...shown.headers, ...preference.headers } }
-  }
-
-  async function undecided(tenant: string, id: string, headers: Record<string, string>): Promise<Reply> {
-    const row = await requests.find(tenant, id)
-    return {
-      status: 202,
-      body: row ? requestJson(row) : JSON.stringify({ id }),
-      headers: { ...headers, location: `/v1/requests/${id}`, 'retry-after': '1' },
-    }
   }
 }
 

@@ -28,6 +28,7 @@ export function openApiDocument(app: OpenAPIHono): object {
       { name: 'Rollouts', description: 'Firmware for many devices, in waves.' },
       { name: 'Updates', description: 'Firmware on its way to single devices, and how it ended.' },
       { name: 'Groups', description: 'Filters with a name, and versions that devices are pinned to.' },
+      { name: 'Predictions', description: 'Models that are served elsewhere, asked about devices.' },
       { name: 'Requests', description: 'What was asked of twins.' },
     ],
   })

@@ -2,10 +2,10 @@
 import { z } from '@hono/zod-openapi'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { RequestRow, TwinRequests } from '../ports.ts'
-import type { Endpoints } from './endpoint.ts'
+import type { Endpoints, Reply } from './endpoint.ts'
 import { iso, jsonContent, jsonValue, time } from './schemas.ts'
 
-export const request = z
+export const requestSchema = z
   .object({
     id: z.uuid(),
     device: z.string().optional().openapi({ description: 'Absent when the device is gone.' }),
@@ -28,7 +28,7 @@ export function requestEndpoints(endpoint: Endpoints, { requests }: { requests: 
       summary: 'Get a request',
       tag: 'Requests',
       params: z.object({ id: z.uuid('a request’s id is a UUID').openapi({ param: { name: 'id', in: 'path' } }) }),
-      responses: { 200: { description: 'The request.', content: jsonContent(request) } },
+      responses: { 200: { description: 'The request.', content: jsonContent(requestSchema) } },
     },
     async ({ tenant, params }) => {
       const row = await requests.find(tenant, params.id)
@@ -38,8 +38,18 @@ export function requestEndpoints(endpoint: Endpoints, { requests }: { requests: 
   )
 }
 
-export function requestJson(row: RequestRow): string {
-  const shown: z.infer<typeof request> = {
+/** The answer to who asked something of a twin that it has not decided in time. */
+export async function undecided(requests: TwinRequests, tenant: string, id: string, headers: Record<string, string>): Promise<Reply> {
+  const row = await requests.find(tenant, id)
+  return {
+    status: 202,
+    body: row ? requestJson(row) : JSON.stringify({ id }),
+    headers: { ...headers, location: `/v1/requests/${id}`, 'retry-after': '1' },
+  }
+}
+
+function requestJson(row: RequestRow): string {
+  const shown: z.infer<typeof requestSchema> = {
     id: row.id,
     ...(row.device !== null && { device: row.device }),
     kind: row.kind,

@@ -1,5 +1,6 @@
 /** Asking a twin: a row with the request, behind all that was processed before; then its answer, as long as the caller waits. */
 import { randomUUID } from 'node:crypto'
+import { CastorError } from '../../twin-models/errors.ts'
 import type { TwinRequests } from '../ports.ts'
 import { createSharedPoll, type SharedPoll } from './shared-poll.ts'
 
@@ -7,7 +8,7 @@ import { createSharedPoll, type SharedPoll } from './shared-poll.ts'
 export interface TwinAnswer {
   revision?: number
   version?: number
-  refused?: 'precondition-failed' | 'too-large' | 'too-many-commands'
+  refused?: 'precondition-failed' | 'too-large' | 'too-many-commands' | 'no-alarm' | 'unknown-kind'
   detail?: string
   cancelled?: boolean
   /** Its device was removed before it could answer. */
@@ -47,4 +48,16 @@ export function createTwinAnswers(requests: TwinRequests): TwinAnswers {
       return answer?.removed ? undefined : { id, answer }
     },
   }
+}
+
+/** A processor of an older version took the request. */
+export function refuseUnknown(answer: TwinAnswer | undefined): void {
+  if (answer?.refused !== 'unknown-kind') return
+  throw new CastorError(
+    'unavailable',
+    'A processor of an older version does not know what was asked. Try again when all are of this one.',
+    {
+      retryAfterSeconds: 30,
+    },
+  )
 }

@@ -1,5 +1,6 @@
 /** The twin document in OpenAPI (docs/architecture.md §10). */
 import { z } from '@hono/zod-openapi'
+import { SEVERITIES } from '../../twin-models/core/rule-types.ts'
 import { delta, desiredPart, jsonObject } from './desired-document.ts'
 import { attributes, deviceId, jsonValue, time } from './schemas.ts'
 
@@ -43,6 +44,31 @@ const update = z.object({
   code: z.string().optional().openapi({ description: 'Why the attempt before failed, or why it waits.' }),
 })
 
+const alarm = z
+  .object({
+    id: z.string().openapi({ example: '7-3' }),
+    n: z.int().openapi({ description: 'Which alarm of the device.' }),
+    rule: z.string(),
+    version: z.int().openapi({ description: 'Of the rule.' }),
+    severity: z.enum(SEVERITIES),
+    status: z.enum(['raised', 'acknowledged']),
+    text: z.string(),
+    since: time,
+    raisedAt: time,
+    count: z.int(),
+    flapping: z.literal(true).optional(),
+    muted: z.literal(true).optional(),
+    acknowledged: z.object({ at: time, by: z.string(), note: z.string().optional() }).optional(),
+    shelvedUntil: time.optional(),
+    assignee: z.string().optional(),
+    values: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])),
+  })
+  .openapi('OpenAlarm')
+
+export const maintenance = z.object({ since: time, until: time, by: z.string(), reason: z.string().optional() }).openapi('Maintenance', {
+  example: { since: '2026-11-21T06:00:00.000Z', until: '2026-11-21T08:00:00.000Z', by: 'admin', reason: 'A new bearing' },
+})
+
 export const twinSchema = z
   .object({
     id: deviceId,
@@ -76,6 +102,8 @@ export const twinSchema = z
       })
       .optional(),
     update: update.optional().openapi({ description: 'The firmware update that is under way.' }),
+    alarms: z.array(alarm).openapi({ description: 'Those that were not cleared; all of them: `/v1/alarms`.' }),
+    maintenance: maintenance.optional().openapi({ description: 'While somebody repairs it: of what its rules find nobody is told.' }),
     clock: clock.optional().openapi({ description: 'Absent until a message had a time of its own.' }),
     createdAt: time,
     updatedAt: time.openapi({ description: 'Registered, changed or decided; telemetry has times of its own.' }),

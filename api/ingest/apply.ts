@@ -13,6 +13,7 @@ import type { DeviceReading, LaneStore } from './lane-store.ts'
 import type { LogMessage } from './log-reader.ts'
 import type { PropertyIds } from './property-ids.ts'
 import { Responses } from './responses.ts'
+import { beginRules } from './rule-book.ts'
 import { UpdateWords } from './update-words.ts'
 import { touch, type Work } from './work.ts'
 
@@ -76,6 +77,7 @@ function refused(reason: Problem['reason'], detail: string): Decoded {
 function applyMessage(device: Device, message: LogMessage, decoded: Decoded | undefined, seen: Set<string>, context: TickContext): void {
   const { work } = context
   touch(work, device)
+  beginRules(device, message.receivedAt)
   if (decoded === undefined) {
     applyConnection(device, message)
     return

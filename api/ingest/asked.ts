@@ -5,6 +5,7 @@ import { configuredInput, type Device } from './device.ts'
 import type { DeviceCache } from './device-cache.ts'
 import type { Answer, LaneStore, RemovedDevice, TwinRequest } from './lane-store.ts'
 import { inputOf } from './requests.ts'
+import { beginRules } from './rule-book.ts'
 import { touch, type Work } from './work.ts'
 
 const LIMITS = { answers: 1_000, requests: 500, removed: 200 } as const
@@ -75,6 +76,7 @@ function take(
     work.changes.refusedRequests.push(id)
     return
   }
+  beginRules(device, input.at)
   addInput(device.inbox, input)
   work.changes.requests.push({ id, seq: device.inbox.sealedSeq + 1 })
   touch(work, device)

@@ -1,18 +1,21 @@
 /** The devices that the owner of the lanes holds in memory. Only a tick fills and changes it; all in it is committed between ticks. */
 import { type Device, deviceOf } from './device.ts'
 import type { LaneStore } from './lane-store.ts'
+import type { RuleBook } from './rule-book.ts'
 
 /** At 3 to 8 kB each, some 150 MB. */
 const CACHED_DEVICES = 30_000
 
 export class DeviceCache {
   readonly #store: LaneStore
+  readonly #rules: RuleBook
   readonly #inputLimit: number
   /** null: no such device (any more). */
   readonly #devices = new Map<number, Device | null>()
 
-  constructor(store: LaneStore, inputLimit: number) {
+  constructor(store: LaneStore, rules: RuleBook, inputLimit: number) {
     this.#store = store
+    this.#rules = rules
     this.#inputLimit = inputLimit
   }
 
@@ -26,14 +29,28 @@ export class DeviceCache {
   }
 
   async load(incarnations: Iterable<number>): Promise<void> {
+    const loaded = await this.#load(incarnations)
+    // Those without a row are new, or have been so since they were loaded.
+    if (loaded.length > 0) await this.#rules.prepare(loaded)
+  }
+
+  async #load(incarnations: Iterable<number>): Promise<Device[]> {
+    const fresh: Device[] = []
     const missing = new Set<number>()
-    for (const incarnation of incarnations) if (!this.#devices.has(incarnation)) missing.add(incarnation)
-    if (missing.size === 0) return
+    for (const incarnation of incarnations) {
+      const known = this.#devices.get(incarnation)
+      if (known === undefined) missing.add(incarnation)
+      else if (known && !known.stored) fresh.push(known)
+    }
+    if (missing.size === 0) return fresh
     for (const row of await this.#store.devices([...missing])) {
-      this.#devices.set(row.incarnation, deviceOf(row, this.#inputLimit))
+      const device = deviceOf(row, this.#inputLimit)
+      this.#devices.set(row.incarnation, device)
+      if (!device.stored) fresh.push(device)
       missing.delete(row.incarnation)
     }
     for (const incarnation of missing) this.#devices.set(incarnation, null)
+    return fresh
   }
 
   /** It is read anew when it is needed again. */

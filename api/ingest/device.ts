@@ -1,6 +1,6 @@
 /** A device as the owner of its lane holds it in memory: its registry part, its latest values, its inbox. Nobody else writes them. */
-import { emptyInbox, INPUT_LIMIT, type Inbox, openedBy, type Pending, presenceAfter } from '../../twin-models/core/inbox.ts'
-import type { Batch, Latest, TwinInput, Wake } from '../../twin-models/core/types.ts'
+import { emptyInbox, INPUT_LIMIT, type Inbox, nextTime, openedBy, type Pending, presenceAfter } from '../../twin-models/core/inbox.ts'
+import type { Batch, Latest, TwinInput, TwinRule, Wake } from '../../twin-models/core/types.ts'
 import { firstWake } from '../../twin-models/core/wake.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../twin-models/model.ts'
@@ -31,6 +31,14 @@ export interface Device {
   stored: boolean
   /** More than what a message changes: something was sealed or answered, or its clock went another way. */
   dirtySeal: boolean
+  /** The change of rules that was looked at for it last. */
+  rules: number
+  /** Rules that its inbox is to begin with. */
+  firstRules: TwinRule[]
+  /** More of its rules changed than what they compare. */
+  dirtyRules: boolean
+  /** As it stands in its row. */
+  dueAt: number | null
   usedTick: number
   /** How often the device was told of an error in this minute. Not stored: it only bounds chatter. */
   errors: { minute: number; said: number; unsaid: number }
@@ -49,12 +57,24 @@ export function deviceOf(row: DeviceRow, inputLimit = INPUT_LIMIT): Device {
     names: 0,
     mergedTexts: new MemberTexts(),
     dirtySeal: false,
+    firstRules: [],
+    dirtyRules: false,
     usedTick: 0,
     errors: { minute: 0, said: 0, unsaid: 0 },
   }
   if (row.inbox === null) {
     const wake = firstWake(model?.settings ?? UNKNOWN_MODEL)
-    return { ...base, lastSeen: 0, connection: null, clock: null, latest: {}, inbox: emptyInbox(wake, inputLimit), stored: false }
+    return {
+      ...base,
+      lastSeen: 0,
+      connection: null,
+      clock: null,
+      latest: {},
+      inbox: emptyInbox(wake, inputLimit),
+      stored: false,
+      rules: -1,
+      dueAt: null,
+    }
   }
   const { lastSeen, connection, clock } = row.inbox
   const latest: Latest = JSON.parse(row.inbox.latest)
@@ -67,6 +87,8 @@ export function deviceOf(row: DeviceRow, inputLimit = INPUT_LIMIT): Device {
     names: Object.keys(latest).length,
     inbox: inboxOf(row.inbox, inputLimit),
     stored: true,
+    rules: row.inbox.rules,
+    dueAt: null,
   }
 }
 
@@ -75,6 +97,11 @@ export function inboxChange(device: Device): InboxChange {
   const { inbox, incarnation, lane, lastSeen } = device
   const { pending, sealed } = inbox
   const full = device.dirtySeal || !device.stored
+  const dueAt = nextTime(inbox) ?? null
+  const features = inbox.features && Object.keys(inbox.features.known)
+  // What they compare may change with every message.
+  for (const name of features ?? []) device.mergedTexts.changed(name)
+  const ruled = !device.stored || device.dirtyRules || dueAt !== device.dueAt || (features !== null && features.length > 0)
   return {
     incarnation,
     lane,
@@ -90,6 +117,10 @@ export function inboxChange(device: Device): InboxChange {
     wake: full ? JSON.stringify(inbox.wake) : '',
     clock: full ? clockText(device.clock) : null,
     full,
+    ruled,
+    rules: device.rules,
+    features: ruled && inbox.features ? JSON.stringify(inbox.features) : null,
+    dueAt,
   }
 }
 
@@ -116,7 +147,8 @@ function inboxOf(row: NonNullable<DeviceRow['inbox']>, inputLimit: number): Inbo
         : { seq: row.sealedSeq, at: row.sealedAt, batch: row.sealed, open: openedBy(batch?.inputs ?? [], row.sealedSeq, wake) },
     sealedSeq: row.sealedSeq,
     wake,
-    features: null,
+    features: row.features === null ? null : JSON.parse(row.features),
+    graceSince: 0,
     inputLimit,
     ...presenceAfter([...(batch?.inputs ?? []), ...(pending?.inputs ?? [])], wake),
   }

@@ -6,6 +6,7 @@
  * owner, and `commit` fails with `LeaseLost` when that is somebody else now, what was read before it still holds in it.
  */
 import type { PresenceStatus, Reading } from '../../twin-models/core/types.ts'
+import type { StoredRule } from '../../twin-models/rules/ready.ts'
 import type { UpdateStepStatus } from './decoding/update-status.ts'
 
 export class LeaseLost extends Error {
@@ -65,6 +66,10 @@ export interface InboxRow {
   wake: string
   /** What is known of the device's clock (clock.ts). */
   clock: string | null
+  /** The newest change of rules that was looked at for it. */
+  rules: number
+  /** Rules that its twin was told of, and what they compare (core/inbox-features.ts). JSON. */
+  features: string | null
 }
 
 /** What a new owner of a lane must know of each device of it to go on: what is due, unanswered, or may fall silent. */
@@ -79,6 +84,8 @@ export interface LaneDevice {
   /** The unanswered seal. */
   sealedSeq: number | null
   sealedAt: number
+  /** When time alone means something to its rules. */
+  dueAt: number | null
 }
 
 export interface Answer {
@@ -167,6 +174,9 @@ export interface InboxChange extends InboxRow {
   urgent: boolean
   /** sealed, sealedSeq, sealedAt, wake or clock changed. (Most changes are not of this kind, and those columns are then left alone.) */
   full: boolean
+  /** rules, features or dueAt changed; else they are left alone. */
+  ruled: boolean
+  dueAt: number | null
 }
 
 export interface TickChanges {
@@ -194,6 +204,12 @@ export interface TickChanges {
   updateNews: UpdateNews[]
   /** Nothing is left of these, but their commands and updates: those that had not ended end cancelled. */
   removed: number[]
+  /** Devices whose rules were looked at anew because their attributes changed. */
+  reruled: number[]
+}
+
+export interface LiveRule extends StoredRule {
+  tenant: string
 }
 
 export interface LaneStore {
@@ -216,6 +232,13 @@ export interface LaneStore {
   removed(lanes: number[], limit: number): Promise<RemovedDevice[]>
   /** The workflow of the removed device was told. */
   removalTold(incarnation: number): Promise<void>
+  /** The number of the newest change of rules, 0 when there was none; and whether devices wait because their attributes changed. */
+  ruleChange(): Promise<{ change: number; devices: boolean }>
+  liveRules(): Promise<LiveRule[]>
+  /** Devices with an inbox that rules may have changed for since they were looked at: they stand at an older change, or have other attributes. */
+  outdated(lanes: number[], limit: number): Promise<number[]>
+  /** Attributes (JSON) by incarnation. */
+  attributes(incarnations: number[]): Promise<Map<number, string>>
   laneDevices(lanes: number[]): AsyncIterable<LaneDevice[]>
   connectedThrough(stream: number, lanes: number[]): Promise<number[]>
   /** Latest values for search, as the twin document shows them (JSON). A copy that lags: not part of any transaction. */

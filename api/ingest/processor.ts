@@ -5,7 +5,7 @@
  * It owns its lanes alone, so it may keep their devices in memory. Whenever a transaction fails, all memory is dropped and read anew:
  * there is one way to start, and it is also the way to recover. The shell (infra/processes/processor.ts) calls `tick` in a loop.
  */
-import { INPUT_LIMIT, seal } from '../../twin-models/core/inbox.ts'
+import { INPUT_LIMIT, nextTime, seal } from '../../twin-models/core/inbox.ts'
 import { applyMessages } from './apply.ts'
 import { readAsked, takeAnswers, takeRequests } from './asked.ts'
 import { Courier, type TwinSignaller } from './courier.ts'
@@ -16,13 +16,15 @@ import { laneOf } from './log.ts'
 import { type LogMessage, LogReader, type Read } from './log-reader.ts'
 import { findPoison } from './poison.ts'
 import { PropertyIds } from './property-ids.ts'
+import { type MakeRules, RuleBook } from './rule-book.ts'
+import { RuleClock } from './rule-clock.ts'
 import { Seals } from './seals.ts'
 import { SearchCopy } from './search-copy.ts'
 import { Silence } from './silence.ts'
 import { traceProcessing } from './trace-processing.ts'
 import { isWork, newWork, touch, type Work } from './work.ts'
 
-const SILENT_PER_TICK = 1_000
+const DUE_PER_TICK = 1_000
 /** While the log lags behind by more than this, routine news waits. */
 const LAG_FIRST_MS = 2_000
 
@@ -41,6 +43,7 @@ export interface TickReport {
 export interface ProcessorOptions {
   store: LaneStore
   signaller: TwinSignaller
+  makeRules: MakeRules
   /** Epoch ms. */
   clock: () => number
   /** Waits between tries of a message that cannot be stored. */
@@ -54,6 +57,7 @@ export interface ProcessorOptions {
 export class Processor {
   readonly seals = new Seals()
   readonly silence = new Silence()
+  readonly ruleClock = new RuleClock()
   readonly #store: LaneStore
   readonly #courier: Courier
   readonly #clock: () => number
@@ -64,17 +68,19 @@ export class Processor {
   readonly #properties = new PropertyIds()
   readonly #lanes = new Map<number, Lane>()
   readonly #devices: DeviceCache
+  readonly #rules: RuleBook
   /** Messages that were found to fail alone: they become dead letters. */
   readonly #poison = new Set<string>()
   #ticks = 0
   #stale = false
 
-  constructor({ store, signaller, clock, pause, inputLimit = INPUT_LIMIT, notice = () => {} }: ProcessorOptions) {
+  constructor({ store, signaller, makeRules, clock, pause, inputLimit = INPUT_LIMIT, notice = () => {} }: ProcessorOptions) {
     this.#store = store
     this.#clock = clock
     this.#pause = pause
     this.#notice = notice
-    this.#devices = new DeviceCache(store, inputLimit)
+    this.#rules = new RuleBook(store, makeRules)
+    this.#devices = new DeviceCache(store, this.#rules, inputLimit)
     this.#courier = new Courier({ store, signaller, devices: this.#devices, seals: this.seals, clock })
     this.#reader = new LogReader(store)
     this.#search = new SearchCopy(store)
@@ -99,9 +105,11 @@ export class Processor {
       for (const device of devices) {
         this.seals.noteRow(device, now)
         this.silence.watchRow(device)
+        this.ruleClock.watchRow(device)
       }
     }
     for (const lane of lanes) this.#lanes.set(lane.lane, lane)
+    this.#rules.lookAgain()
   }
 
   /** Forgets lanes that are no longer ours, and all that was known of their devices. */
@@ -111,6 +119,7 @@ export class Processor {
     this.#devices.retain(keep)
     this.seals.forget(keep)
     this.silence.forget(keep)
+    this.ruleClock.forget(keep)
   }
 
   /**
@@ -123,6 +132,7 @@ export class Processor {
     if (lanes.length === 0) return undefined
     this.#ticks++
     const started = this.#clock()
+    await this.#rules.refresh()
     // What others ask is read before the log: so all that was acknowledged before they asked is in the log that is read then.
     const asked = await readAsked(this.#store, this.lanes)
     const read = await this.#reader.read(lanes)
@@ -132,7 +142,8 @@ export class Processor {
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
       takeRequests(asked, this.#clock(), this.#devices, work, !read.more)
-      await this.#findSilence(read, work)
+      await this.#noticeTime(read, work)
+      await this.#rules.walk(this.lanes, this.watermark, this.#devices, work)
       await this.#seal(work, read)
       return await this.#commit(work, read, started)
     } catch (error) {
@@ -161,18 +172,25 @@ export class Processor {
 
   async #takeMessages(messages: LogMessage[], work: Work): Promise<void> {
     await this.#devices.load(messages.map((message) => message.incarnation))
+    for (const { incarnation } of messages) {
+      const device = this.#devices.get(incarnation)
+      if (device?.inbox.features) device.inbox.graceSince = this.#lanes.get(device.lane)?.graceSince ?? 0
+    }
     const isPoison = (message: LogMessage): boolean => this.#poison.size > 0 && this.#poison.has(keyOf(message))
     await applyMessages(messages, { devices: this.#devices, work, store: this.#store, properties: this.#properties, isPoison })
   }
 
-  async #findSilence(read: Read, work: Work): Promise<void> {
+  /** Silence, and what time means to rules. */
+  async #noticeTime(read: Read, work: Work): Promise<void> {
     const lanes = new Map(read.lanes.map((lane) => [lane.lane, lane]))
     for (const stream of read.finished) await this.#loseConnections(stream, lanes, work)
-    const due = this.silence.due(read.lanes, SILENT_PER_TICK)
-    await this.#devices.load(due)
-    for (const incarnation of due) {
-      const device = this.#devices.get(incarnation)
-      if (device && this.silence.check(device, lanes)) touch(work, device)
+    for (const clock of [this.silence, this.ruleClock]) {
+      const due = clock.due(read.lanes, DUE_PER_TICK)
+      await this.#devices.load(due)
+      for (const incarnation of due) {
+        const device = this.#devices.get(incarnation)
+        if (device && clock.check(device, lanes)) touch(work, device)
+      }
     }
   }
 
@@ -227,15 +245,19 @@ export class Processor {
     for (const device of work.touched) {
       device.stored = true
       device.dirtySeal = false
+      device.dirtyRules = false
+      device.dueAt = nextTime(device.inbox) ?? null
       device.usedTick = this.#ticks
       this.seals.note(device)
       this.silence.watch(device)
+      this.ruleClock.watch(device)
     }
     for (const reading of changes.news) this.#search.note(reading.incarnation)
     this.#search.run(this.#devices, read.messages.length)
     for (const device of work.removed) {
       this.seals.forgetOne(device.incarnation)
       this.silence.forgetOne(device.incarnation)
+      this.ruleClock.forgetOne(device.incarnation)
       void this.#courier.tellRemoved(device)
     }
     this.#devices.evict(this.#ticks)

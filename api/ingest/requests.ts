@@ -2,7 +2,7 @@
  * Requests to twins as inputs of their inboxes. A body is checked as far as the twin relies on it: it may be of a newer version of the code
  * than this one, or have been written by hand.
  */
-import type { CommandRequest, TwinInput, UpdateRequest, WishRequest } from '../../twin-models/core/types.ts'
+import type { AlarmAsk, CommandRequest, MaintenanceAsk, TwinInput, UpdateRequest, WishRequest } from '../../twin-models/core/types.ts'
 import type { TwinRequest } from './lane-store.ts'
 
 /** A twin has it written into the row of that id. */
@@ -12,6 +12,14 @@ const LAST_MS = 253_402_300_799_999
 const LONGEST_MS = 10 * 365 * 86_400_000
 const LONGEST_LIST = 500
 const MOST_ATTEMPTS = 100
+const DAY_MS = 86_400_000
+/** REST allows a day less: its clock may be another. */
+const LONGEST_SHELF_MS = 366 * DAY_MS
+const LONGEST_MAINTENANCE_MS = 31 * DAY_MS
+const ALARM_ACTIONS: ReadonlySet<unknown> = new Set<AlarmAsk['action']>(['acknowledge', 'shelve', 'unshelve', 'clear', 'assign', 'comment'])
+const NAME_LENGTH = 128
+const WHO_LENGTH = 256
+const NOTE_LENGTH = 1_000
 
 type Body = { [key: string]: unknown }
 
@@ -25,6 +33,8 @@ export function inputOf({ id: request, kind, body: text }: TwinRequest, at: numb
   if (kind === 'cancel' && isCancel(body)) return { ...body, kind, at, request }
   if (kind === 'update' && isUpdate(body)) return { kind, at, request, update: body }
   if (kind === 'cancel-update' && isCancel(body)) return { ...body, kind, at, request }
+  if (kind === 'alarm' && isAlarm(body, at)) return { ...body, kind, at, request }
+  if (kind === 'maintenance' && isMaintenance(body, at)) return { ...body, kind, at, request }
   return undefined
 }
 
@@ -78,6 +88,33 @@ function isUpdate(body: Body): body is Body & UpdateRequest {
     isWithin(body.attempts, 1, MOST_ATTEMPTS) &&
     isNumber(body.precedence)
   )
+}
+
+/** What is said of an alarm stands in its row, and goes to people: as columns and messages take it. */
+function isAlarm(body: Body, at: number): body is Body & AlarmAsk {
+  const { rule, n, by, note, action, until, assignee } = body
+  return (
+    isPlain(rule, NAME_LENGTH) &&
+    (n === undefined || isNumber(n)) &&
+    isPlain(by, WHO_LENGTH) &&
+    (note === undefined ? action !== 'comment' : isPlain(note, NOTE_LENGTH)) &&
+    ALARM_ACTIONS.has(action) &&
+    (action !== 'shelve' || isWithin(until, 0, at + LONGEST_SHELF_MS)) &&
+    (action !== 'assign' || assignee === null || isPlain(assignee, NAME_LENGTH))
+  )
+}
+
+function isMaintenance(body: Body, at: number): body is Body & MaintenanceAsk {
+  const { until, by, reason } = body
+  return (
+    (until === null || isWithin(until, 0, at + LONGEST_MAINTENANCE_MS)) &&
+    isPlain(by, WHO_LENGTH) &&
+    (reason === undefined || isPlain(reason, NOTE_LENGTH))
+  )
+}
+
+function isPlain(text: unknown, longest: number): boolean {
+  return typeof text === 'string' && text !== '' && text.length <= longest && text.isWellFormed() && !text.includes('\0')
 }
 
 function isWindow(window: unknown): boolean {

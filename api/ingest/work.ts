@@ -31,6 +31,7 @@ export function newWork(lanes: Lane[]): Work {
     commandLate: [],
     updateNews: [],
     removed: [],
+    reruled: [],
   }
   return { changes, touched: new Set(), answered: [], sealed: [], removed: [], dropped: 0, spans: [] }
 }

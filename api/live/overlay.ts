@@ -3,7 +3,7 @@ import { deltaOf } from '../../twin-models/core/delta.ts'
 import type { TwinDocument } from '../../twin-models/core/document.ts'
 import { applyChanges } from '../../twin-models/core/pointer.ts'
 import { isoTime } from '../../twin-models/core/times.ts'
-import type { Change, JsonObject } from '../../twin-models/core/types.ts'
+import type { Change, JsonObject, Maintenance } from '../../twin-models/core/types.ts'
 import type { FromOutbox } from './live-event.ts'
 
 interface Wishes {
@@ -37,6 +37,9 @@ export function overlay(document: TwinDocument, { kind, revision, event }: FromO
     case 'health-changed':
       document.health = after
       return
+    case 'maintenance-changed':
+      showMaintenance(document, event.maintenance as Maintenance | null)
+      return
     case 'reported-changed':
       document.reported = { metadata: {}, ...(document.reported as object | undefined), state: changed(document.reported, event) }
       showDelta(document)
@@ -59,6 +62,11 @@ export function overlay(document: TwinDocument, { kind, revision, event }: FromO
       mark(wishes(document), asChanges([path]), { status: 'diverged', since: at, reason: String(reason) })
       return
   }
+}
+
+function showMaintenance(document: TwinDocument, maintenance: Maintenance | null): void {
+  if (!maintenance) delete document.maintenance
+  else document.maintenance = { ...maintenance, since: isoTime(maintenance.since), until: isoTime(maintenance.until) }
 }
 
 function wishes(document: TwinDocument): Wishes {

@@ -19,8 +19,8 @@ export interface AddressCheck {
   isNamed(address: string): boolean
 }
 
-/** Throws when a network is not one, and says how to write it. */
-export function createAddressCheck({ allowPrivate, allowNetworks }: NetworkRules): AddressCheck {
+/** Throws when a network is not one, and says how to write it. `what`: what would go there, in words. */
+export function createAddressCheck({ allowPrivate, allowNetworks }: NetworkRules, what = 'webhooks'): AddressCheck {
   const named = new BlockList()
   for (const network of allowNetworks) addNetwork(named, network)
   const isNamed = (address: string) => has(named, plainAddress(address))
@@ -31,7 +31,7 @@ export function createAddressCheck({ allowPrivate, allowNetworks }: NetworkRules
       const special = specialUse(plain)
       if (!special) return undefined
       if (special.opens && (allowPrivate || isNamed(plain))) return undefined
-      return `${address} is ${special.use}: webhooks do not go there`
+      return `${address} is ${special.use}: ${what} do not go there`
     },
   }
 }

@@ -1,8 +1,9 @@
 /**
- * The HTTP client of webhooks: one POST to a URL that a tenant chose, to a receiver that may be slow, broken or hostile.
+ * The HTTP client of webhooks, and of questions to model servers: one request to a URL that a tenant chose, to a receiver that may be slow,
+ * broken or hostile.
  *
- * Nothing outlives the deadline, from DNS to the last byte that is read. Redirects are not followed. Of the answer little is read, then the
- * connection is cut. Where a request may go is judged when its connection is made: names are resolved there, each address is checked, and the
+ * Nothing outlives the deadline, from DNS to the last byte that is read. Redirects are not followed. Of the answer no more is read than is
+ * wanted, then the connection is cut. Where a request may go is judged when its connection is made: names are resolved there, each address is checked, and the
  * connection goes to the very addresses that were checked. So a name that changes its mind in between gains nothing, and a connection that is
  * used again was checked when it was made.
  */
@@ -18,6 +19,8 @@ import { createUrlCheck, explainedCheck } from './url-check.ts'
 export interface OutboundOptions extends NetworkRules {
   /** Whose rules these are: several processes send, each by settings of its own. */
   process: string
+  /** What is sent, in words. Absent: webhooks. */
+  what?: string
   /** From DNS to the last byte. Absent: 15 s. */
   deadlineMs?: number
   /** Absent: DNS. */
@@ -30,11 +33,28 @@ export interface OutboundRequest {
   body: string
 }
 
+/** A request whose answer is wanted. */
+export interface OutboundQuestion {
+  method: 'GET' | 'POST'
+  url: string
+  headers: { [name: string]: string }
+  body?: string
+  /** From DNS to the last byte. */
+  deadlineMs: number
+  /** Of the answer; the rest is not read. */
+  mostBytes: number
+}
+
+/** As an attempt, with as much of the answer as is wanted. `missing`: why some of it is not there: it is too large, or its end did not come. */
+export type Answered = Attempt & { missing?: { why: 'size' | 'end'; detail: string } }
+
 export interface Outbound {
   /** Why nothing can be sent to this URL, as far as it tells by itself. Undefined: an attempt may be made. */
   refusal(url: string): string | undefined
   /** Never rejects. An answer whose status came in time counts, even where its body did not end. */
   post(request: OutboundRequest): Promise<Attempt>
+  /** Never rejects. */
+  ask(question: OutboundQuestion): Promise<Answered>
   /** Ends what is under way; it counts as failed. */
   close(): void
 }
@@ -51,42 +71,50 @@ const OWN_HEADERS = ['connection', 'content-length', 'expect', 'host', 'keep-ali
 /** Throws when a network is not one. */
 export function createOutbound({
   process,
+  what,
   deadlineMs = DEADLINE_MS,
   resolve = (name, signal) => resolveName(name, signal),
   ...rules
 }: OutboundOptions): Outbound {
-  const urls = explainedCheck(process, createUrlCheck(rules, createAddressCheck(rules)))
+  const urls = explainedCheck(process, createUrlCheck(rules, createAddressCheck(rules, what), what))
   const agents = { 'http:': new HttpAgent(AGENT), 'https:': new HttpsAgent(AGENT) }
 
   return {
     refusal: (url) => urls.refusal(url),
     async post(request) {
-      const startedAt = performance.now()
-      const deadline = new AbortController()
-      const timer = setTimeout(() => deadline.abort(), deadlineMs)
-      const ms = () => Math.round(performance.now() - startedAt)
-      try {
-        const refused = urls.refusal(request.url) ?? headerRefusal(request.headers)
-        return refused === undefined ? await exchange(request, deadline.signal, ms) : { ms: ms(), error: refused }
-      } catch (error) {
-        return { ms: ms(), error: `The request could not be made: ${(error as Error).message}` }
-      } finally {
-        clearTimeout(timer)
-      }
+      const { missing: _, ...attempt } = await inTime({ method: 'POST', ...request, deadlineMs, bytes: ANSWER_BYTES })
+      return attempt
     },
+    ask: ({ mostBytes, ...question }) => inTime({ ...question, bytes: { kept: mostBytes, read: mostBytes + 1 } }),
     close() {
       for (const agent of Object.values(agents)) agent.destroy()
     },
   }
 
-  function exchange({ url, headers, body }: OutboundRequest, deadline: AbortSignal, ms: () => number): Promise<Attempt> {
+  async function inTime(question: Question): Promise<Answered> {
+    const startedAt = performance.now()
+    const deadline = new AbortController()
+    const timer = setTimeout(() => deadline.abort(), question.deadlineMs)
+    const ms = () => Math.round(performance.now() - startedAt)
+    try {
+      const refused = urls.refusal(question.url) ?? headerRefusal(question.headers)
+      return refused === undefined ? await exchange(question, deadline.signal, ms) : { ms: ms(), error: refused }
+    } catch (error) {
+      return { ms: ms(), error: `The request could not be made: ${(error as Error).message}` }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  function exchange(question: Question, deadline: AbortSignal, ms: () => number): Promise<Answered> {
+    const { method, url, headers, body = '', deadlineMs, bytes } = question
     const target = new URL(url)
     let stage: Stage = 'connect'
     let isOver = false
     const options: RequestOptions & { autoSelectFamilyAttemptTimeout: number; rejectUnauthorized: true } = {
-      method: 'POST',
+      method,
       agent: agents[target.protocol as keyof typeof agents],
-      headers: { 'user-agent': 'Castor', ...headers, 'content-length': Buffer.byteLength(body) },
+      headers: { 'user-agent': 'Castor', ...headers, ...(method === 'POST' && { 'content-length': Buffer.byteLength(body) }) },
       maxHeaderSize: HEADER_BYTES,
       rejectUnauthorized: true,
       // One of several addresses that does not answer is given up for the next one.
@@ -99,7 +127,7 @@ export function createOutbound({
     return new Promise((done) => {
       const call = (target.protocol === 'https:' ? httpsRequest : (httpRequest as typeof httpsRequest))(target, options)
       const giveUp = () => call.destroy()
-      const end = (attempt: Attempt | Promise<Attempt>) => {
+      const end = (attempt: Answered | Promise<Answered>) => {
         deadline.removeEventListener('abort', giveUp)
         done(attempt)
       }
@@ -108,7 +136,7 @@ export function createOutbound({
         isOver = true
         if (deadline.aborted) return end({ ms: ms(), error: inWords({ stage, deadlineMs }, target) })
         // A connection that its receiver closed while it was free says nothing of the receiver: another one is made.
-        if (call.reusedSocket && isReset(error)) return end(exchange({ url, headers, body }, deadline, ms))
+        if (call.reusedSocket && isReset(error)) return end(exchange(question, deadline, ms))
         end({ ms: ms(), error: inWords({ error }, target) })
       }
       deadline.addEventListener('abort', giveUp)
@@ -132,16 +160,23 @@ export function createOutbound({
         isOver = true
         const [at, chunks] = [ms(), [] as Buffer[]]
         let read = 0
+        const missing = (): Answered['missing'] => {
+          if (read > bytes.kept) return { why: 'size', detail: `The answer is larger than ${bytes.kept} bytes` }
+          if (answer.complete) return undefined
+          return { why: 'end', detail: inWords(deadline.aborted ? { stage, deadlineMs } : { error: undefined }, target) }
+        }
         answer.on('data', (chunk: Buffer) => {
-          if (read < ANSWER_BYTES.kept) chunks.push(chunk)
+          if (read < bytes.kept) chunks.push(chunk)
           read += chunk.length
-          if (read >= ANSWER_BYTES.read) call.destroy()
+          if (read >= bytes.read) call.destroy()
         })
         answer.on('error', () => {})
         answer.on('close', () => {
           const { statusCode: status = 0, headers } = answer
           const retryAfter = headers['retry-after']
-          end({ ms: at, status, answer: textOf(chunks), ...(retryAfter !== undefined && { retryAfter }) })
+          const lacks = missing()
+          const text = textOf(chunks, bytes.kept)
+          end({ ms: at, status, answer: text, ...(retryAfter !== undefined && { retryAfter }), ...(lacks && { missing: lacks }) })
         })
       })
       call.end(body)
@@ -171,6 +206,11 @@ export function createOutbound({
   }
 }
 
+/** `bytes`: how much of the answer is kept, and how much is read so that the connection may be used again. */
+interface Question extends Omit<OutboundQuestion, 'mostBytes'> {
+  bytes: { kept: number; read: number }
+}
+
 function headerRefusal(headers: OutboundRequest['headers']): string | undefined {
   const own = Object.keys(headers).find((name) => OWN_HEADERS.includes(name.toLowerCase()))
   return own === undefined ? undefined : `The header "${own}" is Castor’s own: take it out of the webhook’s headers`
@@ -181,7 +221,7 @@ function isReset(error: Error | undefined): boolean {
 }
 
 /** As Postgres can hold it. A character that was cut in two is left out. */
-function textOf(chunks: Buffer[]): string {
-  const bytes = Buffer.concat(chunks).subarray(0, ANSWER_BYTES.kept)
+function textOf(chunks: Buffer[], kept: number): string {
+  const bytes = Buffer.concat(chunks).subarray(0, kept)
   return new TextDecoder().decode(bytes, { stream: true }).replaceAll('\0', '\uFFFD')
 }

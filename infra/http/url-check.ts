@@ -14,10 +14,12 @@ const PORTS = ['', '8443']
 /** All that settings can allow. */
 const OPEN: NetworkRules = { allowPrivate: true, allowNetworks: [] }
 
-export function createUrlCheck({ allowPrivate, allowNetworks }: NetworkRules, addresses: AddressCheck): UrlCheck {
+/** `what`: what would go there, in words. */
+export function createUrlCheck({ allowPrivate, allowNetworks }: NetworkRules, addresses: AddressCheck, what = 'webhooks'): UrlCheck {
+  const What = `${what.slice(0, 1).toUpperCase()}${what.slice(1)}`
   /** Any port where a network is allowed by name; whether the address lies in one is seen when it is known. */
   const portRefusal = (port: string, isNamed: boolean): string | undefined =>
-    allowPrivate || isNamed || PORTS.includes(port) ? undefined : `Port ${port} is not one that webhooks go to: use 443 or 8443`
+    allowPrivate || isNamed || PORTS.includes(port) ? undefined : `Port ${port} is not one that ${what} go to: use 443 or 8443`
 
   const addressRefusal: UrlCheck['addressRefusal'] = (address, port) =>
     addresses.refusal(address) ?? portRefusal(port, addresses.isNamed(address))
@@ -28,7 +30,7 @@ export function createUrlCheck({ allowPrivate, allowNetworks }: NetworkRules, ad
       if (!URL.canParse(text)) return `"${text}" is not a URL`
       const { protocol, hostname, port, username, password } = new URL(text)
       if (protocol !== 'https:' && !(protocol === 'http:' && allowPrivate))
-        return protocol === 'http:' ? 'Webhooks go over https only' : `Webhooks go over https, not ${protocol}`
+        return protocol === 'http:' ? `${What} go over https only` : `${What} go over https, not ${protocol}`
       if (username !== '' || password !== '')
         return 'A URL with a user name or password in it is not sent to: say how to authenticate in the webhook’s settings'
       const literal = literalAddress(hostname)

@@ -1,20 +1,22 @@
 /**
- * What a decision makes of its device's wishes, commands and updates, as parts of the decision write's one statement (decision-store.ts). They
+ * What a decision makes of its device's wishes, commands, updates and alarms, as parts of the decision write's one statement (decision-store.ts). They
  * hang on its `device`: where the decision is not written, nor are they.
  */
 import type { DecisionEffects } from '../../twin-models/core/effects.ts'
 import type { SignJob } from '../../twin-models/firmware/job.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 import type { Queries } from './connect.ts'
+import { alarmQuery } from './decision-alarms.ts'
 import { updateQuery, updateRowChanges } from './decision-updates.ts'
 
 /** Answers after the end that a command keeps. */
 export const LATE_ANSWERS = 10
 
 /** Further `with` queries, each with its comma before it. */
-export function effectQueries(sql: Queries, key: TwinKey, { wish, updates, ...effects }: DecisionEffects, signJob: SignJob) {
+export function effectQueries(sql: Queries, key: TwinKey, { wish, updates, alarms, ...effects }: DecisionEffects, signJob: SignJob) {
   const updateChanges = updateRowChanges(key, updates, signJob)
-  return sql`${wish ? wishQuery(sql, wish) : sql``} ${commandQuery(sql, commandChanges(effects))} ${updateQuery(sql, updateChanges)}`
+  return sql`${wish ? wishQuery(sql, wish) : sql``} ${commandQuery(sql, commandChanges(effects))} ${updateQuery(sql, updateChanges)}
+    ${alarmQuery(sql, alarms)}`
 }
 
 /** What was sent of this version, and how often, stays known; a new version begins anew. */
@@ -43,7 +45,7 @@ export interface CommandChange {
 }
 
 /** One change a command, since one statement changes a row only once. */
-export function commandChanges({ released, ended, late }: Omit<DecisionEffects, 'wish' | 'updates'>): CommandChange[] {
+export function commandChanges({ released, ended, late }: Omit<DecisionEffects, 'wish' | 'updates' | 'alarms'>): CommandChange[] {
   const changes = new Map<string, CommandChange>()
   const of = (id: string): CommandChange => {
     const change = changes.get(id) ?? { id }

@@ -2,8 +2,8 @@
  * The decision write: the one transaction in which a decision becomes true (docs/architecture.md §3.9).
  *
  * The usual case is one statement, and so one round trip and one transaction: it updates the device row where it stands at the expected
- * revision, and everything else hangs on that row: history, outbox, answers, and what it means for wishes, commands
- * and updates. Only when nothing was updated a second transaction looks why.
+ * revision, and everything else hangs on that row: history, outbox, answers, and what it means for wishes, commands,
+ * updates and alarms. Only when nothing was updated a second transaction looks why.
  * Answers of one device are numbered while its row is locked, so their ids are in the order of its decisions.
  */
 import type { Decision, DecisionOutcome, DecisionStore, LastSeen } from '../../activities/ports.ts'

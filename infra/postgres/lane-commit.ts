@@ -7,6 +7,7 @@
  */
 import { type DeadLetter, type InboxChange, LeaseLost, type TickChanges } from '../../api/ingest/lane-store.ts'
 import type { Sql, Transaction } from './connect.ts'
+import { alarmChanges } from './lane-alarms.ts'
 import { commandChanges } from './lane-commands.ts'
 import { updateChanges } from './lane-updates.ts'
 import { encodeTelemetry } from './telemetry-copy.ts'
@@ -28,6 +29,10 @@ export async function commitTick(sql: Sql, changes: TickChanges, trial = false):
       ...fullInboxes(
         tx,
         changes.inboxes.filter((inbox) => inbox.full),
+      ),
+      ...ruledInboxes(
+        tx,
+        changes.inboxes.filter((inbox) => inbox.ruled),
       ),
       ...rareChanges(tx, changes),
     ])
@@ -96,6 +101,19 @@ function fullInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknow
   ]
 }
 
+/** Of devices whose rules compare functions of readings, with every message; of others when rules or what they wait for change. */
+function ruledInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknown>> {
+  if (rows.length === 0) return []
+  return [
+    tx`
+    update twin_inbox i set rules = new.rules, features = nullif(new.features, ''), due_at = new.due_at
+    from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.rules))}::text::bigint[],
+      string_to_array(${texts(rows.map((row) => row.features ?? ''))}, ${SEPARATOR}),
+      ${ints(rows.map((row) => row.dueAt))}::text::bigint[]) as new (incarnation, rules, features, due_at)
+    where i.incarnation = new.incarnation`,
+  ]
+}
+
 function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unknown>> {
   const statements: Array<Promise<unknown>> = []
   if (changes.messageIds.length > 0) {
@@ -123,6 +141,9 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       select stream, incarnation, body
       from json_to_recordset(${JSON.stringify(changes.errors)}::text::json) as new (stream int, incarnation int, body text)`)
   }
+  if (changes.reruled.length > 0) {
+    statements.push(tx`delete from rule_devices where incarnation in (select unnest(${ints(changes.reruled)}::text::int[]))`)
+  }
   if (changes.answers.length > 0) {
     statements.push(tx`delete from twin_answers where id in (select unnest(${ints(changes.answers)}::text::bigint[]))`)
   }
@@ -138,7 +159,7 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       where answered_at is null
         and id in (select value::uuid from json_array_elements_text(${JSON.stringify(changes.refusedRequests)}::text::json) as value)`)
   }
-  statements.push(...commandChanges(tx, changes), ...updateChanges(tx, changes))
+  statements.push(...commandChanges(tx, changes), ...updateChanges(tx, changes), ...alarmChanges(tx, changes))
   if (changes.removed.length > 0) {
     const removed = ints(changes.removed)
     statements.push(
@@ -146,6 +167,7 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       tx`delete from twin_answers where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`update twin_requests set answered_at = now(), answer = '{"removed":true}'
          where answered_at is null and incarnation in (select unnest(${removed}::text::int[]))`,
+      tx`delete from rule_devices where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`delete from wishes where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`update commands set status = 'cancelled', code = 'device-removed', ended_at = now()
          where ended_at is null and incarnation in (select unnest(${removed}::text::int[]))`,

@@ -3,6 +3,7 @@ import type { CommandState, DeviceRow, InboxRow, LaneDevice, LaneStore, LogEntry
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import type { Sql } from './connect.ts'
 import { commitTick } from './lane-commit.ts'
+import { attributesOf, liveRules, outdatedDevices, ruleChange } from './lane-rules.ts'
 import { updateStates } from './lane-updates.ts'
 import { currentLanes } from './leases.ts'
 
@@ -32,6 +33,10 @@ export function postgresLaneStore(sql: Sql): LaneStore {
     removalTold: async (incarnation) => {
       await sql`update removed_devices set ended_at = now() where incarnation = ${incarnation}`
     },
+    ruleChange: () => ruleChange(sql),
+    liveRules: () => liveRules(sql),
+    outdated: (lanes, limit) => outdatedDevices(sql, lanes, limit),
+    attributes: (incarnations) => attributesOf(sql, incarnations),
     laneDevices: (lanes) => laneDevices(sql, lanes),
     connectedThrough: async (stream, lanes) => {
       const rows = await sql<{ incarnation: number }[]>`
@@ -67,7 +72,7 @@ async function loadDevices(sql: Sql, incarnations: number[]): Promise<DeviceRow[
   const rows = await sql<Row[]>`
     select d.incarnation, d.tenant, d.device, d.model, d.model_version as "modelVersion", i.incarnation is not null as "hasInbox",
       i.last_seen as "lastSeen", i.connection, i.latest, i.pending, i.sealed, i.sealed_seq as "sealedSeq",
-      coalesce(i.sealed_at, 0) as "sealedAt", i.wake, i.clock
+      coalesce(i.sealed_at, 0) as "sealedAt", i.wake, i.clock, i.rules, i.features
     from devices d left join twin_inbox i using (incarnation)
     where d.incarnation in (select unnest(${list(incarnations)}::text::int[]))`
   return rows.map(({ incarnation, tenant, device, model, modelVersion, hasInbox, ...inbox }) => ({
@@ -120,7 +125,7 @@ async function* laneDevices(sql: Sql, lanes: number[]): AsyncIterable<LaneDevice
       coalesce(wake::json ->> 'presence', 'never') as presence,
       coalesce((wake::json ->> 'presenceTimeoutMs')::float8, 60000) as "presenceTimeoutMs",
       case when pending is not null then pending_since end as "pendingSince",
-      case when sealed is not null then sealed_seq end as "sealedSeq", coalesce(sealed_at, 0) as "sealedAt"
+      case when sealed is not null then sealed_seq end as "sealedSeq", coalesce(sealed_at, 0) as "sealedAt", due_at as "dueAt"
     from twin_inbox where lane in (select unnest(${list(lanes)}::text::int[]))`.cursor(LANE_DEVICES_CHUNK)
 }
 

@@ -91,6 +91,10 @@ async function updateDevice(sql: Sql, tenant: string, device: string, change: (r
       update devices d set attributes = ${changed.attributes}::text::jsonb, model = ${changed.model},
         model_version = ${changed.modelVersion}, changed_at = now()
       where d.incarnation = ${row.incarnation} returning ${tx.unsafe(DEVICE_COLUMNS)}`
+    // The owner of its lane looks anew which rules are for it.
+    await tx`
+      insert into rule_devices select ${row.incarnation}::int where exists (select from rule_scopes where tenant = ${tenant})
+      on conflict do nothing`
     if (changed.model === row.model) return { row: after!, request: undefined }
     const request = randomUUID()
     await insertRequest(tx, { id: request, tenant, incarnation: row.incarnation, kind: 'configured', body: '{}' })

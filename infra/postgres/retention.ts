@@ -5,11 +5,14 @@
 import type { Logger } from 'pino'
 import { FINISHED } from '../../api/ingest/lane-store.ts'
 import { NO_STREAM } from '../../api/ingest/log.ts'
+import { deleteClearedAlarms } from './alarm-retention.ts'
 import type { Sql } from './connect.ts'
 import { ERRORS_MINUTES } from './downlink.ts'
 import { dropPartition as dropAny, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
 import { ensurePartitions } from './partitions.ts'
+import { deleteOldPredictions, deletePredictionsBySize } from './prediction-retention.ts'
 import { deleteEndedRollouts } from './rollout-retention.ts'
+import { deleteEndedActions } from './rule-actions.ts'
 import { deleteEndedTickets } from './ticket-retention.ts'
 import { deleteEndedDeliveries, passEvents } from './webhook-retention.ts'
 
@@ -25,6 +28,7 @@ export interface RetentionLimits {
   ages: { telemetry: number; dead_letters: number; message_ids: number; twin_history: number; outbox: number; webhook_events: number }
   /** All partitions of the table together. Whole partitions go, the oldest first, but never the one of now. */
   bytes: { telemetry: number; dead_letters: number; message_ids: number; outbox: number; webhook_events: number }
+  predictionBytes: number
   /** What every lane has passed of the ingest log, for live streams that come back. */
   log: { ageMs: number; bytes: number }
 }
@@ -41,6 +45,7 @@ export function limitsFor(diskBytes: number = 200e9): RetentionLimits {
       ...{ telemetry: diskBytes * 0.4, dead_letters: diskBytes * 0.05, message_ids: diskBytes * 0.05 },
       ...{ outbox: diskBytes * 0.05, webhook_events: diskBytes * 0.02 },
     },
+    predictionBytes: diskBytes * 0.03,
     log: { ageMs: 60 * MINUTE_MS, bytes: diskBytes * 0.1 },
   }
 }
@@ -77,9 +82,13 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['removed_devices', () => deleteRemovedDevices(sql, now)],
     ['device_errors', () => deleteDeviceErrors(sql, now)],
     ['updates', () => deleteEndedUpdates(sql, now)],
+    ['alarms', () => deleteClearedAlarms(sql, now)],
     ['rollouts', () => deleteEndedRollouts(sql, now)],
+    ['rule_actions', () => deleteEndedActions(sql)],
     ['tickets', () => deleteEndedTickets(sql, now)],
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
+    ['predictions', () => deleteOldPredictions(sql, now)],
+    ['predictions by size', () => deletePredictionsBySize(sql, limits.predictionBytes)],
   ]
   for (const [name, step] of steps) {
     try {

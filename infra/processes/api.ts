@@ -13,6 +13,8 @@ import { ConfigError } from '../config.ts'
 import { createFolderStore } from '../firmware/folder-store.ts'
 import { limitBodies } from '../http/body-deadline.ts'
 import { createOutbound } from '../http/outbound.ts'
+import { createPredictionTester } from '../inference/tester.ts'
+import { createAlarms } from '../postgres/alarms.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
 import { createBulkChanges } from '../postgres/bulk-read.ts'
 import { createCommands } from '../postgres/commands.ts'
@@ -25,10 +27,15 @@ import { readDecisions } from '../postgres/history.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
+import { createPredictionModels } from '../postgres/prediction-models.ts'
+import { createPredictions } from '../postgres/predictions.ts'
 import { createRegistry } from '../postgres/registry.ts'
 import { createReleaseKeys } from '../postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../postgres/requests.ts'
 import { createRollouts } from '../postgres/rollout-read.ts'
+import { createRuleActions } from '../postgres/rule-actions.ts'
+import { createRuleHistory } from '../postgres/rule-history.ts'
+import { createRules } from '../postgres/rules.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { findTicketLink } from '../postgres/ticket-links.ts'
 import { createTickets } from '../postgres/ticket-read.ts'
@@ -81,12 +88,14 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const models = { find: (name: string) => modelOf(name), list: listModels }
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
   const outbound = createOutbound({ process: 'api', ...config.webhookNetworks })
+  const questions = createOutbound({ process: 'api', what: 'requests for predictions', ...config.webhookNetworks })
   const firmwareStore = createFolderStore(join(config.dataDir, 'firmware'))
   const app = createApp({
     registry: createRegistry(sql),
     twins: createTwins(sql, searches),
     history: { readings: (query) => readTelemetry(sql, query), decisions: (query) => readDecisions(sql, query) },
     commands: createCommands(sql),
+    alarms: createAlarms(sql),
     deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
     requests: {
       insert: (request) => insertRequest(sql, request),
@@ -106,7 +115,13 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     directorKeys: { list: () => listDirectorKeys(sql) },
     groups: createGroups(sql),
     updates: createUpdates(sql),
+    rules: createRules(sql),
+    ruleHistory: createRuleHistory(previewSql),
     rollouts: createRollouts(sql, previewSql),
+    ruleActions: createRuleActions(sql),
+    predictionModels: createPredictionModels(sql),
+    predictions: createPredictions(sql),
+    predictionTester: createPredictionTester({ sql, outbound: questions, models: modelOf }),
     tickets: createTickets(sql),
     ticketLinks: { find: (tokenHash) => findTicketLink(sql, tokenHash) },
     status: health,
@@ -135,7 +150,7 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
       housekeeping.stop()
       database.stop()
       await Promise.all([close(server), live.stop()])
-      outbound.close()
+      for (const client of [outbound, questions]) client.close()
       await Promise.all([workflows.close(), ...disconnect()])
     },
   }

@@ -1,6 +1,6 @@
 /**
- * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery. It may run many times: one leads,
- * the others stand by, and one of them goes on within a second or two.
+ * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery; and it carries out the actions of
+ * rules (rule-actions.ts). It may run many times: one leads, the others stand by, and one of them goes on within a second or two.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTry } from '../../api/webhooks/attempt.ts'
@@ -18,7 +18,9 @@ import { startSequencer } from '../postgres/outbox.ts'
 import { createDispatchStore } from '../postgres/webhook-fan-out.ts'
 import { dispatcherMetrics } from '../telemetry/dispatcher-metrics.ts'
 import { createWebhookStarter } from '../temporal/webhook-starter.ts'
+import { createPredictionRounds } from './prediction-rounds.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
+import { startRuleActions } from './rule-actions.ts'
 
 /** Two of them hold locks. What endpoints need has its own: however many fail at once, events are numbered and handed out meanwhile. */
 const DATABASE_CONNECTIONS = 6
@@ -38,6 +40,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   })
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const starter = createWebhookStarter({ sql, address, namespace: config.temporalNamespace, log })
+  const predictions = createPredictionRounds({ sql, log })
   const outbound = createOutbound({ process: 'dispatcher', ...config.webhookNetworks })
   const troubled = quietLog(log, LOG_EVERY_MS)
   const leadership = createLeadership(sql, DISPATCH_LOCK)
@@ -53,6 +56,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   let trouble: string | undefined = 'starting'
   let sequencer: ReturnType<typeof startSequencer> | undefined
   const running = run()
+  const actions = startRuleActions({ databaseUrl: config.databaseUrl, log })
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
@@ -73,7 +77,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
 
   async function leads(): Promise<boolean> {
     const isLeader = (await leadership.lead()) !== undefined
-    if (isLeader) starter.look()
+    if (isLeader) for (const work of [starter, predictions]) work.look()
     return isLeader
   }
 
@@ -81,9 +85,9 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
     ready: () => trouble ?? true,
     stop: async () => {
       stopping.abort()
-      await Promise.all([running, sequencer?.stop()])
+      await Promise.all([running, sequencer?.stop(), actions.stop()])
       await leadership.resign()
-      await starter.close()
+      await Promise.all([starter.close(), predictions.close()])
       outbound.close()
       await Promise.all([sql.end({ timeout: 1 }), endpointSql.end({ timeout: 1 })])
     },

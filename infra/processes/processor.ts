@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { LeaseLost } from '../../api/ingest/lane-store.ts'
 import { NO_STREAM } from '../../api/ingest/log.ts'
 import { Processor } from '../../api/ingest/processor.ts'
+import { rulesFor, type StoredRule } from '../../twin-models/rules/ready.ts'
 import { ConfigError } from '../config.ts'
 import { createAnnouncer, ERRORS_CHANNEL } from '../postgres/announcer.ts'
 import { connect, type Sql } from '../postgres/connect.ts'
@@ -39,9 +40,12 @@ export async function startProcessor({ config, log }: ProcessContext): Promise<R
   const leases = connect(config.databaseUrl, { max: 1, name: 'processor leases', statementTimeoutMs: 3_000 })
   const address = config.temporalAddress ?? `${config.host}:${config.temporalPort}`
   const signaller = temporalSignaller({ address, namespace: config.temporalNamespace, log })
+  const brokenRule = ({ name, version }: StoredRule, err: unknown) =>
+    log.error({ rule: name, version, err }, 'A rule cannot be read: it is for nobody')
   const processor = new Processor({
     store: postgresLaneStore(sql),
     signaller,
+    makeRules: (rules) => (device) => rulesFor(rules, device, brokenRule),
     clock: Date.now,
     pause: (ms) => sleep(ms),
     notice: (message, err) => log.error({ err }, message),

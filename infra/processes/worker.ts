@@ -1,5 +1,6 @@
 /**
- * The worker: runs the workflows and their activities: those of the twins on the queue `twins`, bulk changes and rollouts on `operations`, webhooks in trouble on `webhooks`.
+ * The worker: runs the workflows and their activities: those of the twins on the queue `twins`, bulk changes and rollouts on
+ * `operations`, webhooks in trouble on `webhooks`, predictions on `inference`.
  *
  * Not versioned by deployments, on purpose: an unversioned worker gets every task whatever code began the run, which is what
  * auto-upgrade means. Deployment versions need somebody who promotes each one; until then a new worker would get no task, and
@@ -35,10 +36,12 @@ import { createTicketPredictions } from '../postgres/ticket-predictions.ts'
 import { createTicketStore } from '../postgres/tickets.ts'
 import { createWebhookWork } from '../postgres/webhook-work.ts'
 import { startBulkStarter } from '../temporal/bulk-starter.ts'
+import { startPredictionStarter } from '../temporal/prediction-starter.ts'
 import { startRolloutStarter } from '../temporal/rollout-starter.ts'
 import { startTicketStarter } from '../temporal/ticket-starter.ts'
 import { workflowBundle } from '../temporal/workflow-bundle.ts'
 import { quickenWorkflowThreads } from '../temporal/workflow-threads.ts'
+import { createInferencePart } from './inference-part.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 const DATABASE_CONNECTIONS = 10
@@ -65,6 +68,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
   const webhookSql = connect(config.databaseUrl, {
     ...{ max: WEBHOOK_CONNECTIONS, name: 'worker webhooks', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 },
   })
+  const inference = createInferencePart({ ...config, databaseUrl: config.databaseUrl }, log)
   const stopping = new AbortController()
   const stopLooking = quickenWorkflowThreads((ms) => fail(new Error(`Workflow code did not come back for ${Math.round(ms / 1000)} s`)))
   const outbound = createOutbound({ process: 'worker', ...config.webhookNetworks })
@@ -114,12 +118,13 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
           ...common,
           taskQueue: OPERATIONS_QUEUE,
           activities: {
-            ...createBulkActivities(bulk),
-            ...createRolloutActivities({ rollouts: createRolloutStore(sql), log }),
+            ...{ ...createBulkActivities(bulk), ...createRolloutActivities({ rollouts: createRolloutStore(sql), log }) },
+            ...inference.waiting,
             ...createTicketActivities({ tickets: createTicketStore(sql, ticketParts), log }),
           },
           maxCachedWorkflows: OPERATIONS_CACHED,
         }),
+        Worker.create({ ...common, ...inference.worker }),
       ])
       if (stopping.signal.aborted) return
       const watch = watchState(workers)
@@ -130,7 +135,8 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
   }
 
   const starting = { sql, address, namespace: config.temporalNamespace, log }
-  const starters = [startBulkStarter(starting), startRolloutStarter(starting), startTicketStarter(starting)]
+  const startAll = [startBulkStarter, startRolloutStarter, startPredictionStarter, startTicketStarter]
+  const starters = startAll.map((start) => start(starting))
 
   return {
     ready: () => {
@@ -143,7 +149,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown()
       await Promise.all([running, ...starters.map((starter) => starter.stop())])
       outbound.close()
-      await Promise.all([sql.end({ timeout: 1 }), webhookSql.end({ timeout: 1 })])
+      await Promise.all([sql.end({ timeout: 1 }), webhookSql.end({ timeout: 1 }), inference.close()])
     },
   }
 }

@@ -1,6 +1,6 @@
 /** Many simulated devices together: registers them, sets them going, and brings them home. */
 import { createMischief } from './chaos.ts'
-import { createSimulatedDevice } from './devices/device.ts'
+import { createSimulatedDevice, type WearOptions } from './devices/device.ts'
 import { createFlash, type Flash } from './firmware/flash.ts'
 import { openHttpLink } from './http-link.ts'
 import { openMqttLink } from './mqtt-link.ts'
@@ -10,7 +10,7 @@ import { HARDWARE, type Registrar } from './registration.ts'
 import { type AcknowledgedMessage, acknowledgedMessage, createFigures, type Figures } from './report.ts'
 import { createSimulatedClient, type SimulatedClient } from './simulated-client.ts'
 
-export interface FleetOptions extends PlanOptions {
+export interface FleetOptions extends PlanOptions, WearOptions {
   devices: number
   intervalMs: number
   seed: string
@@ -141,7 +141,7 @@ function clientOf(
     locks,
     keys: options.registrar.keys,
     flash: options.flash ?? createFlash(),
-    device: createSimulatedDevice(kind, random.fork('device'), Date.now(), options.dayMs),
+    device: createSimulatedDevice(kind, random.fork('device'), Date.now(), options.dayMs, options),
     intervalMs: options.intervalMs,
     withIds: kind === 'pump',
     saysGoodbye: !overHttp,

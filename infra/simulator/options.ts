@@ -23,6 +23,10 @@ export interface SimulatorOptions {
   seed: string
   report: string | undefined
   dayMs: number
+  /** In which a pump's bearing wears out. Undefined: as usual. */
+  wearMs: number | undefined
+  /** Share of the repairs that do not hold. */
+  relapseShare: number
 }
 
 const USUAL_MODELS = 'thermostat,thermostat,pump'
@@ -55,6 +59,8 @@ export function parseArguments(argv: string[]): SimulatorOptions {
     .option('--seed <text>', 'of the randomness; the same seed gives the same fleet', 'castor')
     .option('--report <file>', 'write each acknowledged message as a line of JSON')
     .addOption(new Option('--day <time>', 'how long a simulated day lasts').default(86_400_000, '24h').argParser(duration))
+    .addOption(new Option('--wear <time>', 'in which the bearing of a pump wears out, and it trips; without it a year').argParser(duration))
+    .addOption(new Option('--relapse <share>', 'share of the repairs (`resetBearing`) that do not hold').default(0, '0%').argParser(share))
     .helpOption('-h, --help', 'show this')
     .parse(argv)
   const given = command.opts()
@@ -84,6 +90,8 @@ export function parseArguments(argv: string[]): SimulatorOptions {
     seed: given.seed,
     report: given.report,
     dayMs: given.day,
+    wearMs: given.wear,
+    relapseShare: given.relapse,
   }
 }
 

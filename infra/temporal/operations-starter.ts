@@ -17,8 +17,10 @@ import { createRounds } from './rounds.ts'
 
 const LOOK_MS = 1_000
 const CALL_TIMEOUT_MS = 5_000
-/** Every so many looks, the first included, those under way are looked for in Temporal. */
-const LOOKS_PER_SEARCH = 60
+/** Remembered as such, so that they are not logged again. */
+const MOST_FAILING = 10_000
+/** So often, and at the first look, those under way are looked for in Temporal. */
+const SEARCH_MS = 60_000
 const INTERRUPTED: ReadonlySet<WorkflowExecutionStatusName> = new Set(['TERMINATED', 'CANCELLED', 'TIMED_OUT', 'FAILED'])
 
 export interface StarterOptions {
@@ -40,6 +42,10 @@ export interface OperationKind<Work extends Registered> {
   /** In the log. */
   name: string
   workflowType: string
+  /** Absent: that of operations. */
+  taskQueue?: string
+  /** Between two looks. Absent: a second. */
+  lookMs?: number
   /** Of a workflow that was started here. */
   workflowIdOf(work: Registered): string
   /** Those without a workflow, and those whose workflow is to be told something. */
@@ -49,6 +55,8 @@ export interface OperationKind<Work extends Registered> {
   underWay?(sql: Sql): Promise<Work[]>
   /** With what one of them is started again whose workflow Temporal knows to be over: terminated, cancelled, timed out or failed. Absent: it is not. */
   interruptedStart?(work: Work): object
+  /** What becomes of it instead. */
+  interrupted?(sql: Sql, work: Work): Promise<void>
   /** Nothing, where nothing was asked. */
   tell(sql: Sql, work: Work, workflowId: string, client: WorkflowClient): Promise<void>
 }
@@ -57,10 +65,11 @@ export function startOperationsStarter<Work extends Registered>(
   { sql, address, namespace, log }: StarterOptions,
   kind: OperationKind<Work>,
 ): { stop(): Promise<void> } {
+  const { taskQueue = OPERATIONS_QUEUE, lookMs = LOOK_MS } = kind
   const connection = Connection.lazy({ address, connectTimeout: CALL_TIMEOUT_MS })
   const { workflow: client } = new Client({ connection, namespace })
   const rounds = createRounds(look, (err) => log.warn({ err }, `${kind.name} could not be started or told; tried again`))
-  const timer = setInterval(rounds.begin, LOOK_MS)
+  const timer = setInterval(rounds.begin, lookMs)
 
   let looks = 0
   let isStopping = false
@@ -68,7 +77,7 @@ export function startOperationsStarter<Work extends Registered>(
 
   async function look(): Promise<void> {
     await forEach(await kind.untold(sql), serve)
-    if (kind.underWay && looks++ % LOOKS_PER_SEARCH === 0) await forEach(await kind.underWay(sql), search)
+    if (kind.underWay && looks++ % Math.ceil(SEARCH_MS / lookMs) === 0) await forEach(await kind.underWay(sql), search)
   }
 
   /** One that fails keeps nobody behind it waiting, and is told of once, until it goes well again. */
@@ -80,6 +89,7 @@ export function startOperationsStarter<Work extends Registered>(
         failing.delete(work.id)
       } catch (err) {
         if (!failing.has(work.id)) log.warn({ err, id: work.id }, `${kind.name}: one could not be started or told; tried again`)
+        if (failing.size >= MOST_FAILING) failing.clear()
         failing.add(work.id)
       }
     }
@@ -94,7 +104,7 @@ export function startOperationsStarter<Work extends Registered>(
     } else if (kind.interruptedStart && INTERRUPTED.has(status)) {
       log.warn({ workflow, status }, 'A workflow is over before its work has ended: it is started again')
       await start(workflow, work, kind.interruptedStart(work))
-    }
+    } else if (INTERRUPTED.has(status)) await kind.interrupted?.(sql, work)
   }
 
   async function statusOf(workflow: string): Promise<WorkflowExecutionStatusName | undefined> {
@@ -119,7 +129,7 @@ export function startOperationsStarter<Work extends Registered>(
     try {
       await client.start(kind.workflowType, {
         workflowId,
-        taskQueue: OPERATIONS_QUEUE,
+        taskQueue,
         args: [again ?? { tenant, id }],
         workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE_FAILED_ONLY' : 'REJECT_DUPLICATE',
       })

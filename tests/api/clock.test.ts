@@ -1,4 +1,5 @@
 /** What a device's clock is worth, by the times that it tells: what is known of it, and when that is written. */
+
 import { beforeEach, describe, expect, test } from 'vitest'
 import { noteClock } from '../../api/ingest/clock.ts'
 import { encodeCommit } from '../../api/ingest/commit.ts'
@@ -11,6 +12,7 @@ import { writeCommit } from '../core/simulation/log-writes.ts'
 import { type DeviceRecord, MemoryDatabase } from '../support/memory-database.ts'
 import { memoryLaneStore } from '../support/memory-lane-store.ts'
 import { claimLanes, renewLanes } from '../support/memory-leases.ts'
+import { readyMade } from '../support/ready-made-rules.ts'
 
 const NOW = Date.UTC(2026, 10, 21, 12)
 const MINUTE = 60_000
@@ -150,7 +152,7 @@ describe('the row of a device', () => {
       await store.commit(changes, trial)
     }
     const signaller = { deliver: async () => true, remove: async () => true }
-    processor = new Processor({ store: { ...store, commit }, signaller, clock: () => now, pause: async () => {} })
+    processor = new Processor({ makeRules: readyMade, store: { ...store, commit }, signaller, clock: () => now, pause: async () => {} })
     for (const lane of db.lanes.values()) Object.assign(lane, { owner: null })
     await processor.takeOver(claimLanes(db, 'p', 16))
   }

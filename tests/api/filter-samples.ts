@@ -84,6 +84,8 @@ export const device = fc.record({
   desired: fc.option(fc.record({ version: fc.integer({ min: 1, max: 5 }), state: json.object, metadata: leaves })),
   reported: fc.option(fc.record({ state: json.object, metadata: leaves })),
   delta: fc.option(json.object),
+  alarms: fc.option(fc.constant([{ n: 1, rule: 'a', severity: 'major' }])),
+  maintenance: fc.option(fc.record({ since: fc.constant('2026-11-21T00:00:00.000Z'), until: text, by: fc.constantFrom('a', 'ä') })),
   lastSeen: fc.constantFrom(0, 1_700_000_000_123),
   connected: fc.boolean(),
   hasInbox: fc.boolean(),
@@ -138,6 +140,11 @@ const path: fc.Arbitrary<Path> = fc.oneof(
     ['reported', 'metadata', '/a~1b', 'status'],
     ['delta'],
     ['alarms'],
+    ['alarms', '0'],
+    ['alarms', 'rule'],
+    ['maintenance'],
+    ['maintenance', 'until'],
+    ['maintenance', 'by', 'x'],
   ),
   {
     arbitrary: fc
@@ -190,6 +197,8 @@ export async function storeSamples(sql: Sql, tenant: string, samples: Array<Samp
       ...(sample.desired !== null && { desired: sample.desired }),
       ...(sample.reported !== null && { reported: sample.reported }),
       ...(sample.delta !== null && { delta: sample.delta }),
+      ...(sample.alarms !== null && { alarms: sample.alarms }),
+      ...(sample.maintenance !== null && { maintenance: sample.maintenance }),
     }
     const [row] = await sql<Array<{ incarnation: number }>>`
       insert into devices (tenant, device, model, model_version, attributes, token_hash, revision, decided, telemetry, created_at)

@@ -10,7 +10,7 @@ import { createTwins } from '../../infra/postgres/twins.ts'
 import { searchableJson, telemetryPart } from '../../twin-models/core/document.ts'
 import { mergeLatest } from '../../twin-models/core/latest.ts'
 import { isoTime } from '../../twin-models/core/times.ts'
-import type { Firmware, Health, Latest, Reading } from '../../twin-models/core/types.ts'
+import type { Firmware, Health, Latest, Maintenance, Reading } from '../../twin-models/core/types.ts'
 import { matches } from '../../twin-models/filter/evaluate.ts'
 import { compileFilter } from '../../twin-models/filter/sql.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
@@ -38,8 +38,18 @@ const change = fc.oneof(
   fc.record({ presence: fc.constantFrom('online', 'offline') }),
   fc.record({ firmware: fc.record({ version: fc.constantFrom('1', '2', 'a') }) }),
   fc.record({ health: fc.record({ ok: fc.boolean(), battery: fc.constantFrom(0, 1, 0.1) }) }),
+  fc.record({
+    maintenance: fc.option(
+      fc.record({ since: fc.constant(1_000), until: fc.integer({ min: 0, max: 2e12 }), by: fc.constantFrom('a', 'ä') }),
+    ),
+  }),
 )
-type Change = { reading: Reading } | { presence: string } | { firmware: Firmware } | { health: Health }
+type Change =
+  | { reading: Reading }
+  | { presence: string }
+  | { firmware: Firmware }
+  | { health: Health }
+  | { maintenance: Maintenance | null }
 
 beforeAll(async () => {
   database = await testDatabase()
@@ -80,8 +90,9 @@ async function become(incarnation: number, one: Change, revision: number): Promi
   }
   const at = Date.now()
   const [part, from] = decided(one, revision, at)
+  const gone = 'maintenance' in one ? 'maintenance' : ''
   await sql`
-    update devices set decided = decided || ${searchableJson(part)}::text::jsonb, revision = ${revision}, decided_at = to_timestamp(${at} / 1000.0)
+    update devices set decided = (decided - ${gone}::text) || ${searchableJson(part)}::text::jsonb, revision = ${revision}, decided_at = to_timestamp(${at} / 1000.0)
     where incarnation = ${incarnation}`
   documents.apply(SCOPE, { ...base, type: 'decision', at, from } satisfies LiveEvent)
 }
@@ -91,6 +102,11 @@ function decided(one: Exclude<Change, { reading: Reading }>, revision: number, a
   if ('presence' in one) {
     const { presence: status } = one
     return [{ presence: { status, since: isoTime(at), reason: 'hello' } }, event('presence-changed', { after: status, reason: 'hello' })]
+  }
+  if ('maintenance' in one) {
+    const { maintenance: now } = one
+    const part = now ? { maintenance: { ...now, since: isoTime(now.since), until: isoTime(now.until) } } : {}
+    return [part, event('maintenance-changed', one)]
   }
   if ('firmware' in one) return [one, event('firmware-changed', { after: one.firmware })]
   return [one, event('health-changed', { after: one.health })]

@@ -8,6 +8,8 @@ import { type AppDeps, createApp } from '../../api/app.ts'
 import { LiveStreams } from '../../api/live/live.ts'
 import type { TwinWorkflows } from '../../api/ports.ts'
 import { createFolderStore } from '../../infra/firmware/folder-store.ts'
+import { createPredictionTester } from '../../infra/inference/tester.ts'
+import { createAlarms } from '../../infra/postgres/alarms.ts'
 import { ensureAdminKey, findApiKey } from '../../infra/postgres/api-keys.ts'
 import { createBulkChanges } from '../../infra/postgres/bulk-read.ts'
 import { createCommands } from '../../infra/postgres/commands.ts'
@@ -19,10 +21,15 @@ import { createGroups } from '../../infra/postgres/groups.ts'
 import { readDecisions } from '../../infra/postgres/history.ts'
 import { postgresLiveStore } from '../../infra/postgres/live-log.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
+import { createPredictionModels } from '../../infra/postgres/prediction-models.ts'
+import { createPredictions } from '../../infra/postgres/predictions.ts'
 import { createRegistry } from '../../infra/postgres/registry.ts'
 import { createReleaseKeys } from '../../infra/postgres/release-keys.ts'
 import { answeredRequests, findRequest, insertRequest } from '../../infra/postgres/requests.ts'
 import { createRollouts } from '../../infra/postgres/rollout-read.ts'
+import { createRuleActions } from '../../infra/postgres/rule-actions.ts'
+import { createRuleHistory } from '../../infra/postgres/rule-history.ts'
+import { createRules } from '../../infra/postgres/rules.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
 import { findTicketLink } from '../../infra/postgres/ticket-links.ts'
 import { createTickets } from '../../infra/postgres/ticket-read.ts'
@@ -76,6 +83,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     twins: createTwins(sql, quick),
     history: { readings: (query) => readTelemetry(sql, query), decisions: (query) => readDecisions(sql, query) },
     commands: createCommands(sql),
+    alarms: createAlarms(sql),
     deadLetters: { list: (tenant, query) => listDeadLetters(sql, tenant, query), find: (tenant, id) => findDeadLetter(sql, tenant, id) },
     requests: {
       insert: (request) => insertRequest(sql, request),
@@ -94,7 +102,13 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     directorKeys: { list: () => listDirectorKeys(sql) },
     groups: createGroups(sql),
     updates: createUpdates(sql),
+    rules: createRules(sql),
+    ruleHistory: createRuleHistory(sql),
     rollouts: createRollouts(sql, sql),
+    ruleActions: createRuleActions(sql),
+    predictionModels: createPredictionModels(sql),
+    predictions: createPredictions(sql),
+    predictionTester: createPredictionTester({ sql, outbound: NO_NETWORK, models: modelOf }),
     tickets: createTickets(sql),
     ticketLinks: { find: (tokenHash) => findTicketLink(sql, tokenHash) },
     webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
@@ -141,6 +155,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
   }
 }
 
+const NO_NETWORK = { refusal: () => undefined, ask: async () => ({ ms: 0, error: 'there is no network here' }) }
 const NO_WORKFLOWS: TwinWorkflows = { query: async () => undefined }
 
 /** Every id of a list, page by page. `between` runs after each page. */

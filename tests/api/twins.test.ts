@@ -47,6 +47,7 @@ describe('one twin', () => {
       attributes: { site: 'north' },
       presence: { status: 'never', connected: false },
       telemetry: {},
+      alarms: [],
       createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       updatedAt: json.createdAt,
     })

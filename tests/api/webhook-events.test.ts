@@ -7,9 +7,10 @@ import { decidedEvent } from '../../api/live/live-event.ts'
 import { shownTicket } from '../../api/ticket-shown.ts'
 import { exampleEvent, webhookBody, webhookEvent } from '../../api/webhooks/body.ts'
 import { initialTicket } from '../../twin-models/core/ticket.ts'
-import type { TwinEvent } from '../../twin-models/core/types.ts'
+import type { TwinEvent, TwinInput, TwinRule } from '../../twin-models/core/types.ts'
 import { EVENT_TYPES, eventTypeOf, isSubscribed, SUBSCRIPTIONS } from '../../twin-models/webhook-events/catalogue.ts'
 import type { PlatformEvent } from '../../twin-models/webhook-events/platform-events.ts'
+import { hotRule } from '../support/alarms.ts'
 import { AskedTwin } from '../support/asked-twin.ts'
 import { plan } from '../support/ticket-cases.ts'
 
@@ -62,8 +63,35 @@ function decidedEvents(): TwinEvent[] {
   twin.hello({ firmware: { version: '2', sha256: 'two' } })
   twin.due(twin.now + 20_000)
   twin.update('u-2')
+  decideOnAlarms(twin)
   twin.give({ kind: 'silent', at: twin.now + 100_000, lastSeenAt: twin.now })
   return twin.events
+}
+
+/** With all that may stand in their events. */
+function decideOnAlarms(twin: AskedTwin): void {
+  const rules = (...set: TwinRule[]) => twin.give({ kind: 'rules', at: twin.now, set, removed: set.length > 0 ? [] : ['hot'] })
+  const ask = (asked: object) => twin.give({ kind: 'alarm', at: twin.now, request: 'r', rule: 'hot', by: 'ann', ...asked } as TwinInput)
+  const maintain = (until: number | null) =>
+    twin.give({ kind: 'maintenance', at: twin.now, request: 'm', by: 'ann', until, reason: 'A bearing' })
+  const read = (value: number) => twin.give({ kind: 'reading', at: twin.now, name: 'temperature', value, ts: twin.now })
+  rules(hotRule())
+  for (let n = 0; n < 4; n++) {
+    read(50)
+    if (n < 3) read(20)
+  }
+  const shelve = { action: 'shelve', until: twin.now + 60_000, note: 'later' }
+  for (const asked of [shelve, { action: 'unshelve' }, { action: 'assign', assignee: 'bob' }, { action: 'assign', assignee: null }])
+    ask(asked)
+  for (const action of ['comment', 'acknowledge']) ask({ action, note: 'seen' })
+  read(70)
+  rules(hotRule({ version: 2 }))
+  ask({ action: 'clear', note: 'known' })
+  read(20)
+  maintain(twin.now + 60_000)
+  read(50)
+  maintain(null)
+  rules()
 }
 
 const ROLLOUT = {
@@ -72,6 +100,7 @@ const ROLLOUT = {
   firmware: { name: 'thermostat', version: '1.4.0' },
   devices: { total: 3, healthy: 1, failed: 1, left: 1 },
 }
+const OF_ALARM = { rule: 'bearing', version: 2, n: 3 }
 /** As it is shown, with all that may be absent. */
 const TICKET = shownTicket({
   ...{ id: randomUUID(), number: 17, incarnation: 4, device: 't-1', rule: 'vibration', ruleVersion: 1, alarm: 3, text: '', plan },
@@ -89,6 +118,8 @@ const TICKET = shownTicket({
   },
 })
 const PLATFORM: PlatformEvent[] = [
+  { kind: 'rule-event', at: AT, name: 'pump-trouble', ...OF_ALARM, on: 'raised', severity: 'major', text: 'It shakes', values: {} },
+  { kind: 'rule-cut', at: AT, ...OF_ALARM, reason: 'loop', detail: 'It sets off itself.' },
   { kind: 'registered', at: AT, model: 'thermostat', modelVersion: '1.0.0', attributes: {} },
   { kind: 'removed', attributes: {}, at: AT, model: 'thermostat', modelVersion: '1.0.0' },
   { kind: 'dead-letter', at: AT, reason: 'wrong-type', detail: 'must be a number', topic: 'castor/v1/demo/t-1/telemetry', count: 3 },
@@ -107,6 +138,19 @@ const PLATFORM: PlatformEvent[] = [
   { kind: 'rollout-started', at: AT, ...ROLLOUT },
   { kind: 'rollout-halted', at: AT, ...ROLLOUT, reason: 'Somebody halted it.', wave: 1 },
   { kind: 'rollout-ended', at: AT, ...ROLLOUT, rollback: true, status: 'completed' },
+  {
+    ...{
+      kind: 'prediction-made',
+      at: AT,
+      prediction: 'p-1',
+      model: 'pump-failure',
+      probability: 0.2,
+      threshold: 0.7,
+      high: false,
+      horizon: '2d',
+    },
+    requestedBy: { kind: 'schedule', name: 'pump-failure' },
+  },
 ]
 
 describe('the catalogue', () => {
@@ -124,12 +168,18 @@ describe('the catalogue', () => {
       'desired.conflict',
       'command.ended',
       'update.ended',
+      'alarm.raised',
+      'alarm.acknowledged',
+      'alarm.cleared',
+      'rule.event',
+      'rule.cut',
       'ticket.opened',
       'ticket.updated',
       'ticket.closed',
       'rollout.started',
       'rollout.halted',
       'rollout.ended',
+      'prediction.made',
       'deadletter.created',
       'webhook.disabled',
     ])

@@ -17,6 +17,7 @@ import { live } from './figures/live.ts'
 import { overload } from './figures/overload.ts'
 import { rest } from './figures/rest.ts'
 import { largeRollout, rollout } from './figures/rollout.ts'
+import { rules } from './figures/rules.ts'
 import { storage } from './figures/storage.ts'
 import { decisions, largeFleet } from './figures/twins.ts'
 import { webhooks } from './figures/webhooks.ts'
@@ -36,6 +37,7 @@ const PARTS: Part[] = [
   ['live', [live]],
   ['cost', [cost]],
   ['webhooks', [webhooks]],
+  ['rules', [rules]],
   ['rollout', [rollout]],
   ['idle', [idleEnds]],
   ['wide', [wideFloor]],
@@ -49,7 +51,7 @@ const PARTS: Part[] = [
 
 const names = [...new Set(PARTS.map(([name]) => name))]
 /** Together they take as long as all others. */
-const ONLY_WHEN_ASKED = ['bulk', 'webhooks', 'rollout']
+const ONLY_WHEN_ASKED = ['bulk', 'webhooks', 'rollout', 'rules']
 const program = new Command('npm run bench --')
   .option('--only <name...>', `only these parts: ${names.join(', ')} (${ONLY_WHEN_ASKED.join(', ')} only when asked for)`)
   .option('--scale <factor>', 'shorten every duration, to try the bench itself', Number, 1)

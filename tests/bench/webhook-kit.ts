@@ -87,6 +87,14 @@ export class WebhookKit {
     return (await this.#asked('POST', '/v1/devices', { id: device, model })).token
   }
 
+  async rule(name: string, rule: object): Promise<void> {
+    await this.#asked('PUT', `/v1/rules/${name}`, rule)
+  }
+
+  async removeRule(name: string): Promise<void> {
+    await this.#asked('DELETE', `/v1/rules/${name}`)
+  }
+
   /** Decisions as twins write them, as if they had. */
   async insertEvents(count: number): Promise<void> {
     for (let from = 0; from < count; from += ROWS_AT_ONCE) await insertEvents(this.#castor.sql, from, Math.min(ROWS_AT_ONCE, count - from))

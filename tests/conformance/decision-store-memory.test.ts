@@ -73,6 +73,7 @@ decisionStoreSuite('the decision write in memory', async () => {
       const parsed = { job: job && JSON.parse(job), progress: progress && JSON.parse(progress) }
       return { ...row, ...times, ...parsed, from: [fromVersion, fromSha256] }
     },
+    alarms: async ({ incarnation }) => [...(db.alarms.get(incarnation)?.values() ?? [])].sort((a, b) => a.n - b.n),
     updateHeard: async (id) => {
       const heard = { toldAt: 1_000_000, sentAt: 2_000_000, sends: 2, answeredAt: Date.now(), status: 'downloading', progress: '40' }
       Object.assign(db.updates.get(id)!, heard)

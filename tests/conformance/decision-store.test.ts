@@ -10,6 +10,7 @@ import { directorKey, signJob } from '../support/director.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { firmware, scheduledUpdate } from '../support/updates.ts'
 import {
+  type AlarmShown,
   type CommandShown,
   decisionOf,
   decisionStoreSuite,
@@ -70,7 +71,7 @@ test('the job of an update is signed with the key of the platform', async () => 
   const id = await update(key)
   const firmware = { version: '2.0.0', sha256: 'a'.repeat(64) }
   const release = { id, attempt: 1, kind: 'install' as const, firmware, until: 1_900_000_000_000, linkUntil: 1_900_000_600_000 }
-  const effects = { released: [], ended: [], late: [], updates: [{ id, release }] }
+  const effects = { released: [], ended: [], late: [], updates: [{ id, release }], alarms: [] }
   await store.write({ ...decisionOf(key, initialState(), 1, [{ kind: 'life', at: 1 }]), effects })
   const { job } = await updateOf(id)
   const payload = verifiedPayload(envelopeSchema.parse(job), JOB_TYPE, directorKey)
@@ -152,6 +153,17 @@ function onPostgres({ sql }: TestDatabase): StoreUnderTest {
           progress, ended_at is not null as ended, code, message, cancel_at is not null as tell, from_version as version, from_sha256 as sha256
         from updates where id = ${id}`
       return { ...row, job: job && JSON.parse(job), progress: progress && JSON.parse(progress), from: [version, sha256] }
+    },
+    alarms: async ({ incarnation }) => {
+      const ms = (column: string) => sql.unsafe(`(extract(epoch from ${column}) * 1000)::float8`)
+      const rows = await sql<Array<AlarmShown & { values: string }>>`
+        select incarnation, tenant, device, n, rule, rule_version as version, severity, status, text, ${ms('since')} as since,
+          ${ms('raised_at')} as "raisedAt", ${ms('updated_at')} as "updatedAt", count, flapping, muted,
+          ${ms('acknowledged_at')} as "acknowledgedAt", acknowledged_by as "acknowledgedBy", acknowledged_note as "acknowledgedNote",
+          ${ms('shelved_until')} as "shelvedUntil", assignee, ${ms('cleared_at')} as "clearedAt", clear_reason as "clearReason",
+          cleared_by as "clearedBy", clear_note as "clearNote", "values"
+        from alarms where incarnation = ${incarnation} order by n`
+      return rows.map((row) => ({ ...row, values: JSON.parse(row.values) }))
     },
     updateHeard: async (id) => {
       await sql`

@@ -1,6 +1,7 @@
 /** What every decision store must do, whatever it is made of. */
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Decision, DecisionStore } from '../../activities/ports.ts'
+import type { AlarmChange } from '../../twin-models/core/alarm-effects.ts'
 import { consume } from '../../twin-models/core/consume.ts'
 import type { UpdateChange, UpdateRelease } from '../../twin-models/core/effects.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
@@ -33,6 +34,8 @@ export interface StoreUnderTest {
   updateOf(id: string): Promise<UpdateShown>
   /** As a bridge leaves it after sending, and the processor after the device's first word. */
   updateHeard(id: string): Promise<void>
+  /** Of the device, in their order. */
+  alarms(key: TwinKey): Promise<AlarmShown[]>
 }
 
 export const settings: TwinSettings = {
@@ -85,6 +88,9 @@ export interface UpdateShown {
   tell: boolean
   from: [version: string | null, sha256: string | null]
 }
+
+/** A row of `alarms`. */
+export type AlarmShown = AlarmChange & TwinKey
 
 export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnderTest>): void {
   describe(name, () => {
@@ -210,7 +216,7 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
 
     test('commands are let go and ended with the decision, once, and what comes after the end is kept as late', async () => {
       const [sent, unsent] = [await under.command(key, { sent: true }), await under.command(key)]
-      const none = { released: [], ended: [], late: [], updates: [] }
+      const none = { released: [], ended: [], late: [], updates: [], alarms: [] }
       const one = { ...decisionOf(key, initialState(), 1, first), effects: { ...none, released: [unsent] } }
       await under.store.write(one)
       expect(await under.commandOf(unsent)).toMatchObject({ status: 'queued', released: true, ended: false })
@@ -236,13 +242,19 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
 
     test('of another device no command is touched', async () => {
       const theirs = await under.command(await under.register())
-      const effects = { released: [theirs], ended: [{ id: theirs, status: 'failed' as const, tell: false }], late: [], updates: [] }
+      const effects = {
+        released: [theirs],
+        ended: [{ id: theirs, status: 'failed' as const, tell: false }],
+        late: [],
+        updates: [],
+        alarms: [],
+      }
       await under.store.write({ ...decisionOf(key, initialState(), 1, first), effects })
       expect(await under.commandOf(theirs)).toMatchObject({ status: 'queued', released: false, ended: false })
     })
 
     test('what is outstanding stands beside the decision, and a new version is sent anew', async () => {
-      const none = { released: [], ended: [], late: [], updates: [] }
+      const none = { released: [], ended: [], late: [], updates: [], alarms: [] }
       const wish = { version: 1, body: { version: 1, state: { a: 1, b: 2 } }, answered: false, retryMs: 5_000 }
       const one = { ...decisionOf(key, initialState(), 1, first), effects: { ...none, wish } }
       await under.store.write(one)
@@ -266,7 +278,7 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
       /** The change, as the decision after `before` makes it. */
       const decide = async (before: TwinState | undefined, ...updates: UpdateChange[]): Promise<TwinState> => {
         const decision = before ? decisionOf(key, before, before.revision + 1, []) : decisionOf(key, initialState(), 1, first)
-        const effects = { released: [], ended: [], late: [], updates }
+        const effects = { released: [], ended: [], late: [], updates, alarms: [] }
         expect(await under.store.write({ ...decision, effects })).toEqual({ outcome: 'written' })
         return decision.state
       }
@@ -350,9 +362,67 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
         const one = await decide(undefined, { id: theirs, status: 'failed', release: release(theirs) })
         expect(await under.updateOf(theirs)).toMatchObject({ status: 'scheduled', ...untold, ended: false })
         const late = { ...decisionOf(key, { ...one, revision: 7 }, 9, []) }
-        const effects = { released: [], ended: [], late: [], updates: [{ id: mine, status: 'failed' as const }] }
+        const effects = { released: [], ended: [], late: [], updates: [{ id: mine, status: 'failed' as const }], alarms: [] }
         expect(await under.store.write({ ...late, effects })).toMatchObject({ outcome: 'ahead' })
         expect(await under.updateOf(mine)).toMatchObject({ status: 'scheduled', ended: false })
+      })
+    })
+
+    describe('of alarms', () => {
+      const raised: AlarmChange = {
+        ...{ n: 1, rule: 'hot', version: 2, severity: 'major', status: 'raised', text: 'It has 50 °C', since: 1_001, raisedAt: 2_002 },
+        ...{ updatedAt: 2_002, count: 1, flapping: false, muted: true, acknowledgedAt: null, acknowledgedBy: null, acknowledgedNote: null },
+        ...{ shelvedUntil: null, assignee: null, clearedAt: null, clearReason: null, clearedBy: null, clearNote: null },
+        values: { temperature: 50, mode: 'a\0b\ud800' },
+      }
+      const changed: AlarmChange = {
+        ...{ ...raised, version: 3, severity: 'critical', status: 'acknowledged', text: 'It has 60 °C', updatedAt: 3_000, count: 2 },
+        ...{ flapping: true, muted: false, acknowledgedAt: 2_500, acknowledgedBy: 'ann', acknowledgedNote: 'seen' },
+        ...{ shelvedUntil: 1_900_000_000_000, assignee: 'bob', values: { temperature: 60 } },
+      }
+      const cleared: AlarmChange = {
+        ...{
+          ...changed,
+          status: 'cleared',
+          updatedAt: 4_000,
+          clearedAt: 4_000,
+          clearReason: 'person',
+          clearedBy: 'bob',
+          clearNote: 'done',
+        },
+      }
+      const decide = async (before: TwinState | undefined, ...alarms: AlarmChange[]): Promise<TwinState> => {
+        const decision = before ? decisionOf(key, before, before.revision + 1, []) : decisionOf(key, initialState(), 1, first)
+        const effects = { released: [], ended: [], late: [], updates: [], alarms }
+        expect(await under.store.write({ ...decision, effects })).toEqual({ outcome: 'written' })
+        return decision.state
+      }
+
+      test('a row is made, and changed as a whole', async () => {
+        const one = await decide(undefined, raised)
+        expect(await under.alarms(key)).toEqual([{ ...key, ...raised }])
+        const two = await decide(one, changed)
+        expect(await under.alarms(key)).toEqual([{ ...key, ...changed }])
+        await decide(two, cleared)
+        expect(await under.alarms(key)).toEqual([{ ...key, ...cleared }])
+      })
+
+      test('several are made with one decision, also one that is cleared by it, and what is cleared stays so', async () => {
+        const one = await decide(undefined, cleared, { ...raised, n: 2 }, { ...raised, n: 3, rule: 'other' })
+        await decide(one, raised, { ...changed, n: 2 })
+        expect(await under.alarms(key)).toEqual(
+          [cleared, { ...changed, n: 2 }, { ...raised, n: 3, rule: 'other' }].map((row) => ({ ...key, ...row })),
+        )
+      })
+
+      test('that of another device is not touched, and nothing of a decision that is not written', async () => {
+        const one = await decide(undefined, raised)
+        const theirs = await under.register()
+        const effects = { released: [], ended: [], late: [], updates: [], alarms: [cleared] }
+        expect(await under.store.write({ ...decisionOf(theirs, initialState(), 1, first), effects })).toEqual({ outcome: 'written' })
+        expect(await under.store.write({ ...decisionOf(key, { ...one, revision: 7 }, 9, []), effects })).toMatchObject({ outcome: 'ahead' })
+        expect(await under.alarms(key)).toEqual([{ ...key, ...raised }])
+        expect(await under.alarms(theirs)).toEqual([{ ...theirs, ...cleared }])
       })
     })
 

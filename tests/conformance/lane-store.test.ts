@@ -4,6 +4,7 @@ import { postgresLaneStore } from '../../infra/postgres/lane-store.ts'
 import { claimLanes, releaseLanes, renewLanes, shareOfLanes } from '../../infra/postgres/leases.ts'
 import { removeDevice } from '../../infra/postgres/registry.ts'
 import { insertRequest } from '../../infra/postgres/requests.ts'
+import { insertAlarms } from '../support/alarms.ts'
 import { MemoryDatabase } from '../support/memory-database.ts'
 import { memoryLaneStore } from '../support/memory-lane-store.ts'
 import * as memoryLeases from '../support/memory-leases.ts'
@@ -61,6 +62,9 @@ laneStoreSuite('Postgres', async (): Promise<LaneStoreUnderTest> => {
       await sql`insert into wishes (incarnation, version, retry_ms) values (${incarnation}, 1, 1000)`
     },
     hasWish: async (incarnation) => (await sql`select 1 from wishes where incarnation = ${incarnation}`).length > 0,
+    alarms: (incarnation, ...rows) => insertAlarms(sql, { incarnation, tenant: 'demo', device: 't' }, ...rows),
+    alarmsOf: (incarnation) => sql`
+      select n, status, clear_reason as "clearReason", cleared_at is not null as ended from alarms where incarnation = ${incarnation} order by n`,
     openStream: async () => (await sql<[{ stream: number }]>`insert into streams (bridge) values ('b') returning stream`)[0].stream,
     append: async ({ stream, seq, lane, at, heads, body }) => {
       await sql`insert into ingest_log (stream, seq, lane, at, heads, body) values (${stream}, ${seq}, ${lane}, ${new Date(at)}, ${heads}, ${body})`
@@ -118,6 +122,14 @@ laneStoreSuite('memory', async (): Promise<LaneStoreUnderTest> => {
       db.wishes.set(incarnation, { incarnation, version: 1, body: null, answered: false, retryMs: 1000, ...unsent })
     },
     hasWish: async (incarnation) => db.wishes.has(incarnation),
+    alarms: async (incarnation, ...rows) => {
+      db.alarms.set(incarnation, new Map(rows.map((row) => [row.n, { incarnation, tenant: 'demo', device: 't', ...row }])))
+    },
+    alarmsOf: async (incarnation) =>
+      [...db.alarms.get(incarnation)!.values()].map(({ n, status, clearReason, clearedAt }) => ({
+        ...{ n, status, clearReason },
+        ended: clearedAt !== null,
+      })),
     openStream: async () => db.openStream(),
     append: async (entry) => void db.streams.get(entry.stream)!.entries.push(entry),
     readings: async (incarnation) =>

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FINISHED, type Lane, type LaneStore, LeaseLost, type TickChanges, type UpdateNews } from '../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import { newWork } from '../../api/ingest/work.ts'
+import type { AlarmChange } from '../../twin-models/core/alarm-effects.ts'
 import type { Value } from '../../twin-models/core/types.ts'
+import { alarmRow, clearedAt } from '../support/alarms.ts'
 
 export interface LaneStoreUnderTest {
   store: LaneStore
@@ -21,6 +23,9 @@ export interface LaneStoreUnderTest {
   /** A wish of the device, as a decision writes it. */
   wish(incarnation: number): Promise<void>
   hasWish(incarnation: number): Promise<boolean>
+  /** Alarms of the device, as decisions write them. */
+  alarms(incarnation: number, ...rows: AlarmChange[]): Promise<void>
+  alarmsOf(incarnation: number): Promise<Array<Pick<AlarmChange, 'n' | 'status' | 'clearReason'> & { ended: boolean }>>
   openStream(): Promise<number>
   append(entry: { stream: number; seq: number; lane: number; at: number; heads: string; body: Buffer }): Promise<void>
   /** By time. */
@@ -106,6 +111,10 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       sealedAt: now,
       wake: '{"presence":"online","presenceTimeoutMs":60000}',
       clock: '{"status":"ok","driftMs":-120}',
+      ruled: true,
+      rules: 7,
+      features: '{"rules":{},"known":{}}',
+      dueAt: now + 60_000,
     })
 
     it('stores numbers exactly, other values as JSON, and times to the millisecond', async () => {
@@ -136,15 +145,29 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
     it('writes inbox rows, new and known, and reads back what it wrote', async () => {
       await store.commit(changes({ inboxes: [{ ...row(), full: true }] }))
       const [loaded] = await store.devices([incarnation])
-      const { sealed, pending, wake, clock } = row()
-      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, clock, lastSeen: now })
+      const { sealed, pending, wake, clock, rules, features } = row()
+      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, clock, lastSeen: now, rules, features })
       expect(await store.connectedThrough(1, [lane.lane])).toEqual([incarnation])
       expect(await store.connectedThrough(2, [lane.lane])).toEqual([])
 
       const none = { pending: null, pendingSince: null, urgent: false, connection: null, sealed: null, clock: null }
-      await store.commit(changes({ inboxes: [{ ...row(), ...none, latest: '{}', wake: '', full: false }] }))
+      await store.commit(
+        changes({
+          inboxes: [{ ...row(), ...none, latest: '{}', wake: '', full: false, ruled: false, rules: 9, features: null, dueAt: 5 }],
+        }),
+      )
       const [again] = await store.devices([incarnation])
-      expect(again!.inbox).toMatchObject({ sealed, sealedSeq: 1, pending: null, connection: null, latest: '{}', wake, clock })
+      expect(again!.inbox).toMatchObject({
+        sealed,
+        sealedSeq: 1,
+        pending: null,
+        connection: null,
+        latest: '{}',
+        wake,
+        clock,
+        rules,
+        features,
+      })
       const devices = []
       for await (const chunk of store.laneDevices([lane.lane])) devices.push(...chunk)
       expect(devices).toEqual([
@@ -158,6 +181,7 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
           pendingSince: null,
           sealedSeq: 1,
           sealedAt: now,
+          dueAt: now + 60_000,
         },
       ])
     })
@@ -371,6 +395,21 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       expect(await under.updateOf(id(45))).toMatchObject({ status: 'failed', ended: true, code: 'jammed' })
       expect(await under.updateOf(id(46))).toMatchObject({ status: 'soaking', ended: false, code: null, job: '{}' })
       expect([await under.hasWish(gone), await under.hasWish(incarnation)]).toEqual([false, true])
+    })
+
+    it('clears the open alarms of a removed device', async () => {
+      const gone = await under.register('t-alarmed')
+      await under.alarms(gone, alarmRow(), alarmRow({ n: 2, ...clearedAt(now) }), alarmRow({ n: 3, status: 'acknowledged' }))
+      await under.alarms(incarnation, alarmRow())
+      await under.remove(gone)
+      await store.commit(changes({ removed: [gone] }))
+      await store.commit(changes({ removed: [gone] }))
+      expect(await under.alarmsOf(gone)).toEqual([
+        { n: 1, status: 'cleared', clearReason: 'removed', ended: true },
+        { n: 2, status: 'cleared', clearReason: 'rule', ended: true },
+        { n: 3, status: 'cleared', clearReason: 'removed', ended: true },
+      ])
+      expect(await under.alarmsOf(incarnation)).toEqual([{ n: 1, status: 'raised', clearReason: null, ended: false }])
     })
 
     it('seals requests once, and answers those of a removed device, of which nothing is left', async () => {

@@ -13,7 +13,7 @@ describe('a command', () => {
       { kind: 'command-requested', at: 1_001, command, cause },
       { kind: 'command-released', at: 1_001, id: 'c-1', name: 'identify', cause },
     ])
-    expect(effects).toEqual({ released: ['c-1'], ended: [], late: [], updates: [] })
+    expect(effects).toEqual({ released: ['c-1'], ended: [], late: [], updates: [], alarms: [] })
     expect(answers).toEqual([{ request: 'r-1', answer: { revision: 2, seq: 2, id: 'c-1' } }])
     expect(twin.state.commands).toEqual([{ ...command, released: true }])
   })
@@ -31,7 +31,7 @@ describe('a command', () => {
     const twin = new AskedTwin()
     const { events, effects } = twin.command('c-1', { expiresAt: twin.now, onlyLast: true })
     expect(brief(events)).toEqual(['command-requested c-1', 'command-ended c-1 expired'])
-    expect(effects).toEqual({ released: [], ended: [{ id: 'c-1', status: 'expired', tell: false }], late: [], updates: [] })
+    expect(effects).toEqual({ released: [], ended: [{ id: 'c-1', status: 'expired', tell: false }], late: [], updates: [], alarms: [] })
     expect(twin.state).toMatchObject({ commands: [], endedCommands: [{ id: 'c-1', status: 'expired' }] })
   })
 
@@ -127,7 +127,13 @@ describe('an answer', () => {
     const before = twin.state
     const { events, effects } = twin.answer('a', { status: 'failed', code: 'stuck' })
     expect(events).toEqual([{ kind: 'command-late', at: 1_004, id: 'a', status: 'failed', code: 'stuck', cause: { by: 'message' } }])
-    expect(effects).toEqual({ released: [], ended: [], late: [{ id: 'a', at: 1_004, status: 'failed', code: 'stuck' }], updates: [] })
+    expect(effects).toEqual({
+      released: [],
+      ended: [],
+      late: [{ id: 'a', at: 1_004, status: 'failed', code: 'stuck' }],
+      updates: [],
+      alarms: [],
+    })
     expect(twin.state).toMatchObject({ commands: before.commands, endedCommands: before.endedCommands })
   })
 

@@ -33,6 +33,7 @@ test('the JSON made straight from stored parts is that of the document', () => {
       (values, part, attributes, at, now, connected, known, ofDevice) => {
         const common = {
           tenant: 't"',
+          incarnation: 7,
           device: 'd-1',
           model: 'm',
           modelVersion: '1',

@@ -6,7 +6,7 @@ import {
   addInput,
   addLife,
   addMessage,
-  addReading,
+  addReadings,
   addReported,
   addSilence,
   answered,
@@ -55,7 +55,7 @@ class Pair {
 
   temperature(at: number, value: number): void {
     this.message(at)
-    addReading(this.inbox, { name: 'temperature', value, ts: at, receivedAt: at })
+    addReadings(this.inbox, [{ name: 'temperature', value, ts: at, receivedAt: at }])
   }
 
   report(at: number, more: Partial<Extract<TwinInput, { kind: 'reported' }>>): boolean {

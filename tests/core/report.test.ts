@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { initialState } from '../../twin-models/core/initial.ts'
 import { reportOf } from '../../twin-models/core/report.ts'
-import type { OpenUpdate, TwinState } from '../../twin-models/core/types.ts'
+import type { OpenAlarm, OpenUpdate, TwinState } from '../../twin-models/core/types.ts'
 import { updateRequest } from '../support/asked-twin.ts'
 
 const KEY = { tenant: 'demo', device: 'pump-7', incarnation: 22 }
@@ -28,6 +28,39 @@ function pump(changes: Partial<TwinState> = {}): TwinState {
 }
 
 describe('the report of a twin', () => {
+  test('has its open alarms first, the worst of them before the others, and whether it is in maintenance', () => {
+    const alarm = (rule: string, n: number, more: Partial<OpenAlarm> = {}): OpenAlarm => ({
+      ...{ n, rule, version: 1, severity: 'major', text: `${rule} \`it\` is`, since: AT, raisedAt: AT + n, count: 1, values: {} },
+      ...more,
+    })
+    const alarms = {
+      wet: alarm('wet', 1),
+      dry: alarm('dry', 2, { severity: 'warning', count: 3, flapping: true, muted: true, shelvedUntil: AT + 60_000 }),
+      hot: alarm('hot', 3, { severity: 'critical', acknowledged: { at: AT, by: 'ann', note: 'On my way' }, assignee: 'bob' }),
+      cold: alarm('cold', 4, { acknowledged: { at: AT, by: 'ann' }, text: 'x'.repeat(201) }),
+    }
+    const maintenance = { since: AT, until: AT + 60_000, by: 'ann', reason: 'A new bearing' }
+    const report = reportOf(KEY, pump({ alarms, maintenance }))
+    expect(report.split('\n\n').slice(2, 6).join('\n\n')).toBe(`**Alarms**
+
+- **critical**, number 3 by \`hot\`: \`hot  it  is\`; since 2026-11-21 07:26:03 UTC, acknowledged by \`ann\` at 2026-11-21 07:26:03 UTC: \`On my way\`, assigned to \`bob\`
+- **major**, number 1 by \`wet\`: \`wet  it  is\`; since 2026-11-21 07:26:03 UTC, not acknowledged
+- **major**, number 4 by \`cold\`: \`${'x'.repeat(200)}…\`; since 2026-11-21 07:26:03 UTC, acknowledged by \`ann\` at 2026-11-21 07:26:03 UTC
+- **warning**, number 2 by \`dry\`: \`dry  it  is\`; since 2026-11-21 07:26:03 UTC, came 3 times, flapping, not acknowledged, shelved until 2026-11-21 07:27:03 UTC, muted
+
+**In maintenance**
+
+- Since 2026-11-21 07:26:03 UTC until 2026-11-21 07:27:03 UTC, by \`ann\`: \`A new bearing\`
+- Alarms that are raised meanwhile are muted, and a firmware update that was not let go waits`)
+    const many = Object.fromEntries(Array.from({ length: 22 }, (_, i) => [`r${i}`, alarm(`r${i}`, i + 1)]))
+    expect(
+      reportOf(KEY, pump({ alarms: many }))
+        .split('\n\n')[3]!
+        .split('\n')
+        .slice(-2),
+    ).toEqual([expect.stringContaining('by `r19`'), '- and 2 more'])
+  })
+
   test('says that nothing is decided before the first decision', () => {
     expect(reportOf(KEY, initialState())).toBe('Twin of device `pump-7` of tenant `demo`: nothing decided yet.')
   })

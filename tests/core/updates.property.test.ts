@@ -1,6 +1,6 @@
 /**
  * Whatever comes in whatever order to a twin that is asked for updates: requests, again and against each other, cancels, devices that boot, return,
- * lie, fall silent, sleep and complain, bridges that tell late or never, rows that cannot be read, and time that goes on.
+ * lie, fall silent, sleep, complain and are repaired, bridges that tell late or never, rows that cannot be read, and time that goes on.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -72,6 +72,7 @@ const step = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ step: fc.constant('word' as const), word: fc.constantFrom('downloading', 'installing', 'rebooting') }),
   },
+  { weight: 2, arbitrary: fc.record({ step: fc.constant('maintain' as const), ms: fc.option(fc.integer({ min: 1, max: 90 })) }) },
   {
     weight: 6,
     arbitrary: fc.record({ step: fc.constant('wait' as const), ms: fc.nat(60), row: fc.constantFrom(true, true, true, false) }),
@@ -124,7 +125,9 @@ class Run {
         const known = this.requests[one.of % Math.max(this.requests.length, 1)]
         // As long as it is remembered.
         const isKnown = known && (twin.state.update?.id === known.id || twin.state.endedUpdates.some(({ id }) => id === known.id))
-        if (isKnown) expect(this.decided(twin.give({ kind: 'update', at: twin.now, request: 'r', update: known })).events).toEqual([])
+        if (!isKnown) break
+        const { events } = this.decided(twin.give({ kind: 'update', at: twin.now, request: 'r', update: known }))
+        expect(events.filter(({ kind }) => kind !== 'maintenance-changed')).toEqual([])
         break
       }
       case 'cancel': {
@@ -165,6 +168,9 @@ class Run {
         if (row && row.sentAt !== null && row.status !== 'soaking') row.status = one.word
         break
       }
+      case 'maintain':
+        this.decided(twin.give({ kind: 'maintenance', at: twin.now, request: 'm', by: 'ann', until: one.ms && twin.now + one.ms }))
+        break
       case 'wait':
         twin.now += one.ms
         this.ring(one.row)
@@ -227,6 +233,7 @@ class Run {
     if (release) {
       expect([withdraw, status ?? 'scheduled', release.attempt]).toEqual([undefined, 'scheduled', attempt])
       expect(release.until).toBeGreaterThanOrEqual(this.twin.state.update!.requestedAt)
+      expect(this.twin.state.maintenance?.until ?? 0, 'it is let go while its device is in maintenance').toBeLessThanOrEqual(this.twin.now)
       Object.assign(row, { status: 'scheduled', until: release.until, sentAt: null })
     }
     if (withdraw) row.until = null

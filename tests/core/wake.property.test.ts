@@ -10,7 +10,7 @@ import {
   addInput,
   addLife,
   addMessage,
-  addReading,
+  addReadings,
   addReported,
   addSilence,
   answered,
@@ -294,7 +294,7 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
         if (input.kind === 'event') addInput(inbox, input)
         if (input.kind !== 'reading' || input.ts < (latest[input.name] ?? 0)) continue
         latest[input.name] = input.ts
-        addReading(inbox, { name: input.name, value: input.value, ts: input.ts, receivedAt: at })
+        addReadings(inbox, [{ name: input.name, value: input.value, ts: input.ts, receivedAt: at }])
       }
       fed.feed(inputs)
     }

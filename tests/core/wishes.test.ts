@@ -36,6 +36,7 @@ describe('a wish', () => {
       ended: [],
       late: [],
       updates: [],
+      alarms: [],
     })
     expect(answers).toEqual([{ request: 'r-1', answer: { revision: 2, seq: 2, version: 1 } }])
   })

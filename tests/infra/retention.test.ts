@@ -6,6 +6,7 @@ import { type Housekeeping, startHousekeeping } from '../../infra/postgres/house
 import { finishDrops, listPartitions } from '../../infra/postgres/old-partitions.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { limitsFor, type RetentionLimits, retain } from '../../infra/postgres/retention.ts'
+import { alarmRow, clearedAt, insertAlarms } from '../support/alarms.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { firmware, scheduledUpdate } from '../support/updates.ts'
 import { until } from '../support/wait.ts'
@@ -235,6 +236,14 @@ test('rollouts go a year after they ended, with their devices', async () => {
   expect(await run()).toMatchObject({ rollouts: 4 })
   expect(await sql`select name from rollouts order by name`).toEqual([{ name: '364' }, { name: 'null' }])
   expect(await sql`select sum(devices)::int as devices from rollout_counts`).toEqual([{ devices: 6 }])
+})
+
+test('alarms go 90 days after they were cleared', async () => {
+  const { sql } = database
+  const alarm = (n: number, days: number | null) => alarmRow({ n, raisedAt: NOW - 400 * DAY, ...(days && clearedAt(NOW - days * DAY)) })
+  await insertAlarms(sql, { tenant: 'demo', device: 'a', incarnation: 1 }, alarm(1, 91), alarm(2, 89), alarm(3, null))
+  expect(await run()).toMatchObject({ alarms: 1 })
+  expect(await sql`select n from alarms order by n`).toEqual([{ n: 2 }, { n: 3 }])
 })
 
 test('an update whose end its rollout is yet to see stays', async () => {

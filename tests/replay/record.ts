@@ -20,17 +20,21 @@ import { temporalBinary } from '../../infra/temporal/binary.ts'
 import { startTemporalServer } from '../../infra/temporal/server.ts'
 import { freePort } from '../support/servers.ts'
 import { startBulkWorker } from '../workflows/bulk-changes.ts'
+import { startPredictionWorker } from '../workflows/predictions.ts'
 import { startRolloutWorker } from '../workflows/rollouts.ts'
 import { startTicketWorker } from '../workflows/tickets.ts'
 import { startTwins } from '../workflows/twins.ts'
 import { startWebhookWorker } from '../workflows/webhook-worker.ts'
+import { alarmScenes } from './alarm-scenes.ts'
 import { askedScenes } from './asked-scenes.ts'
 import { bulkScenes } from './bulk-scenes.ts'
+import { predictionScenes } from './prediction-scenes.ts'
 import {
   continuedWith,
   coveredBy,
   FOLDER,
   fileOf,
+  PREDICTION_SCENES,
   type Recording,
   ROLLOUT_SCENES,
   type Stage,
@@ -47,9 +51,11 @@ const scenes = Object.entries({
   ...twinScenes,
   ...askedScenes,
   ...updateScenes,
+  ...alarmScenes,
   ...bulkScenes,
   ...rolloutScenes,
   ...webhookScenes,
+  ...predictionScenes,
   ...ticketScenes,
 })
 
@@ -82,17 +88,18 @@ async function record(): Promise<void> {
   const bulk = await startBulkWorker({ sql, address })
   const rollouts = await startRolloutWorker({ sql, address })
   const webhooks = await startWebhookWorker({ sql, address, maxCachedWorkflows: 100 })
+  const predictions = await startPredictionWorker({ sql, address })
   const tickets = await startTicketWorker({ sql, address })
   try {
     await mkdir(FOLDER, { recursive: true })
     for (const [scene, play] of scenes) {
       if (existsSync(join(FOLDER, fileOf(scene)))) continue
-      const recording = await recorded({ sql, twins, bulk, rollouts, webhooks, tickets }, scene, play)
+      const recording = await recorded({ sql, twins, bulk, rollouts, webhooks, predictions, tickets }, scene, play)
       await writeFile(join(FOLDER, fileOf(scene)), `${JSON.stringify(recording)}\n`)
       console.log(`${fileOf(scene)}: ${recording.history.events.length} events, ${recording.covers.join(', ')}`)
     }
   } finally {
-    await Promise.all([twins.stop(), bulk.stop(), rollouts.stop(), webhooks.stop(), tickets.stop()])
+    await Promise.all([twins, bulk, rollouts, webhooks, predictions, tickets].map((worker) => worker.stop()))
     await sql.end()
     await temporal.stop()
     await postgres.stop()
@@ -103,7 +110,8 @@ async function record(): Promise<void> {
 /** Plays a scene, and notes what is written in it. */
 async function recorded(stage: Stage, scene: string, play: (typeof scenes)[number][1]): Promise<Recording> {
   const { sql, twins, bulk, rollouts, tickets } = stage
-  const covers = new Set<string>([...ROLLOUT_SCENES, ...WEBHOOK_SCENES, ...TICKET_SCENES].filter((name) => name === scene))
+  const scenes = [...ROLLOUT_SCENES, ...WEBHOOK_SCENES, ...PREDICTION_SCENES, ...TICKET_SCENES]
+  const covers = new Set<string>(scenes.filter((name) => name === scene))
   const bulkStore = createBulkStore(sql)
   twins.instead.write = (decision) => {
     for (const covered of coveredBy(decision)) covers.add(covered)

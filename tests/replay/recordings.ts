@@ -9,6 +9,7 @@ import { TICKET_STATUSES } from '../../twin-models/core/ticket-types.ts'
 import type { TwinEvent } from '../../twin-models/core/types.ts'
 import type { BulkCarried, BulkEnd, TwinStart } from '../../workflows/messages.ts'
 import type { BulkWorker } from '../workflows/bulk-changes.ts'
+import type { PredictionWorker } from '../workflows/predictions.ts'
 import type { RolloutWorker } from '../workflows/rollouts.ts'
 import type { TicketWorker } from '../workflows/tickets.ts'
 import type { Twins } from '../workflows/twins.ts'
@@ -32,6 +33,7 @@ export interface Stage {
   bulk: BulkWorker
   rollouts: RolloutWorker
   webhooks: WebhookWorker
+  predictions: PredictionWorker
   tickets: TicketWorker
 }
 
@@ -91,8 +93,13 @@ const ROLLOUT: RolloutStatus[] = ['running', 'paused', 'halted', 'rolling-back',
 /** What stands in the recording of such a scene is its name. */
 export const ROLLOUT_SCENES = ['a rollout continues as new', 'a rollout goes on after it']
 export const WEBHOOK_SCENES = ['a webhook recovers', 'a webhook is skipped and stopped', 'a webhook in trouble continues as new']
+export const PREDICTION_SCENES = ['a prediction is answered', 'a prediction fails']
+const CONTINUED = {
+  asked: 'continued with wishes and commands under way',
+  updating: 'continued with an update under way',
+  alarmed: 'continued with an open alarm',
+}
 export const TICKET_SCENES = ['a ticket relapses and is predicted', 'a ticket continues as new', 'a ticket goes on after it']
-const CONTINUED = { asked: 'continued with wishes and commands under way', updating: 'continued with an update under way' }
 
 /** All of it stands in a recording. */
 export const COVERED = [
@@ -103,6 +110,7 @@ export const COVERED = [
   ...ROLLOUT.map((status) => `rollout ${status}`),
   ...ROLLOUT_SCENES,
   ...WEBHOOK_SCENES,
+  ...PREDICTION_SCENES,
   // None is carried as it was opened.
   ...TICKET_STATUSES.filter((status) => status !== 'open').map((status) => `ticket ${status}`),
   ...TICKET_SCENES,
@@ -137,5 +145,6 @@ export function continuedWith({ events }: Recording['history']): string[] {
   const { carried } = JSON.parse(Buffer.from(data, 'base64').toString()) as TwinStart
   if (carried?.commands === undefined) return []
   const isAsked = carried.commands.length > 0 && Object.values(carried.desired.leaves).some(isOutstanding)
-  return [...(isAsked ? [CONTINUED.asked] : []), ...(carried.update ? [CONTINUED.updating] : [])]
+  const isAlarmed = Object.keys(carried.alarms ?? {}).length > 0
+  return [...(isAsked ? [CONTINUED.asked] : []), ...(carried.update ? [CONTINUED.updating] : []), ...(isAlarmed ? [CONTINUED.alarmed] : [])]
 }

@@ -12,7 +12,7 @@ const LATER_MS = 3_600_000
 const OLD = { version: '1.0.0', sha256: 'one' }
 
 /** A twin of a device with version 1, and an update for it, whose row is there. */
-async function updatable(stage: Stage) {
+export async function updatable(stage: Stage) {
   const on = await twinOn(stage)
   const of = await firmware(stage.sql)
   const { id } = await scheduledUpdate(stage.sql, on.key, of)

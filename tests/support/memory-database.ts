@@ -3,8 +3,9 @@
  * under the same names. The stores over it (memory-lane-store.ts, memory-leases.ts, memory-decision-store.ts) pass the same conformance
  * suites as those of Postgres. Nothing here waits or draws anything: time is the `clock` it is given.
  */
-import type { InboxRow } from '../../api/ingest/lane-store.ts'
+import type { InboxRow, LiveRule } from '../../api/ingest/lane-store.ts'
 import { LANES, laneOf } from '../../api/ingest/log.ts'
+import type { AlarmChange } from '../../twin-models/core/alarm-effects.ts'
 import type { Value } from '../../twin-models/core/types.ts'
 
 export interface DeviceRecord {
@@ -26,6 +27,7 @@ export interface InboxRecord extends InboxRow {
   lane: number
   pendingSince: number | null
   urgent: boolean
+  dueAt: number | null
 }
 
 export interface LaneRecord {
@@ -154,6 +156,12 @@ export interface UpdateRecord extends NewUpdate {
   cancelSentAt: number | null
 }
 
+export interface AlarmRecord extends AlarmChange {
+  incarnation: number
+  tenant: string
+  device: string
+}
+
 export interface WishRecord {
   incarnation: number
   version: number
@@ -225,6 +233,12 @@ export class MemoryDatabase {
   /** What was answered under an Idempotency-Key, by it. */
   readonly idempotencyKeys = new Map<string, string>()
   readonly wishes = new Map<number, WishRecord>()
+  /** Live ones, by tenant and name. */
+  readonly rules = new Map<string, LiveRule>()
+  readonly ruleScopes: Array<{ tenant: string; model: string | null; change: number }> = []
+  readonly ruleDevices = new Set<number>()
+  /** By incarnation, then by which alarm of the device. */
+  readonly alarms = new Map<number, Map<number, AlarmRecord>>()
   readonly history = new Map<number, HistoryRecord[]>()
   readonly properties = new Map<string, number>()
   /** By incarnation, then by `property ts`. */
@@ -316,6 +330,15 @@ export class MemoryDatabase {
     if (known !== undefined) return known
     this.properties.set(key, this.properties.size + 1)
     return this.properties.size
+  }
+
+  /** Null: it is not live any more. */
+  rule(tenant: string, name: string, rule: LiveRule | null): void {
+    const key = `${tenant} ${name}`
+    const before = this.rules.get(key)
+    if (rule) this.rules.set(key, rule)
+    else this.rules.delete(key)
+    for (const row of [before, rule]) if (row) this.ruleScopes.push({ tenant, model: row.model, change: this.ruleScopes.length + 1 })
   }
 
   openStream(): number {

@@ -2,6 +2,7 @@
 import type { Decision, DecisionOutcome, DecisionStore } from '../../activities/ports.ts'
 import { commandChanges, LATE_ANSWERS } from '../../infra/postgres/decision-effects.ts'
 import { updateRowChanges } from '../../infra/postgres/decision-updates.ts'
+import type { AlarmChange } from '../../twin-models/core/alarm-effects.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
 import type { DecisionEffects, UpdateChange } from '../../twin-models/core/effects.ts'
 import type { TwinState } from '../../twin-models/core/types.ts'
@@ -66,9 +67,10 @@ function write(db: MemoryDatabase, decision: Decision): boolean {
   return true
 }
 
-function applyEffects(db: MemoryDatabase, key: TwinKey, { wish, updates, ...effects }: DecisionEffects): void {
+function applyEffects(db: MemoryDatabase, key: TwinKey, { wish, updates, alarms, ...effects }: DecisionEffects): void {
   const { incarnation } = key
   applyUpdates(db, key, updates)
+  applyAlarms(db, key, alarms)
   if (wish) {
     const known = db.wishes.get(incarnation)
     const sent = known?.version === wish.version ? { sentAt: known.sentAt, attempts: known.attempts } : { sentAt: null, attempts: 0 }
@@ -105,6 +107,13 @@ function applyUpdates(db: MemoryDatabase, key: TwinKey, updates: UpdateChange[])
     row.attempt = attempt ?? row.attempt
     if (from) Object.assign(row, { fromVersion: change.fromVersion ?? null, fromSha256: change.fromSha256 ?? null })
   }
+}
+
+function applyAlarms(db: MemoryDatabase, { incarnation, tenant, device }: TwinKey, alarms: AlarmChange[]): void {
+  if (alarms.length === 0) return
+  const rows = db.alarms.get(incarnation) ?? new Map()
+  db.alarms.set(incarnation, rows)
+  for (const change of alarms) if (!rows.get(change.n)?.clearedAt) rows.set(change.n, { incarnation, tenant, device, ...change })
 }
 
 function standing(db: MemoryDatabase, key: TwinKey, revision: number | undefined): DecisionOutcome {

@@ -82,6 +82,13 @@ export function memoryLaneStore(db: MemoryDatabase): LaneStore {
       const removed = db.removedDevices.get(incarnation)
       if (removed) removed.endedAt = db.clock()
     },
+    ruleChange: async () => ({ change: Math.max(0, ...db.ruleScopes.map(({ change }) => change)), devices: db.ruleDevices.size > 0 }),
+    liveRules: async () => [...db.rules.values()],
+    outdated: async (lanes, limit) =>
+      first(db.inbox, limit, ([incarnation, row]) => lanes.includes(row.lane) && isOutdated(db, incarnation, row)).map(
+        ([incarnation]) => incarnation,
+      ),
+    attributes: async (incarnations) => new Map(incarnations.map((incarnation) => [incarnation, '{}'])),
     laneDevices: async function* (lanes) {
       yield [...db.inbox].filter(([, { lane }]) => lanes.includes(lane)).map(([incarnation, row]) => laneDevice(incarnation, row))
     },
@@ -140,6 +147,7 @@ function apply(db: MemoryDatabase, changes: TickChanges): void {
   for (const { incarnation, digest, seenAt } of changes.messageIds) db.messageIds.set(`${incarnation} ${digest}`, seenAt)
   for (const { path: _, ...letter } of changes.deadLetters) db.deadLetters.push(letter)
   db.deviceErrors.push(...changes.errors)
+  for (const incarnation of changes.reruled) db.ruleDevices.delete(incarnation)
   for (const id of changes.answers) db.answers.delete(id)
   for (const { id, seq } of changes.requests) {
     const request = db.requests.get(id)
@@ -191,8 +199,12 @@ function endUpdate(db: MemoryDatabase, update: UpdateRecord, status: string, cod
 function writeInbox(db: MemoryDatabase, { incarnation, full, lane, ...change }: InboxChange): void {
   const known = db.inbox.get(incarnation)
   const { lastSeen, connection, latest, pending, pendingSince, urgent } = change
-  if (full) db.inbox.set(incarnation, { lane, ...change })
+  const { ruled, rules, features, dueAt, ...rest } = change
+  const former = { rules: known?.rules ?? 0, features: known?.features ?? null, dueAt: known?.dueAt ?? null }
+  if (full) db.inbox.set(incarnation, { lane, ...rest, ...former })
   else if (known) Object.assign(known, { lastSeen, connection, latest, pending, pendingSince, urgent })
+  const row = db.inbox.get(incarnation)
+  if (row && ruled) Object.assign(row, { rules, features, dueAt })
 }
 
 function writeReading(db: MemoryDatabase, { incarnation, property, ts, receivedAt, value, messageId }: TelemetryRecord): void {
@@ -215,6 +227,10 @@ function forget(db: MemoryDatabase, incarnation: number): void {
     if (command.endedAt === null) Object.assign(command, { status: 'cancelled', code: 'device-removed', endedAt: db.clock() })
   }
   for (const update of db.updatesOf(incarnation)) if (update.endedAt === null) endUpdate(db, update, 'cancelled', 'device-removed')
+  for (const alarm of db.alarms.get(incarnation)?.values() ?? []) {
+    if (alarm.clearedAt === null)
+      Object.assign(alarm, { status: 'cleared', clearedAt: db.clock(), updatedAt: db.clock(), clearReason: 'removed' })
+  }
   for (const [id, answer] of db.answers) if (answer.incarnation === incarnation) db.answers.delete(id)
   for (const request of db.requests.values()) {
     if (request.incarnation === incarnation && request.answeredAt === null)
@@ -224,8 +240,8 @@ function forget(db: MemoryDatabase, incarnation: number): void {
 
 function rowOf(record: InboxRecord | undefined) {
   if (record === undefined) return null
-  const { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock } = record
-  return { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock }
+  const { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock, rules, features } = record
+  return { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock, rules, features }
 }
 
 function laneDevice(incarnation: number, row: InboxRecord): LaneDevice {
@@ -240,7 +256,17 @@ function laneDevice(incarnation: number, row: InboxRecord): LaneDevice {
     pendingSince: row.pending === null ? null : row.pendingSince,
     sealedSeq: row.sealed === null ? null : row.sealedSeq,
     sealedAt: row.sealedAt,
+    dueAt: row.dueAt,
   }
+}
+
+function isOutdated(db: MemoryDatabase, incarnation: number, row: InboxRecord): boolean {
+  const device = db.devices.get(incarnation)
+  if (!device) return false
+  const isConcerned = db.ruleScopes.some(
+    ({ tenant, model, change }) => tenant === device.tenant && (model ?? device.model) === device.model && change > row.rules,
+  )
+  return isConcerned || db.ruleDevices.has(incarnation)
 }
 
 /** Index of the first entry with a greater seq. Entries stand in order. */

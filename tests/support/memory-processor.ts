@@ -1,4 +1,5 @@
 /** The processor on a store in memory, with one bridge's stream to write messages to. Time stands where `now` is put. */
+
 import { encodeCommit } from '../../api/ingest/commit.ts'
 import type { Message, MessageKind } from '../../api/ingest/log.ts'
 import { Processor } from '../../api/ingest/processor.ts'
@@ -6,6 +7,7 @@ import { writeCommit } from '../core/simulation/log-writes.ts'
 import { MemoryDatabase } from './memory-database.ts'
 import { memoryLaneStore } from './memory-lane-store.ts'
 import { claimLanes } from './memory-leases.ts'
+import { readyMade } from './ready-made-rules.ts'
 
 export class MemoryProcessor {
   now: number
@@ -18,7 +20,7 @@ export class MemoryProcessor {
     const clock = (): number => this.now
     this.db = new MemoryDatabase(clock)
     const signaller = { deliver: async () => true, remove: async () => true }
-    this.processor = new Processor({ store: memoryLaneStore(this.db), signaller, clock, pause: async () => {} })
+    this.processor = new Processor({ makeRules: readyMade, store: memoryLaneStore(this.db), signaller, clock, pause: async () => {} })
     this.stream = this.db.openStream()
   }
 

@@ -119,6 +119,7 @@ test('the bridges are told after a decision that concerns its device, and only t
     ended: [],
     late: [],
     updates: [],
+    alarms: [],
     wish: { version: 1, body: { version: 1, state: { a: 1 } }, answered: false, retryMs: 1_000 },
   }
   const [{ revision } = { revision: 0 }] = await database.sql<[{ revision: number }]>`

@@ -2,7 +2,7 @@
 import { byRequest } from './causes.ts'
 import { own, same } from './plain.ts'
 import { clearedEvent } from './rules.ts'
-import type { AlarmAsk, Cause, TwinEvent, TwinInput, TwinState } from './types.ts'
+import type { AlarmAsk, Cause, OpenAlarm, TwinEvent, TwinInput, TwinState } from './types.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
 
@@ -11,12 +11,17 @@ export interface AlarmRefusal {
 }
 
 /** Undefined: it is done, or was so already. */
-export function alarmRefusal(state: TwinState, { rule }: AlarmAsk): AlarmRefusal | undefined {
-  return own(state.alarms, rule) ? undefined : { refused: 'no-alarm' }
+export function alarmRefusal(state: TwinState, ask: AlarmAsk): AlarmRefusal | undefined {
+  return askedOf(state, ask) ? undefined : { refused: 'no-alarm' }
+}
+
+function askedOf(state: TwinState, { rule, n }: AlarmAsk): OpenAlarm | undefined {
+  const alarm = own(state.alarms, rule)
+  return n === undefined || alarm?.n === n ? alarm : undefined
 }
 
 export function decideAlarm(state: TwinState, input: Input<'alarm'>): TwinEvent[] {
-  const alarm = own(state.alarms, input.rule)
+  const alarm = askedOf(state, input)
   if (!alarm) return []
   const { at, rule, by } = input
   const { n } = alarm
@@ -26,7 +31,9 @@ export function decideAlarm(state: TwinState, input: Input<'alarm'>): TwinEvent[
     case 'acknowledge':
       return alarm.acknowledged ? [] : [{ kind: 'alarm-acknowledged', at, n, rule, by, ...noted, cause }]
     case 'shelve':
-      return input.until <= at ? [] : [{ kind: 'alarm-shelved', at, n, rule, until: input.until, by, ...noted, cause }]
+      return input.until <= at || input.until === alarm.shelvedUntil
+        ? []
+        : [{ kind: 'alarm-shelved', at, n, rule, until: input.until, by, ...noted, cause }]
     case 'unshelve':
       return alarm.shelvedUntil === undefined ? [] : [{ kind: 'alarm-shelved', at, n, rule, until: null, by, ...noted, cause }]
     case 'assign':
@@ -60,11 +67,11 @@ export function decideRules(state: TwinState, { at, set, removed, all = false }:
 }
 
 /** Alarms that were raised meanwhile and are still there are told of when it is over. */
-export function decideMaintenance(state: TwinState, { at, request, until, by }: Input<'maintenance'>): TwinEvent[] {
+export function decideMaintenance(state: TwinState, { at, request, until, by, reason }: Input<'maintenance'>): TwinEvent[] {
   const cause = byRequest(request, by)
   if (until === null || until <= at) return maintenanceEnds(state, at, cause)
   const since = state.maintenance?.since ?? at
-  const maintenance = { since, by, until }
+  const maintenance = { since, by, until, ...(reason !== undefined && { reason }) }
   return same(state.maintenance, maintenance) ? [] : [{ kind: 'maintenance-changed', at, maintenance, cause }]
 }
 

@@ -70,8 +70,11 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number, isO
     // What the twin finds by itself is not in order with messages: time passes only with those.
     if (!isOwn && moment.at > draft.ruleClock) judged(elapse(draft, moment.at))
     if (!isOwn) judged(elapse(draft, moment.ts, moment.at))
+    const decided = events.length
     for (const input of moment.inputs) take(input)
-    judged(judge(draft, moment))
+    // A range that a reading leaves is more than that reading: rules that read the range do not name it.
+    const isMore = moment.isMore || events.slice(decided).some(({ kind }) => kind === 'range-changed')
+    judged(judge(draft, { ...moment, isMore }))
   }
   draft = { ...seen(draft, batch.lastSeenAt), messages: draft.messages + batch.messages }
   const effects = effectsOf(before, draft, events)

@@ -14,7 +14,7 @@ export interface DecidedPart {
   delta?: JsonObject
   /** Those that were not cleared, by the name of the rule. */
   alarms?: AlarmPart[]
-  maintenance?: { since: string; until: string; by: string }
+  maintenance?: { since: string; until: string; by: string; reason?: string }
 }
 
 /** The firmware update that is under way, as the twin knows it. How far its device is stands in REST (`/v1/updates`). */
@@ -88,7 +88,7 @@ function alarmsOf({ alarms, maintenance }: TwinState): Pick<DecidedPart, 'alarms
   const open = Object.values(alarms).sort((a, b) => a.n - b.n)
   return {
     ...(open.length > 0 && { alarms: open.map(alarmPart) }),
-    ...(maintenance && { maintenance: { by: maintenance.by, since: iso(maintenance.since), until: iso(maintenance.until) } }),
+    ...(maintenance && { maintenance: { ...maintenance, since: iso(maintenance.since), until: iso(maintenance.until) } }),
   }
 }
 

@@ -3,13 +3,14 @@
  *
  * Parts that are not built yet are absent. Times go out as RFC 3339 in UTC with milliseconds; they come in as epoch milliseconds.
  */
-import type { DecidedPart } from './decided.ts'
+import type { AlarmPart, DecidedPart } from './decided.ts'
 import { isoTime as iso } from './times.ts'
 import type { DeviceClock, Latest, Value } from './types.ts'
 
 /** What the document is made of. */
 export interface TwinParts {
   tenant: string
+  incarnation: number
   device: string
   model: string
   modelVersion: string
@@ -43,6 +44,8 @@ export interface TwinDocument {
   attributes: { [key: string]: Value }
   presence: { status: string; since?: string; lastSeenAt?: string; reason?: string; connected: boolean }
   telemetry: { [name: string]: TelemetryValue & { stale: boolean } }
+  /** Those that were not cleared, in their order. */
+  alarms: Array<{ id: string } & AlarmPart>
   clock?: DeviceClock
   createdAt: string
   updatedAt: string
@@ -58,7 +61,7 @@ export interface TelemetryValue {
 }
 
 export function twinDocument(parts: TwinParts, model: DocumentModel | undefined, now: number): TwinDocument {
-  const { presence, ...decided } = parts.decided
+  const { presence, alarms, ...decided } = parts.decided
   return {
     id: parts.device,
     tenant: parts.tenant,
@@ -70,6 +73,7 @@ export function twinDocument(parts: TwinParts, model: DocumentModel | undefined,
     presence: presenceOf(parts, presence),
     telemetry: withStale(parts.latest, model, now),
     ...decided,
+    alarms: alarmsOf(parts, alarms),
     ...(parts.clock !== null && { clock: parts.clock }),
     createdAt: iso(parts.createdAt),
     updatedAt: iso(parts.updatedAt),
@@ -97,9 +101,10 @@ export function twinJson(parts: StoredTwinParts, model: DocumentModel | undefine
     revision: parts.revision,
     status: 'active',
   })
-  const { presence, ...decided } = JSON.parse(parts.decided) as DecidedPart
+  const { presence, alarms, ...decided } = JSON.parse(parts.decided) as DecidedPart
   const clock = parts.clock === null ? {} : { clock: JSON.parse(parts.clock) as DeviceClock }
-  const tail = JSON.stringify({ ...decided, ...clock, createdAt: iso(parts.createdAt), updatedAt: iso(parts.updatedAt) })
+  const open = alarmsOf(parts, alarms)
+  const tail = JSON.stringify({ ...decided, alarms: open, ...clock, createdAt: iso(parts.createdAt), updatedAt: iso(parts.updatedAt) })
   const shownPresence = JSON.stringify(presenceOf(parts, presence))
   const telemetry = telemetryJson(JSON.parse(parts.latest) as Latest, model, now)
   return `${head.slice(0, -1)},"attributes":${parts.attributes},"presence":${shownPresence},"telemetry":${telemetry},${tail.slice(1)}`
@@ -125,6 +130,15 @@ export function searchableJson(value: unknown): string {
 
 function presenceOf(parts: { lastSeenAt: number; connected: boolean }, decided: DecidedPart['presence']): TwinDocument['presence'] {
   return { ...decided, ...(parts.lastSeenAt > 0 && { lastSeenAt: iso(parts.lastSeenAt) }), connected: parts.connected }
+}
+
+/** As REST knows them: by an id that tells them from those of other registrations. */
+function alarmsOf({ incarnation }: { incarnation: number }, alarms: AlarmPart[] = []): TwinDocument['alarms'] {
+  return alarms.map((alarm) => ({ id: alarmId(incarnation, alarm.n), ...alarm }))
+}
+
+export function alarmId(incarnation: number, n: number): string {
+  return `${incarnation}-${n}`
 }
 
 /** A value is stale when its property was not received for longer than the model's presence timeout. */

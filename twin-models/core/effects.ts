@@ -1,7 +1,8 @@
 /**
  * What of a decision concerns more than the twin itself: what is to be told to the device, which commands it lets go or ends, and what becomes
- * of the rows of its updates.
+ * of the rows of its updates and alarms.
  */
+import { type AlarmChange, alarmChanges } from './alarm-effects.ts'
 import { outstandingOf } from './delta.ts'
 import { same } from './plain.ts'
 import type { CommandEnd, DeviceAnswer, Firmware, JsonObject, TwinEvent, TwinState, UpdateEnd, UpdateRequest, Value } from './types.ts'
@@ -18,6 +19,8 @@ export interface DecisionEffects {
   late: Array<{ id: string; at: number } & DeviceAnswer>
   /** One change an update, in the order in which they came up. */
   updates: UpdateChange[]
+  /** One change an alarm, in the order in which they came up. */
+  alarms: AlarmChange[]
 }
 
 /** What becomes of one row of `updates`. Absent members: that stays as it is. */
@@ -55,7 +58,8 @@ const RETRY_MS = 30_000
 
 /** Undefined when it concerns nobody else: nearly all decisions. */
 export function effectsOf(before: TwinState, after: TwinState, events: TwinEvent[]): DecisionEffects | undefined {
-  const effects: DecisionEffects = { released: [], ended: [], late: [], updates: updateChanges(after, events) }
+  const [updates, alarms] = [updateChanges(after, events), alarmChanges(before, events)]
+  const effects: DecisionEffects = { released: [], ended: [], late: [], updates, alarms }
   const wish = changedWish(before, after)
   if (wish) effects.wish = wish
   for (const event of events) {
@@ -71,7 +75,7 @@ export function effectsOf(before: TwinState, after: TwinState, events: TwinEvent
   }
   const ended = new Set(effects.ended.map(({ id }) => id))
   effects.released = effects.released.filter((id) => !ended.has(id))
-  const lists = [effects.released, effects.ended, effects.late, effects.updates]
+  const lists = [effects.released, effects.ended, effects.late, updates, alarms]
   return wish || lists.some((list) => list.length > 0) ? effects : undefined
 }
 

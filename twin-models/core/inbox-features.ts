@@ -9,10 +9,18 @@ import type { TwinRule } from './rule-types.ts'
 import type { Reading, Value, Wake } from './types.ts'
 
 export interface InboxFeatures {
-  /** By rule: the names of those that it compares. */
-  uses: { [rule: string]: string[] }
+  /** By rule that the twin was told of: what it was told, shortened, and the names of those that it compares. */
+  rules: { [rule: string]: [hash: string, ...names: string[]] }
   /** By name: what it is now, and what is kept of it. */
   known: { [name: string]: [value: Value, state: FeatureState] }
+}
+
+/** How the rules that are for it now differ from those that the twin was told of. Undefined: they do not. */
+export function rulesNews(features: InboxFeatures | null, rules: TwinRule[]): { set: TwinRule[]; removed: string[] } | undefined {
+  const known = features?.rules ?? {}
+  const set = rules.filter((rule) => own(known, rule.id)?.[0] !== hashOf(rule))
+  const removed = Object.keys(known).filter((id) => !rules.some((rule) => rule.id === id))
+  return set.length === 0 && removed.length === 0 ? undefined : { set, removed }
 }
 
 /**
@@ -24,21 +32,28 @@ export function withRules(
   { set, removed, all = false }: { set: TwinRule[]; removed: string[]; all?: boolean },
   at: number,
 ): { features: InboxFeatures | null; begun: Reading[] } {
-  const uses: InboxFeatures['uses'] = all ? {} : { ...features?.uses }
-  for (const id of removed) delete uses[id]
-  for (const rule of set) {
-    const names = featuresOf(rule)
-    if (names.length > 0) uses[rule.id] = names
-    else delete uses[rule.id]
-  }
+  const rules: InboxFeatures['rules'] = all ? {} : { ...features?.rules }
+  for (const id of removed) delete rules[id]
+  for (const rule of set) rules[rule.id] = [hashOf(rule), ...featuresOf(rule)]
   const known: InboxFeatures['known'] = {}
   const begun: Reading[] = []
-  for (const name of new Set(Object.values(uses).flat())) {
+  for (const name of new Set(Object.values(rules).flatMap(([, ...names]) => names))) {
     const before = own(features?.known ?? {}, name)
     known[name] = before ?? begin(name, at)
     if (!before) begun.push({ name, value: known[name][0], ts: at, receivedAt: at })
   }
-  return { features: Object.keys(known).length === 0 ? null : { uses, known }, begun }
+  return { features: Object.keys(rules).length === 0 ? null : { rules, known }, begun }
+}
+
+/** FNV-1a, 53 bits of two runs: enough to see that a rule is another one. */
+function hashOf(rule: TwinRule): string {
+  const text = JSON.stringify(rule)
+  let [a, b] = [0x811c9dc5, 0x01000193]
+  for (let i = 0; i < text.length; i++) {
+    a = Math.imul(a ^ text.charCodeAt(i), 0x01000193)
+    b = Math.imul(b ^ text.charCodeAt(i), 0x85ebca6b)
+  }
+  return `${(a >>> 0).toString(36)}${(b >>> 0).toString(36)}`
 }
 
 /** What becomes of those of a property that has a new reading: readings of the same time. */
@@ -63,31 +78,39 @@ export function fedByHealth({ known }: InboxFeatures, health: { battery?: number
   return found
 }
 
-/** What time alone has made of them before then, in order: what is received at that very moment comes first. */
-export function passed({ known }: InboxFeatures, until: number): Reading[] {
+/**
+ * What time alone has made of them before then, in order: what is received at that very moment comes first. Nothing is missing because we could not
+ * receive it: that counts from `graceSince` at the earliest.
+ */
+export function passed({ known }: InboxFeatures, until: number, graceSince = 0): Reading[] {
   const found: Reading[] = []
   for (const name of Object.keys(known)) {
     for (;;) {
-      const [value, state] = known[name]!
+      const [value, state] = withGrace(name, known[name]!, graceSince)
       const at = timeCrossing(featureNamed(name), state, value, undefined)
       if (at === undefined || at >= until) break
       const after = valueAt(featureNamed(name), state, at)
       known[name] = [after, state]
-      found.push({ name, value: after, ts: at, receivedAt: at })
+      found.push({ name, value: after, ts: at, receivedAt: at, timed: true })
     }
   }
   return found.sort((a, b) => a.ts - b.ts)
 }
 
 /** When time alone will make of one what the twin wants to know. */
-export function nextPassing({ known }: InboxFeatures, wake: Wake): number | undefined {
+export function nextPassing({ known }: InboxFeatures, wake: Wake, graceSince = 0): number | undefined {
   let next: number | undefined
-  for (const [name, [value, state]] of Object.entries(known)) {
+  for (const name of Object.keys(known)) {
+    const [value, state] = withGrace(name, known[name]!, graceSince)
     const bounds = own(wake.bounds, name)
     const at = bounds && timeCrossing(featureNamed(name), state, value, bounds)
     if (at !== undefined && (next === undefined || at < next)) next = at
   }
   return next
+}
+
+function withGrace(name: string, [value, state]: [Value, FeatureState], graceSince: number): [Value, FeatureState] {
+  return value === false && state[0]! < graceSince && featureNamed(name).kind === 'missing' ? [value, [graceSince]] : [value, state]
 }
 
 function begin(name: string, at: number): [Value, FeatureState] {

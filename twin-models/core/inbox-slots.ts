@@ -2,6 +2,7 @@
 import type { InboxFeatures } from './inbox-features.ts'
 import { type MergedTuple, merge } from './merged.ts'
 import { own } from './plain.ts'
+import { namesOf } from './rule-names.ts'
 import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
 import { wakes } from './wake.ts'
 
@@ -28,6 +29,8 @@ export interface Inbox {
   wake: Wake
   /** What its rules compare of its readings. Null: nothing. */
   features: InboxFeatures | null
+  /** Epoch ms: since when it can be received again, after an outage of ours. 0: there was none. */
+  graceSince: number
   inputLimit: number
   /** The presence that the twin will have decided on once it has consumed all that waits for it. */
   expected: PresenceStatus
@@ -58,7 +61,7 @@ export interface Sealed {
 }
 
 export function emptyInbox(wake: Wake, inputLimit = INPUT_LIMIT): Inbox {
-  return { pending: null, sealed: null, sealedSeq: 0, wake, features: null, inputLimit, ...presenceAfter([], wake) }
+  return { pending: null, sealed: null, sealedSeq: 0, wake, features: null, graceSince: 0, inputLimit, ...presenceAfter([], wake) }
 }
 
 /** The properties of which a seal holds single readings: they stay open until it is answered. `wake`: before its answer. */
@@ -67,8 +70,10 @@ export function openedBy(inputs: TwinInput[], seq: number, wake: Wake): string[]
   inputs.forEach((input, i) => {
     if (input.kind === 'reading') open.add(isLate(wake, { ...input, receivedAt: input.at }) ? ALL : input.name)
     else if (input.kind === 'wish' || input.kind === 'reported') open.add(REPORTED)
-    // Those that every twin's first batch begins with are what its wake conditions were made of.
-    else if (OPENS_ALL.has(input.kind) && !(seq === 1 && isOfBeginning(inputs, i))) open.add(ALL)
+    // Those that every twin's first batch begins with are what its wake conditions were made of; but what is merged comes before them.
+    else if (seq === 1 && isOfBeginning(inputs, i))
+      for (const name of input.kind === 'rules' ? input.set.flatMap(namesOf) : []) open.add(name)
+    else if (OPENS_ALL.has(input.kind)) open.add(ALL)
   })
   return [...open]
 }
@@ -112,8 +117,8 @@ export function append(pending: Pending, input: TwinInput, urgent: boolean): voi
 }
 
 export function inputOf(reading: Reading): TwinInput {
-  const { name, value, ts, receivedAt, messageId } = reading
-  return { kind: 'reading', at: receivedAt, name, value, ts, ...(messageId === undefined ? {} : { messageId }) }
+  const { name, value, ts, receivedAt, messageId, timed } = reading
+  return { kind: 'reading', at: receivedAt, name, value, ts, ...(messageId === undefined ? {} : { messageId }), ...(timed && { timed }) }
 }
 
 export function isOpen(inbox: Inbox, { open }: Pending, name: string): boolean {

@@ -25,6 +25,7 @@ import {
   take,
 } from './inbox-slots.ts'
 import { merge } from './merged.ts'
+import { namesOf } from './rule-names.ts'
 import type { Reading, TwinInput, TwinRule, TwinSettings } from './types.ts'
 import { firstWake, isNewsReport } from './wake.ts'
 
@@ -44,7 +45,7 @@ export function beginWithRules(inbox: Inbox, settings: TwinSettings, rules: Twin
   inbox.wake = firstWake(settings, inputs)
   const pending = pendingOf(inbox, at)
   for (const input of inputs) append(pending, input, true)
-  pending.open.push(...begun.map(({ name }) => name))
+  pending.open.push(...rules.flatMap(namesOf))
 }
 
 /** A message came. `counts` is false for what was seen before. */
@@ -62,16 +63,20 @@ export function addLife(inbox: Inbox, at: number, messageId?: string): void {
   appendPresence(inbox, { kind: 'life', at, ...(messageId === undefined ? {} : { messageId }) }, true)
 }
 
-/** The readings of one message that are news: those of earlier times first, in whatever order it has them. */
+/**
+ * The readings of one message that are news: their ts is later than every earlier one of their property. (Others are history and decide nothing.)
+ * Those of earlier times come first, in whatever order the message has them.
+ */
 export function addReadings(inbox: Inbox, readings: Reading[]): void {
-  const areInOrder = readings.every(({ ts }, i) => i === 0 || ts >= readings[i - 1]!.ts)
-  for (const reading of areInOrder ? readings : readings.toSorted((a, b) => a.ts - b.ts)) addReading(inbox, reading)
+  const { features } = inbox
+  const known = inOrder(readings)
+  const all = features ? inOrder(known.flatMap((reading) => [reading, ...fedBy(features, reading)])) : known
+  for (const reading of all) addOne(inbox, reading)
 }
 
-/** A reading that is news: its ts is later than every earlier one of its property. (Others are history and decide nothing.) */
-export function addReading(inbox: Inbox, reading: Reading): void {
-  addOne(inbox, reading)
-  if (inbox.features) for (const fed of fedBy(inbox.features, reading)) addOne(inbox, fed)
+function inOrder(readings: Reading[]): Reading[] {
+  const areInOrder = readings.every(({ ts }, i) => i === 0 || ts >= readings[i - 1]!.ts)
+  return areInOrder ? readings : readings.toSorted((a, b) => a.ts - b.ts)
 }
 
 /**
@@ -79,8 +84,8 @@ export function addReading(inbox: Inbox, reading: Reading): void {
  * to be woken.
  */
 export function passTime(inbox: Inbox, until: number): boolean {
-  const { features, wake } = inbox
-  if (features) for (const reading of passed(features, until)) addOne(inbox, reading)
+  const { features, wake, graceSince } = inbox
+  if (features) for (const reading of passed(features, until, graceSince)) addOne(inbox, reading)
   // While all is open, each message tells the twin how late it is, and after the answer `dueAt` is another one.
   if (wake.dueAt !== undefined && wake.dueAt <= until && !isAllOpen(inbox)) {
     const pending = pendingOf(inbox, until)
@@ -91,8 +96,8 @@ export function passTime(inbox: Inbox, until: number): boolean {
 }
 
 /** When `passTime` is wanted at the latest. Undefined: whenever a message comes. */
-export function nextTime({ features, wake, pending, sealed }: Inbox): number | undefined {
-  const passing = features ? nextPassing(features, wake) : undefined
+export function nextTime({ features, wake, pending, sealed, graceSince }: Inbox): number | undefined {
+  const passing = features ? nextPassing(features, wake, graceSince) : undefined
   const due = pending?.urgent || sealed ? undefined : wake.dueAt
   return due === undefined || passing! < due ? passing : due
 }

@@ -1,6 +1,6 @@
 /**
  * The inputs of a batch by what is judged together: all that one message says of one time (rules.ts). Its readings come before its sign of life: a
- * device that comes back is not judged by what it said before it went. What is no message, a request or other rules, is a moment of its own.
+ * device that comes back is not judged by what it said before it went. What is no message, a request, other rules or time, is a moment of its own.
  */
 import { byMessage } from './causes.ts'
 import type { Moment } from './rules.ts'
@@ -58,12 +58,12 @@ const OF_MESSAGES: ReadonlySet<string> = new Set<TwinInput['kind']>([
   'update-answer',
 ])
 
-function isOfMessage({ kind }: TwinInput): boolean {
-  return OF_MESSAGES.has(kind)
+function isOfMessage(input: TwinInput): boolean {
+  return OF_MESSAGES.has(input.kind) && !('timed' in input)
 }
 
 function causeOf(input: TwinInput): Cause {
   if (isOfMessage(input)) return byMessage('messageId' in input ? input.messageId : undefined)
-  if (input.kind === 'due' || input.kind === 'backstop') return { by: 'timer' }
+  if (input.kind === 'due' || input.kind === 'backstop' || input.kind === 'reading') return { by: 'timer' }
   return 'request' in input ? { by: 'request', request: input.request } : { by: 'lane' }
 }

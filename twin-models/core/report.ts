@@ -3,6 +3,7 @@
  * UI gives the cells of a table no room between them.
  */
 import { code, section, short, time } from './markdown.ts'
+import { alarmsOpen, maintenanceNow } from './report-alarms.ts'
 import { commandsAsked, updateAsked, updatesEnded, wishesAsked } from './report-asked.ts'
 import type { NormalRange, TwinState } from './types.ts'
 
@@ -19,7 +20,16 @@ interface Key {
 export function reportOf(key: Key, state: TwinState): string {
   if (state.settings.model === '') return `Twin of device ${code(key.device)} of tenant ${code(key.tenant)}: nothing decided yet.`
   const asked = [updateAsked(state), wishesAsked(state), commandsAsked(state)]
-  const parts = [outside(state), ...asked, facts(state), updatesEnded(state), values(state), events(state)]
+  const parts = [
+    alarmsOpen(state),
+    maintenanceNow(state),
+    outside(state),
+    ...asked,
+    facts(state),
+    updatesEnded(state),
+    values(state),
+    events(state),
+  ]
   return [headline(key, state), ...parts.filter((part) => part !== '')].join('\n\n')
 }
 

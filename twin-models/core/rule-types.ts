@@ -88,8 +88,8 @@ export interface OpenAlarm {
   values: { [name: string]: Scalar }
 }
 
-/** What people do with an alarm. Body of a request of kind `alarm`. */
-export type AlarmAsk = { rule: string; by: string; note?: string } & (
+/** What people do with an alarm. Body of a request of kind `alarm`. `n`: with this one alone, and not with one that was raised since. */
+export type AlarmAsk = { rule: string; n?: number; by: string; note?: string } & (
   | { action: 'acknowledge' | 'unshelve' | 'clear' | 'comment' }
   | { action: 'shelve'; until: number }
   /** Null: nobody. */
@@ -99,12 +99,13 @@ export type AlarmAsk = { rule: string; by: string; note?: string } & (
 /** A repair is going on: alarms are raised, but nobody is told, and no rollout asks it. */
 export interface Maintenance {
   since: number
-  /** Of the ticket. */
+  /** The ticket, or who. */
   by: string
   until: number
+  reason?: string
 }
 
-/** Why an alarm is no longer there. `rule`: its condition; `removed`: the rule no longer is for this device; `changed`: it is another one now. */
+/** Why an alarm is no longer there. `rule`: its condition; `removed`: the rule no longer is for this device, or that is gone; `changed`: it is another one now. */
 export type ClearReason = 'rule' | 'person' | 'removed' | 'changed'
 
 type Of<Kind extends string, More> = { kind: Kind; at: number; cause: Cause } & More

@@ -24,6 +24,8 @@ export interface Reading {
   ts: number
   receivedAt: number
   messageId?: string
+  /** A function of readings, that time alone has changed: no message says so. */
+  timed?: true
 }
 
 /** Latest values of one device, newest per property by (ts, receivedAt, messageId): [value, ts, receivedAt, messageId?]. */
@@ -107,7 +109,7 @@ export type TwinInput =
   | { kind: 'silent'; at: number; lastSeenAt: number }
   | { kind: 'hello'; at: number; status: 'online' | 'offline'; will?: boolean; firmware?: Firmware; health?: Health; messageId?: string }
   | { kind: 'event'; at: number; name: string; ts: number; data: Value; messageId?: string }
-  | { kind: 'reading'; at: number; name: string; value: Value; ts: number; messageId?: string }
+  | { kind: 'reading'; at: number; name: string; value: Value; ts: number; messageId?: string; timed?: true }
   | { kind: 'deliver'; at: number; request: string }
   | { kind: 'backstop'; at: number; lastSeenAt: number; connected: boolean }
   | ({ kind: 'wish'; at: number; request: string } & WishRequest)
@@ -140,6 +142,7 @@ export interface MaintenanceAsk {
   until: number | null
   /** The ticket, or who. */
   by: string
+  reason?: string
 }
 /** By JSON pointer into the desired state. */
 export type Rejections = { [pointer: string]: { code: string; message?: string } }

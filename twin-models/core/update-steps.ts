@@ -10,12 +10,14 @@ export type Next = { until: number } | { waitUntil: number; code?: string } | { 
 export const MESSAGE_LENGTH = 500
 /** What a device cannot do now, and may later: no attempt is used up. */
 export const LATER: ReadonlySet<string> = new Set(['locked', 'low-battery', 'busy'])
+/** Somebody repairs the device: what is not let go waits for the end of that. */
+export const IN_MAINTENANCE = 'maintenance'
 /** Waits that were counted: from there on none is doubled. */
 export const MOST_WAITS = 20
 const HOUR_MS = 3_600_000
 
 /** Of one that is not let go. */
-export function nextOf(update: UpdateRequest | OpenUpdate, { firmware, health }: TwinState, at: number): Next {
+export function nextOf(update: UpdateRequest | OpenUpdate, { firmware, health, maintenance }: TwinState, at: number): Next {
   const { fromVersions, minBattery, windows, offerUntil } = update
   const over = (end: End): Next => ({ end: failedBefore(update) ?? end })
   if (fromVersions && !(firmware && fromVersions.includes(firmware.version))) {
@@ -27,6 +29,8 @@ export function nextOf(update: UpdateRequest | OpenUpdate, { firmware, health }:
   const [from, until] = windows ? (windows.find(([, until]) => until > at) ?? [Infinity, Infinity]) : [at, Infinity]
   if (from >= offerUntil) return over({ status: 'timed-out', code: 'no-window', message: 'It has no maintenance window left.' })
   if (from > at) return { waitUntil: from }
+  // Its end may not have been decided yet.
+  if (maintenance && maintenance.until > at) return { waitUntil: Math.min(maintenance.until, offerUntil), code: IN_MAINTENANCE }
   const last = Math.min(until, offerUntil)
   if (minBattery !== undefined && health?.battery !== undefined && health.battery < minBattery)
     return { waitUntil: Math.min(at + waitMs(update, at, last), offerUntil), code: 'low-battery' }

@@ -10,7 +10,7 @@ import { evolve } from './evolve.ts'
 import { giveUpAt, isThere } from './evolve-updates.ts'
 import { words } from './plain.ts'
 import type { Cause, OpenUpdate, ToldUpdate, TwinEvent, TwinInput, TwinState, UpdateRequest } from './types.ts'
-import { type End, endedUpdate, LATER, MESSAGE_LENGTH, type Next, nextOf, waitMs } from './update-steps.ts'
+import { type End, endedUpdate, IN_MAINTENANCE, LATER, MESSAGE_LENGTH, type Next, nextOf, waitMs } from './update-steps.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
 
@@ -20,6 +20,13 @@ const ASK_AGAIN_MS = 60_000
 const AGAIN: ReadonlySet<string> = new Set(['download-failed', 'hash-mismatch', 'no-space', 'job-expired'])
 /** Its device had the image and went on with it: away now, it fell silent by it. */
 const AT_IT: ReadonlySet<string> = new Set(['installing', 'rebooting'])
+/** What may mean something for an update under way. */
+const NEWS: ReadonlySet<string> = new Set<TwinEvent['kind']>([
+  'presence-changed',
+  'firmware-changed',
+  'health-changed',
+  'maintenance-changed',
+])
 const CODE_LENGTH = 100
 
 /** What a request becomes; undefined: it was asked for already. */
@@ -92,12 +99,16 @@ export function decideUpdateDue(state: TwinState, told: ToldUpdate | undefined, 
   }
 }
 
-/** What it means for an update that its device came, went, runs something else or is not well. `at` is that of what was decided on. */
+/**
+ * What it means for an update that its device came, went, runs something else, is not well or in maintenance. `at` is that of what was decided
+ * on.
+ */
 export function decideUnderWay(before: TwinState, events: TwinEvent[], receivedAt: number): TwinEvent[] {
-  const news = events.findLast(({ kind }) => kind === 'presence-changed' || kind === 'firmware-changed' || kind === 'health-changed')
+  const news = events.findLast(({ kind }) => NEWS.has(kind))
   if (!news || before.update === null) return []
   const state = events.reduce(evolve, before)
   const update = state.update as OpenUpdate
+  if (news.kind === 'maintenance-changed') return onMaintenance(state, update, receivedAt, news.cause)
   const at = Math.max(receivedAt, state.presence.since)
   if (update.phase === 'soaking') return verdict(state, update, at, news.cause)
   const { version, sha256 } = update.firmware
@@ -109,6 +120,13 @@ export function decideUnderWay(before: TwinState, events: TwinEvent[], receivedA
   const soaking: TwinEvent = { kind: 'update-soaking', at, id: update.id, deadlineAt, giveUpAt: last, cause: news.cause }
   const soaks = evolve(state, soaking)
   return [soaking, ...verdict(soaks, soaks.update as OpenUpdate, at, news.cause)]
+}
+
+/** One that waits for the end of a maintenance learns that this is another one now. What is under way goes on. */
+function onMaintenance(state: TwinState, update: OpenUpdate, at: number, cause: Cause): TwinEvent[] {
+  if (update.phase !== 'waiting' || update.code !== IN_MAINTENANCE) return []
+  const next = nextOf(update, state, at)
+  return 'waitUntil' in next && next.waitUntil === update.deadlineAt ? [] : goOn(state, update, next, at, cause)
 }
 
 function goOn(state: TwinState, update: OpenUpdate, next: Next, at: number, cause: Cause, why?: string): TwinEvent[] {

@@ -82,6 +82,8 @@ const DOCUMENTS: { [part: string]: string } = {
   firmware: "d.decided -> 'firmware'",
   health: "d.decided -> 'health'",
   update: "d.decided -> 'update'",
+  alarms: "coalesce(d.decided -> 'alarms', '[]'::jsonb)",
+  maintenance: "d.decided -> 'maintenance'",
   clock: 'i.clock::jsonb',
 }
 

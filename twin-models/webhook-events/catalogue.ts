@@ -5,7 +5,9 @@
 import type { TwinEvent } from '../core/types.ts'
 import { alarmAcknowledged, alarmCleared, alarmRaised } from './alarm-events.ts'
 import { deadLetterCreated, deviceCreated, deviceRemoved, type PlatformEvent, webhookDisabled } from './platform-events.ts'
+import { predictionMade } from './prediction-events.ts'
 import { rolloutEnded, rolloutHalted, rolloutStarted } from './rollout-events.ts'
+import { ruleCut, ruleEvent } from './rule-events.ts'
 import type { EventType } from './schema.ts'
 import { ticketClosed, ticketOpened, ticketUpdated } from './ticket-events.ts'
 import { twinChanged } from './twin-changed.ts'
@@ -35,12 +37,15 @@ const TYPES = [
   alarmRaised,
   alarmAcknowledged,
   alarmCleared,
+  ruleEvent,
+  ruleCut,
   ticketOpened,
   ticketUpdated,
   ticketClosed,
   rolloutStarted,
   rolloutHalted,
   rolloutEnded,
+  predictionMade,
   deadLetterCreated,
   webhookDisabled,
 ] as const

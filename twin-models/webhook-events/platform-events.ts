@@ -1,9 +1,12 @@
 /**
- * Events that no twin decides: the registry, the processor, the delivery of webhooks and rollouts (rollout-events.ts) write their outbox rows. `revision` of such a row is
+ * Events that no twin decides: the registry, the processor, the delivery of webhooks, rollouts (rollout-events.ts), rules (rule-events.ts) and
+ * predictions (prediction-events.ts) write their outbox rows. `revision` of such a row is
  * null; `event` holds the fields below but kind, with `at` in epoch milliseconds.
  */
 import type { JsonObject } from '../core/types.ts'
+import type { PredictionEvent } from './prediction-events.ts'
 import type { RolloutEvent } from './rollout-events.ts'
+import type { RuleEvent } from './rule-events.ts'
 import { about, anyObject, dataSchema, type EventType, type Fields, OF_DEVICE, text, whole, word } from './schema.ts'
 import type { TicketEvent } from './ticket-events.ts'
 
@@ -15,6 +18,8 @@ export type PlatformEvent =
   /** Its row names no device (''). `host`: of its URL, whose path and query may be secret. */
   | { kind: 'webhook-disabled'; at: number; webhook: string; host: string; reason: DisabledReason; detail: string }
   | RolloutEvent
+  | RuleEvent
+  | PredictionEvent
   | TicketEvent
 
 /** It answered 410; nothing but failures for five days; an operator stopped it. */

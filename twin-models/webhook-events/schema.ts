@@ -22,6 +22,7 @@ export type Fields = { [name: string]: JsonObject }
 export const text: JsonObject = { type: 'string' }
 export const texts: JsonObject = { type: 'array', items: text }
 export const whole: JsonObject = { type: 'integer', minimum: 0 }
+export const share: JsonObject = { type: 'number', minimum: 0, maximum: 1 }
 export const flag: JsonObject = { type: 'boolean' }
 export const anyObject: JsonObject = { type: 'object' }
 export const anything: JsonObject = { description: 'Any JSON value.' }
@@ -63,11 +64,11 @@ export const OF_TWIN: Fields = { ...OF_DEVICE, revision: about(whole, 'The decis
 const MOMENT = about(time, 'The moment it is of: when the message that caused it was received, say.')
 const CAUSE: JsonObject = {
   ...object({
-    by: word('message', 'request', 'lane', 'timer', 'delivery', 'rollout', 'ticket'),
+    by: word('message', 'request', 'lane', 'timer', 'delivery', 'rollout', 'rule', 'prediction', 'ticket'),
     'messageId?': text,
     'request?': text,
-    'who?': about(text, 'Name of the API key.'),
+    'who?': about(text, 'Name of the API key, or of the rule.'),
   }),
   description:
-    'A message, a request over REST, silence that was noticed (lane), the twin’s own timer, the delivery of a webhook, a rollout, or a ticket.',
+    'A message, a request over REST, silence that was noticed (lane), the twin’s own timer, the delivery of a webhook, a rollout, a rule, a prediction, or a ticket.',
 }

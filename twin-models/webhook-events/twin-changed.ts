@@ -78,6 +78,7 @@ const KINDS = {
     'severity?': text,
     'text?': text,
     'count?': whole,
+    'flapping?': about(flag, 'It came and went so often that it stays for a while now.'),
     'muted?': about(flag, 'False: the maintenance is over, and it is still there.'),
     'values?': anyObject,
   },
@@ -85,7 +86,7 @@ const KINDS = {
   'alarm-assigned': { ...ALARM, assignee: orNull(text), by: text, 'note?': text },
   'alarm-commented': { ...ALARM, by: text, note: text },
   'maintenance-changed': {
-    maintenance: about(orNull(object({ since: time, until: time, by: text })), 'Null: it is over.'),
+    maintenance: about(orNull(object({ since: time, until: time, by: text, 'reason?': text })), 'Null: it is over.'),
   },
 } satisfies { [kind: string]: Fields }
 

@@ -27,7 +27,8 @@ create table alarms (
   cleared_by        text,
   clear_note        text,
   "values"          text not null,              -- JSON: what the rule read, by the name of the reading
-  first_written_at  timestamptz not null default now(), -- as the history has the decisions that wrote it first
+  revision          integer not null,           -- the decision that wrote it last
+  first_written_at  timestamptz not null default now(), -- when it was decided first, as the history has it
   last_written_at   timestamptz not null default now(), -- and last
   primary key (incarnation, n)
 );

@@ -22,11 +22,19 @@ export interface Measurement {
   events: Array<{ name: string; data: Value }>
 }
 
+/** How its world treats it. */
+export interface Conditions {
+  /** In which its bearing wears out, in seconds of its world. Undefined: as usual. */
+  lifeSeconds: number | undefined
+  /** Share of the repairs that do not hold. */
+  relapse: number
+}
+
 /** A kind of device. `State` is plain data; each function gives the next one and leaves the old one as it was. */
 export interface DeviceKind<State> {
   model: string
   firmware: string
-  initial(random: Random): State
+  initial(random: Random, conditions: Conditions): State
   step(state: State, step: Step): { state: State; measurement: Measurement }
   /** How it is configured, as it reports it. */
   settings(state: State): JsonObject
@@ -44,7 +52,7 @@ export interface Refusal {
 export interface Action<State> {
   /** Milliseconds of real time. */
   takes: readonly [least: number, most: number]
-  act(state: State): { state: State; output?: Value }
+  act(state: State, random: Random): { state: State; output?: Value }
 }
 
 export const DEVICE_KINDS = { thermostat, pump, lock, meter }
@@ -72,14 +80,37 @@ export interface SimulatedDevice {
 const DIAGNOSE = 'diagnose'
 const DIAGNOSE_TAKES = [50, 400] as const
 
-/** `dayMs` is how long a simulated day lasts. */
-export function createSimulatedDevice(kind: DeviceKindName, random: Random, start: number, dayMs: number): SimulatedDevice {
-  return run(DEVICE_KINDS[kind] as unknown as DeviceKind<unknown>, random, start, dayMs)
+/** In real time, however long a simulated day lasts. */
+export interface WearOptions {
+  /** In which a new bearing wears out. Undefined: as usual, a year of its world. */
+  wearMs?: number | undefined
+  /** Share of the repairs that do not hold, 0 to 1. */
+  relapseShare?: number
 }
 
-function run<State>(kind: DeviceKind<State>, random: Random, start: number, dayMs: number): SimulatedDevice {
+/** `dayMs` is how long a simulated day lasts. */
+export function createSimulatedDevice(
+  kind: DeviceKindName,
+  random: Random,
+  start: number,
+  dayMs: number,
+  wear: WearOptions = {},
+): SimulatedDevice {
+  return run(DEVICE_KINDS[kind] as unknown as DeviceKind<unknown>, random, start, dayMs, wear)
+}
+
+function run<State>(
+  kind: DeviceKind<State>,
+  random: Random,
+  start: number,
+  dayMs: number,
+  { wearMs, relapseShare = 0 }: WearOptions,
+): SimulatedDevice {
   const own = random.fork('besides')
-  let state = kind.initial(random)
+  // A shorter day makes everything faster, not only the sun.
+  const haste = 86_400_000 / dayMs
+  const lifeSeconds = wearMs === undefined ? undefined : (wearMs / 1000) * haste
+  let state = kind.initial(random, { lifeSeconds, relapse: relapseShare })
   let last = start
   let firmware = factoryFirmware(kind)
   let isWell = true
@@ -98,8 +129,7 @@ function run<State>(kind: DeviceKind<State>, random: Random, start: number, dayM
       return firmware
     },
     measure(now) {
-      // A shorter day makes everything faster, not only the sun.
-      const seconds = (Math.max(0, now - last) / 1000) * (86_400_000 / dayMs)
+      const seconds = (Math.max(0, now - last) / 1000) * haste
       last = now
       const result = kind.step(state, { seconds, dayFraction: (now % dayMs) / dayMs, random })
       return { ...result.measurement, changed: become(result.state) }
@@ -128,7 +158,7 @@ function run<State>(kind: DeviceKind<State>, random: Random, start: number, dayM
         }
         return { answer: { status: 'succeeded', output }, changed: {} }
       }
-      const { state: next, output } = kind.actions[action]!.act(state)
+      const { state: next, output } = kind.actions[action]!.act(state, random)
       return { answer: { status: 'succeeded', ...(output !== undefined && { output }) }, changed: become(next) }
     },
     health,

@@ -1,14 +1,23 @@
-/** A pump that runs and rests in turns. Its bearing wears, so vibration creeps up until it is serviced; now and then it leaks. */
-import { type DeviceKind, round, type Step } from './device.ts'
+/**
+ * A pump that runs and rests in turns, and now and then leaks. Its bearing wears (wear.ts): vibration creeps up and temperature follows, until it
+ * trips and stands still. Then, or before, somebody puts in a new bearing and says so with `resetBearing`.
+ *
+ * Usually that takes a year. A pump whose bearing is to wear quickly runs without rest, so that what is seen is the bearing.
+ */
+import { type Conditions, type DeviceKind, round, type Step } from './device.ts'
+import { type Bearing, hasFailed, heatOf, repaired, someBearing, vibrationOf, type Wear, worn } from './wear.ts'
 
 export interface PumpState {
   running: boolean
-  /** Seconds until it starts or stops. */
+  /** It stopped by itself, and does not start again. */
+  tripped: boolean
+  /** Seconds until it starts or stops; Infinity: it runs without rest. */
   switchIn: number
   /** Speed of the impeller, 0 to 1: it follows `running` with inertia. */
   spin: number
-  /** Wear of the bearing, 0 to 1; at 1 it is serviced. */
-  wear: number
+  bearing: Bearing
+  /** Of its bearings. */
+  usual: Wear
   /** Of the bearing, Celsius: it warms while the pump runs, the more so the more it is worn. */
   temperature: number
   /** Seconds for which a leak still lasts; pressure is lower meanwhile. */
@@ -19,20 +28,30 @@ export interface PumpState {
 
 const SPIN_UP_SECONDS = 8
 const WARM_UP_SECONDS = 400
-const WEAR_PER_HOUR = 0.004
+/** Where a bearing wears quickly, temperature follows as quickly: in this share of its life. */
+const WARM_UP_SHARE = 0.03
+const USUAL_LIFE_SECONDS = 365 * 86_400
+/** At first: of a fleet none fails at once, and vibration is normal. */
+const MOST_WEAR = 0.4
 const LEAKS_PER_HOUR = 0.5
 const LEAK_SECONDS = 240
 
 export const pump: DeviceKind<PumpState> = {
   model: 'pump',
   firmware: '2.0.1',
-  initial(random) {
-    const running = random.chance(0.7)
+  initial(random, { lifeSeconds, relapse }: Conditions) {
+    const usual = { lifeSeconds: lifeSeconds ?? USUAL_LIFE_SECONDS, relapse }
+    const isQuick = lifeSeconds !== undefined
+    const runs = random.chance(0.7)
+    const running = runs || isQuick
+    const switchIn = random.between(30, 1500)
     return {
       running,
-      switchIn: random.between(30, 1500),
+      tripped: false,
+      switchIn: isQuick ? Infinity : switchIn,
       spin: Number(running),
-      wear: random.between(0, 0.6),
+      bearing: someBearing(usual, MOST_WEAR, random),
+      usual,
       temperature: running ? 42 : 22,
       leakFor: 0,
       nominalFlow: random.between(35, 60),
@@ -41,18 +60,25 @@ export const pump: DeviceKind<PumpState> = {
   },
   step(before, step) {
     const state = { ...before }
-    switchOnOff(state, step)
+    if (!state.tripped) switchOnOff(state, step)
+    state.bearing = worn(state.bearing, step.seconds, state.spin)
+    const events = [...trip(state), ...leak(state, step)]
     state.spin += (Number(state.running) - state.spin) * (1 - Math.exp(-step.seconds / SPIN_UP_SECONDS))
-    state.wear += ((state.spin * step.seconds) / 3600) * WEAR_PER_HOUR
-    if (state.wear >= 1) state.wear = 0
-    const warm = 22 + state.spin * (20 + 18 * state.wear)
-    state.temperature += (warm - state.temperature) * (1 - Math.exp(-step.seconds / WARM_UP_SECONDS))
-    const events = leak(state, step)
+    const warm = 22 + state.spin * (20 + heatOf(state.bearing))
+    const warmUp = Math.min(WARM_UP_SECONDS, state.usual.lifeSeconds * WARM_UP_SHARE)
+    state.temperature += (warm - state.temperature) * (1 - Math.exp(-step.seconds / warmUp))
     return { state, measurement: { values: measure(state, step), events } }
   },
   settings: () => ({}),
   wishes: {},
-  actions: {},
+  actions: {
+    resetBearing: {
+      takes: [500, 2_000],
+      act: ({ tripped, ...state }, random) => ({
+        state: { ...state, tripped: false, running: state.running || tripped, bearing: repaired(state.bearing, state.usual, random) },
+      }),
+    },
+  },
 }
 
 function switchOnOff(state: PumpState, { seconds, random }: Step): void {
@@ -60,6 +86,12 @@ function switchOnOff(state: PumpState, { seconds, random }: Step): void {
   if (state.switchIn > 0) return
   state.running = !state.running
   state.switchIn = state.running ? random.between(600, 2400) : random.between(300, 900)
+}
+
+function trip(state: PumpState) {
+  if (state.tripped || !hasFailed(state.bearing)) return []
+  Object.assign(state, { tripped: true, running: false })
+  return [{ name: 'tripped', data: { vibration: round(vibrationOf(state.bearing), 1) } }]
 }
 
 function leak(state: PumpState, { seconds, random }: Step) {
@@ -72,9 +104,9 @@ function leak(state: PumpState, { seconds, random }: Step) {
 function measure(state: PumpState, { random }: Step) {
   const flow = state.spin * state.nominalFlow * (state.leakFor > 0 ? 0.9 : 1) + random.normal() * 0.3 * state.spin
   const pressure = 1 + state.spin ** 2 * (state.nominalPressure - 1) * (state.leakFor > 0 ? 0.7 : 1) + random.normal() * 0.02
-  const vibration = 0.1 + state.spin * (1.2 + 3 * state.wear ** 2) + Math.abs(random.normal()) * 0.08
+  const vibration = 0.1 + state.spin * vibrationOf(state.bearing) * (1 + random.normal() * 0.03) + Math.abs(random.normal()) * 0.08
   return {
-    vibration: round(vibration, 3),
+    vibration: round(Math.max(0, vibration), 3),
     temperature: round(state.temperature + random.normal() * 0.05, 2),
     flow: round(Math.max(0, flow), 2),
     pressure: round(Math.max(0, pressure), 3),

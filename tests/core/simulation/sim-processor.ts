@@ -6,6 +6,7 @@ import type { TwinSignaller } from '../../../api/ingest/courier.ts'
 import { Processor } from '../../../api/ingest/processor.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
 import { claimLanes, closeDeadStreams, currentLanes, releaseLanes, renewLanes, shareOfLanes } from '../../support/memory-leases.ts'
+import { readyMade } from '../../support/ready-made-rules.ts'
 import type { Trouble } from './trouble.ts'
 import { type CommitWatcher, troubledStore } from './troubled-store.ts'
 import { type Life, Violation, type World } from './world.ts'
@@ -39,7 +40,14 @@ export class SimProcessor {
     this.#options = options
     const store = troubledStore({ ...options, processor: name, life: this.life, inTick: () => !this.#signalling })
     const pause = (): Promise<void> => world.sleep(20, `${name} tries alone`, this.life)
-    this.processor = new Processor({ store, signaller: this.#mortal(signaller), clock: () => world.now, pause, inputLimit })
+    this.processor = new Processor({
+      store,
+      signaller: this.#mortal(signaller),
+      makeRules: readyMade,
+      clock: () => world.now,
+      pause,
+      inputLimit,
+    })
     world.start(() => this.#run())
   }
 

@@ -55,6 +55,10 @@ export function troubledStore({ processor, life, world, db, trouble, watcher, in
     requests: (lanes, limit) => ask('requests', () => store.requests(lanes, limit)),
     removed: (lanes, limit) => ask('removed', () => store.removed(lanes, limit)),
     removalTold: (incarnation) => ask('end of a removal', () => store.removalTold(incarnation)),
+    ruleChange: () => ask('a change of rules', () => store.ruleChange()),
+    liveRules: () => ask('rules', () => store.liveRules()),
+    outdated: (lanes, limit) => ask('devices of other rules', () => store.outdated(lanes, limit)),
+    attributes: (incarnations) => ask('attributes', () => store.attributes(incarnations)),
     laneDevices: async function* (lanes) {
       yield* await ask('devices of lanes', async () => store.laneDevices(lanes))
     },

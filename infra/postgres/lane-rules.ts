@@ -1,0 +1,35 @@
+/** Rules as the owners of the lanes read them: which are live, and for which devices they may be others than those that their twins know. */
+import type { LiveRule } from '../../api/ingest/lane-store.ts'
+import { epochMs } from './columns.ts'
+import type { Queries } from './connect.ts'
+
+/** It is asked with every tick: the scopes are as many as there are models with rules. */
+export async function ruleChange(sql: Queries): Promise<{ change: number; devices: boolean }> {
+  const [row] = await sql<[{ change: number; devices: boolean }]>`
+    select coalesce(max(change), 0)::float8 as change, exists (select from rule_devices) as devices from rule_scopes`
+  return row
+}
+
+export async function liveRules(sql: Queries): Promise<LiveRule[]> {
+  return await sql<LiveRule[]>`
+    select r.tenant, r.name, r.version, r.model, r.filter, v.body, ${sql.unsafe(epochMs('v.created_at'))} as "createdAt"
+    from rules r join rule_versions v on v.tenant = r.tenant and v.name = r.name and v.version = r.version
+    where r.status = 'live' order by r.tenant, r.name`
+}
+
+export async function outdatedDevices(sql: Queries, lanes: number[], limit: number): Promise<number[]> {
+  const rows = await sql<Array<{ incarnation: number }>>`
+    select i.incarnation from twin_inbox i join devices d using (incarnation)
+    where i.lane in (select unnest(${`{${lanes.join(',')}}`}::text::int[]))
+      and (exists (select from rule_scopes s where s.tenant = d.tenant and s.model in ('', d.model) and s.change > i.rules)
+        or exists (select from rule_devices r where r.incarnation = i.incarnation))
+    limit ${limit}`
+  return rows.map((row) => row.incarnation)
+}
+
+export async function attributesOf(sql: Queries, incarnations: number[]): Promise<Map<number, string>> {
+  const rows = await sql<Array<{ incarnation: number; attributes: string }>>`
+    select incarnation, attributes::text as attributes from devices
+    where incarnation in (select unnest(${`{${incarnations.join(',')}}`}::text::int[]))`
+  return new Map(rows.map((row) => [row.incarnation, row.attributes]))
+}

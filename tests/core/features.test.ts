@@ -1,0 +1,159 @@
+/** Functions of readings: what each says, and what time makes of it. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  type Feature,
+  type FeatureState,
+  featureNamed,
+  feed,
+  nameOfFeature,
+  timeCrossing,
+  valueAt,
+} from '../../twin-models/core/features.ts'
+import type { Value } from '../../twin-models/core/types.ts'
+
+const name = fc.stringMatching(/^[A-Za-z_][\w.-]{0,20}$/)
+const number = fc.oneof(
+  fc.integer(),
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => n + 0),
+)
+const ms = fc.integer({ min: 1_000, max: 86_400_000 })
+const feature: fc.Arbitrary<Feature> = fc.oneof(
+  fc.record({ kind: fc.constantFrom('change' as const, 'deviation' as const, 'missing' as const), of: name, ms }),
+  fc.record({ kind: fc.constant('distance' as const), of: name, lat: number, lon: number }),
+  fc.record({ kind: fc.constant('health' as const), of: fc.constantFrom('battery' as const, 'rssi' as const) }),
+  fc.record(
+    {
+      kind: fc.constant('count' as const),
+      of: name,
+      event: fc.boolean(),
+      only: fc.record({
+        comparison: fc.constantFrom('=' as const, '!=' as const, '<' as const, '<=' as const, '>' as const, '>=' as const),
+        value: fc.oneof(number, fc.string(), fc.boolean()),
+      }),
+      ms,
+      most: fc.integer({ min: 1, max: 100 }),
+    },
+    { requiredKeys: ['kind', 'of', 'event', 'ms', 'most'], noNullPrototype: true },
+  ),
+)
+
+test('a name says all of it', () => {
+  fc.assert(
+    fc.property(feature, (given) => {
+      expect(featureNamed(nameOfFeature(given))).toEqual(given)
+    }),
+  )
+})
+
+test('a name that is none is told', () => {
+  expect(() => featureNamed('sum(temperature,1000)')).toThrow('There is no function of readings sum(temperature,1000)')
+})
+
+describe('change', () => {
+  test('is the newest value less the oldest of the time that it looks at', () => {
+    const values = run('change(a,10000)', [
+      [10, 0],
+      [12, 4_000],
+      [15, 9_000],
+      [16, 13_000],
+      [40, 60_000],
+    ])
+    expect(values).toEqual([null, 2, 5, 4, null])
+  })
+
+  test('keeps few values, however many there are', () => {
+    let state: FeatureState = []
+    for (let ts = 0; ts < 100_000; ts += 10) state = feed(featureNamed('change(a,10000)'), state, ts, ts, ts).state
+    expect(state.length).toBeLessThanOrEqual(2 * 18)
+  })
+})
+
+describe('count', () => {
+  test('counts what meets its comparison, and what is older than its time no more', () => {
+    const values = run('count(a>5,10000,9)', [
+      [6, 0],
+      [5, 1_000],
+      [7, 5_000],
+      [8, 12_000],
+    ])
+    expect(values).toEqual([1, 1, 2, 2])
+  })
+
+  test('falls as time passes, and says when it leaves the bounds that somebody waits for', () => {
+    const counted = featureNamed('count(a,10000,9)')
+    const state = [1_000, 4_000, 6_000]
+    expect(timeCrossing(counted, state, 3, undefined)).toBe(11_000)
+    expect(timeCrossing(counted, state, 3, { low: 2 })).toBe(14_000)
+    expect(timeCrossing(counted, state, 3, { high: 5 })).toBeUndefined()
+    expect([10_999, 11_000, 14_000, 16_000].map((at) => valueAt(counted, state, at))).toEqual([3, 2, 1, 0])
+  })
+
+  test('beyond the most that is asked for it counts no further', () => {
+    expect(
+      run(
+        'count(a,10000,2)',
+        [0, 1, 2, 3].map((ts) => [1, ts]),
+      ),
+    ).toEqual([1, 2, 2, 2])
+  })
+})
+
+describe('deviation', () => {
+  test('says nothing before it has seen enough, then how far off the usual a value is', () => {
+    const usual = Array.from({ length: 40 }, (_, i): [number, number] => [20 + (i % 2), i * 60_000])
+    const values = run('deviation(a,3600000)', [...usual, [30, 40 * 60_000]])
+    expect(values.slice(0, 30)).toEqual(Array(30).fill(null))
+    for (const value of values.slice(30, 40)) expect(value).toBeLessThan(2)
+    expect(values[40]).toBeGreaterThan(10)
+  })
+
+  test('one spike does not make the next one usual', () => {
+    const usual = Array.from({ length: 60 }, (_, i): [number, number] => [20 + (i % 2), i * 60_000])
+    const values = run('deviation(a,3600000)', [...usual, [100, 60 * 60_000], [100, 61 * 60_000]])
+    expect(values[61]).toBeGreaterThan(10)
+  })
+
+  test('of a constant is finite, and never NaN, whatever comes', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.double({ noNaN: true }), fc.nat(100_000)), { minLength: 35, maxLength: 60 }), (steps) => {
+        let ts = 0
+        const given = steps.map(([value, gap]): [number, number] => {
+          ts += gap
+          return [value, ts]
+        })
+        for (const value of run('deviation(a,60000)', given)) expect(value === null || Number.isFinite(value)).toBe(true)
+      }),
+    )
+  })
+})
+
+test('distance is in metres, and of what is no place there is none', () => {
+  const values = run('distance(a,52.5163,13.3777)', [
+    [{ lat: 52.5163, lon: 13.3777 }, 0],
+    [{ lat: 48.8584, lon: 2.2945 }, 1],
+    [{ lat: 'north', lon: 1 }, 2],
+    [5, 3],
+  ])
+  expect(values[0]).toBe(0)
+  expect(values[1]).toBeCloseTo(878_000, -4)
+  expect(values.slice(2)).toEqual([null, null])
+})
+
+test('missing is false with each reading, and true when its time has passed', () => {
+  const gone = featureNamed('missing(a,60000)')
+  const { state, value } = feed(gone, [0], 5, 1_000, 2_000)
+  expect([state, value]).toEqual([[2_000], false])
+  expect(timeCrossing(gone, state, value, undefined)).toBe(62_000)
+  expect([61_999, 62_000].map((at) => valueAt(gone, state, at))).toEqual([false, true])
+})
+
+/** What it is after each reading. */
+function run(name: string, readings: Array<[value: Value, ts: number]>): Value[] {
+  let state: FeatureState | undefined
+  return readings.map(([value, ts]) => {
+    const fed = feed(featureNamed(name), state, value, ts, ts)
+    state = JSON.parse(JSON.stringify(fed.state)) as FeatureState
+    return fed.value
+  })
+}
