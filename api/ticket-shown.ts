@@ -8,7 +8,7 @@ import type { TicketAlarm, TicketAsked, TicketLine, TicketRow } from './ticket-p
 
 /** Without what is yet to be told: that is no part of how it stands. */
 export function shownTicket({ plan, state, ...row }: TicketRow): ShownTicket {
-  const { asked, planned, maintenanceUntil, doneAt, assignee, reason } = state
+  const { asked, planned, maintenanceUntil, doneAt, assignee, reason, risk } = state
   return {
     ...{
       id: row.id,
@@ -32,6 +32,7 @@ export function shownTicket({ plan, state, ...row }: TicketRow): ShownTicket {
     ...(planned && { plannedAt: isoTime(planned.at) }),
     ...(maintenanceUntil !== undefined && { maintenanceUntil: isoTime(maintenanceUntil) }),
     ...(doneAt !== undefined && { doneAt: isoTime(doneAt) }),
+    ...(risk && { risk: { ...risk, at: isoTime(risk.at) } }),
     ...{ relapses: state.relapses, alarms: row.alarms },
     ...(reason !== undefined && { reason }),
     ...(row.endedAt !== null && { endedAt: isoTime(row.endedAt) }),

@@ -1,5 +1,6 @@
 /** What an operator reads of a ticket in the Temporal UI, as Markdown: where it stands, who has it, until when what is wanted, and its story. */
 import { code, escaped, section, time } from '../twin-models/core/markdown.ts'
+import { riskWords } from '../twin-models/core/ticket-risk.ts'
 import type { TicketSight, TicketState, TicketStory } from '../twin-models/core/ticket-types.ts'
 import { formatDuration } from '../twin-models/durations.ts'
 import type { TicketCarried } from './messages.ts'
@@ -30,7 +31,7 @@ function statusWords({ status }: TicketState): string {
 }
 
 function standing({ plan, state }: TicketCarried, { external, prediction }: TicketSight): string[] {
-  const { asked, assignee, dueAt, planned, maintenanceUntil, missed, relapses, status, doneAt } = state
+  const { asked, assignee, dueAt, planned, maintenanceUntil, missed, relapses, status, doneAt, risk } = state
   const isOver = status === 'closed' || status === 'cancelled'
   return [
     assignee === undefined ? '' : `- Who has it: ${code(assignee)}`,
@@ -43,7 +44,7 @@ function standing({ plan, state }: TicketCarried, { external, prediction }: Tick
       : `- Done on ${time(doneAt)}; its condition has to stay away for ${formatDuration(plan.verifyForMs)}`,
     plan.predict === undefined
       ? ''
-      : `- Prediction: ${code(plan.predict)}${prediction === undefined || status !== 'verifying' ? '' : `, ${prediction.status}`}`,
+      : `- Prediction: ${risk ? riskWords(plan.predict, risk) : code(plan.predict)}${state.prediction ? `, ${prediction?.status ?? 'waiting'}` : ''}`,
     relapses === 0 ? '' : `- Relapses: ${relapses}`,
     `- On call: ${plan.onCall.length === 0 ? 'nobody' : plan.onCall.map(code).join(', ')}`,
     external === undefined

@@ -45,7 +45,10 @@ export const ticketSchema = z
     changedAt: time,
     onCall: z.array(z.string()),
     verifyFor: z.string().openapi({ description: 'For how long its condition has to stay away.', example: '30m' }),
-    predict: z.string().optional().openapi({ description: 'The prediction model whose risk has to be low, too.' }),
+    predict: z
+      .string()
+      .optional()
+      .openapi({ description: 'The prediction model: asked before anybody is told, and again when it is done.' }),
     deadlines: z.record(z.enum(SEVERITIES), durations),
     asked: z
       .object({ target: z.string().optional(), until: time })
@@ -57,6 +60,10 @@ export const ticketSchema = z
     plannedAt: time.optional(),
     maintenanceUntil: time.optional().openapi({ description: 'Its device is in maintenance until then.' }),
     doneAt: time.optional(),
+    risk: z
+      .object({ probability: z.number(), threshold: z.number(), at: time })
+      .optional()
+      .openapi({ description: 'As `predict` said last: high from the threshold on.' }),
     relapses: z.int().openapi({ description: 'How often it was done and was not.' }),
     alarms: z.int().openapi({ description: 'Of its rule, that it has seen.' }),
     reason: z.string().optional().openapi({ description: 'The evidence of its relapse, or how it ended.' }),

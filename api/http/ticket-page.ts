@@ -1,6 +1,7 @@
 /** The page behind a link in a message: what is wrong where, since when, who has it, and what may be done. Plain HTML; all that others wrote is escaped. */
 import { hash } from 'node:crypto'
 import { time } from '../../twin-models/core/markdown.ts'
+import { riskWords } from '../../twin-models/core/ticket-risk.ts'
 import { TICKET_LIMITS, type TicketAction, type TicketStatus } from '../../twin-models/core/ticket-types.ts'
 import type { TicketAlarm, TicketLine, TicketRow } from '../ticket-ports.ts'
 
@@ -84,7 +85,7 @@ function factsOf(
   { number, device, rule, plan, state, endedAt }: TicketRow,
   alarm: TicketAlarm | undefined,
 ): Array<[name: string, value: string]> {
-  const { asked, assignee, planned, maintenanceUntil, reason } = state
+  const { asked, assignee, planned, maintenanceUntil, reason, risk } = state
   const facts: Array<[string, string | undefined | false]> = [
     ['Ticket', `${number}, ${state.severity}, ${state.status}`],
     ['Device', device],
@@ -96,6 +97,7 @@ function factsOf(
     ],
     ['Since', time(plan.createdAt)],
     ['Why', reason],
+    ['Risk', risk && riskWords(plan.predict ?? '', risk)],
     ['Who has it', assignee],
     ['To be accepted', asked && `${asked.target === null ? '' : `by ${asked.target} `}until ${time(asked.until)}`],
     ['To be done by', endedAt === null && time(state.dueAt)],

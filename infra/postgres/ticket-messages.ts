@@ -2,6 +2,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import type { Ticket, TicketMessage, TicketNotices } from '../../activities/ticket-ports.ts'
 import { time } from '../../twin-models/core/markdown.ts'
+import { riskWords } from '../../twin-models/core/ticket-risk.ts'
 import type { TicketNotice, TicketState, TicketStory } from '../../twin-models/core/ticket-types.ts'
 import type { Transaction } from './connect.ts'
 
@@ -54,7 +55,7 @@ function linkTo(publicUrl: string, token: string): TicketMessage['links'][number
 
 function messageOf(ticket: Ticket, { n, state, story }: Told, notice: TicketNotice, links: TicketMessage['links']): TicketMessage {
   const { id, number, tenant, plan, text } = ticket
-  const { severity, assignee, dueAt, relapses } = state
+  const { severity, assignee, dueAt, relapses, risk } = state
   const facts: Array<[name: string, value: string | undefined]> = [
     ['Ticket', String(number)],
     ['Device', plan.device],
@@ -63,6 +64,7 @@ function messageOf(ticket: Ticket, { n, state, story }: Told, notice: TicketNoti
     ['Opened', time(plan.createdAt)],
     ['To be done by', notice.status === 'firing' ? time(dueAt) : undefined],
     ['Who has it', assignee],
+    ['Risk', risk && riskWords(plan.predict ?? '', risk)],
     ['Relapses', relapses === 0 ? undefined : String(relapses)],
   ]
   return {

@@ -1,7 +1,8 @@
 /** Opening tickets: what the rule action `ticket` calls, and people. One is open at a time for a device and rule, so another cause of the same joins it. */
 import { randomUUID } from 'node:crypto'
 import type { NewTicket, OpenedTicket } from '../../activities/ticket-ports.ts'
-import { DEFAULT_DEADLINES, TICKET_LIMITS, type TicketPlan } from '../../twin-models/core/ticket-types.ts'
+import type { TicketAsk } from '../../api/alarms/ports.ts'
+import { DEFAULT_DEADLINES, DEFAULT_VERIFY_MS, TICKET_LIMITS, type TicketPlan } from '../../twin-models/core/ticket-types.ts'
 import type { Queries } from './connect.ts'
 
 /** What of a plan stands in the column of that name: the rest are columns of their own. */
@@ -37,6 +38,14 @@ export async function openTicket(sql: Queries, ticket: NewTicket): Promise<Opene
     )
     select id, case when made then 'opened' else 'joined' end as outcome from opened union all select ticket, 'known' from known`
   return row
+}
+
+/** As the action of a rule asks for it. Gives its id. */
+export async function openTicketOfRule(
+  sql: Queries,
+  { n, verifyForMs = DEFAULT_VERIFY_MS, ...ask }: TicketAsk,
+): Promise<string | undefined> {
+  return (await openTicket(sql, { ...ask, alarm: n, verifyForMs }))?.id
 }
 
 function planOf({ title, onCall, severity, deadlines, verifyForMs, predict }: NewTicket): StoredPlan {

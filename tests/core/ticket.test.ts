@@ -49,6 +49,48 @@ describe('the usual course', () => {
   })
 })
 
+describe('with a prediction model', () => {
+  const answered = { status: 'answered' as const, probability: 0.83, threshold: 0.5, detail: 'The bearing is worn' }
+
+  test('people are told the risk, when it is known', () => {
+    const ticket = new TicketCase({ predict: 'pump-failure' })
+    expect(ticket.go(0)).toEqual(['opened', 'predict'])
+    expect(ticket.changes.at(-1)).toMatchObject({ event: 'opened', predict: true, notices: [] })
+    expect(ticket.go(1_000, sight(undefined, { prediction: { status: 'waiting' } }))).toEqual([])
+    expect(ticket.go(1_000, sight(undefined, { prediction: answered }))).toEqual(['predicted', 'told'])
+    expect(ticket.state).toMatchObject({ status: 'notified', risk: { probability: 0.83, threshold: 0.5 } })
+    expect(ticket.state.prediction).toBeUndefined()
+    const [message] = ticket.changes.at(-1)!.notices
+    expect(message).toMatchObject({ target: 'ann', text: expect.stringContaining('pump-failure predicts 83 %, its threshold is 50 %.') })
+    expect(ticket.changes.flatMap(({ story }) => story.map(({ text }) => text))).toContain(
+      'pump-failure predicts 83 %, its threshold is 50 % (The bearing is worn).',
+    )
+  })
+
+  test.each([
+    [{ status: 'failed' as const, detail: 'refused' }, 0, 'pump-failure could not be asked (refused).'],
+    [{ status: 'waiting' as const }, 30_000, 'pump-failure could not be asked (it did not answer in time).'],
+  ])('that does not say it (%j) they are told %d ms later without', (prediction, after, words) => {
+    const ticket = new TicketCase({ predict: 'pump-failure' })
+    ticket.go(0)
+    if (after > 0) expect(ticket.go(after - 1, sight(undefined, { prediction }))).toEqual([])
+    expect(ticket.go(1, sight(undefined, { prediction }))).toEqual(['predicted', 'told'])
+    expect(ticket.changes.at(-1)!.story[0]!.text).toBe(words)
+    expect(ticket.changes.at(-1)!.event).toBe('updated')
+  })
+
+  test('somebody may take it before, and when it is done the model is asked anew', () => {
+    const ticket = new TicketCase({ predict: 'pump-failure' })
+    ticket.go(0)
+    ticket.ask({ action: 'accept', by: 'ann' })
+    expect(ticket.go(60_000, sight(undefined, { prediction: answered }))).toEqual([])
+    ticket.ask({ action: 'done', by: 'ann' })
+    const quiet = sight([alarm(1, T0, { clearedAt: T0 + 1 })], { prediction: answered })
+    expect(ticket.go(30 * MINUTE, quiet)).toEqual(['verifying', 'predict', 'reopened', 'told'])
+    expect(ticket.state.risk).toMatchObject({ probability: 0.83 })
+  })
+})
+
 describe('silence', () => {
   test('passes it to the next on call, and when all were silent round again, said aloud', () => {
     const ticket = new TicketCase()

@@ -111,8 +111,7 @@ export const COVERED = [
   ...ROLLOUT_SCENES,
   ...WEBHOOK_SCENES,
   ...PREDICTION_SCENES,
-  // None is carried as it was opened.
-  ...TICKET_STATUSES.filter((status) => status !== 'open').map((status) => `ticket ${status}`),
+  ...TICKET_STATUSES.map((status) => `ticket ${status}`),
   ...TICKET_SCENES,
 ]
 

@@ -48,9 +48,10 @@ export const ticketScenes: Scenes = {
     return handle
   },
   'a ticket relapses and is predicted': async (stage) => {
-    stage.tickets.recorder.predictions.set('slow', { status: 'waiting' })
+    stage.tickets.recorder.predictions.set('slow', { status: 'failed', detail: 'refused' })
     const { handle, becomes, steer, alarms, look, state } = await ticketOn(stage, { predict: 'slow' })
     await becomes('notified')
+    stage.tickets.recorder.predictions.set('slow', { status: 'waiting' })
     await alarms.clear()
     await steer('done', BY)
     await becomes('verifying')

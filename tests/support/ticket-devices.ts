@@ -54,8 +54,8 @@ export function alarmsOf(sql: Sql, { device, incarnation }: TestDevice, rule = '
     async raise(severity: Severity = 'major'): Promise<number> {
       const n = newest + 1
       await sql`
-        insert into alarms (incarnation, n, tenant, device, rule, rule_version, severity, status, text, since, raised_at, updated_at, count, flapping, muted, "values")
-        values (${incarnation}, ${n}, 'demo', ${device}, ${rule}, 1, ${severity}, 'raised', ${ALARM_TEXT}, now(), now(), now(), 1, false, false, '{}')
+        insert into alarms (incarnation, n, tenant, device, rule, rule_version, severity, status, text, since, raised_at, updated_at, count, flapping, muted, "values", revision)
+        values (${incarnation}, ${n}, 'demo', ${device}, ${rule}, 1, ${severity}, 'raised', ${ALARM_TEXT}, now(), now(), now(), 1, false, false, '{}', 1)
         on conflict do nothing`
       newest = n
       return n

@@ -1,7 +1,9 @@
 /** A step of a ticket while it is made: its state, the lines of its story, and who is told what. */
-import type { Severity } from './rule-types.ts'
+import { SEVERITIES, type Severity } from './rule-types.ts'
 import type { TicketChange, TicketNotice, TicketOrigin, TicketPlan, TicketState, TicketStatus, TicketStory } from './ticket-types.ts'
 
+/** So many alarms stand in its story each by itself; the others are counted. */
+export const ALARMS_TOLD = 20
 /** Lines of the story that are carried, and how much of each; all of it stands in Postgres. */
 const CARRIED = { lines: 10, characters: 300 }
 const MOST_TOLD = 20
@@ -23,6 +25,10 @@ export function isOver({ status }: TicketState): boolean {
 /** Somebody has to do something about it: it is neither over nor being verified. */
 export function isOwed(state: TicketState): boolean {
   return !isOver(state) && state.status !== 'done' && state.status !== 'verifying'
+}
+
+export function isWorse(one: Severity, other: Severity): boolean {
+  return SEVERITIES.indexOf(one) > SEVERITIES.indexOf(other)
 }
 
 type Changes = { [member in keyof TicketState]?: TicketState[member] | undefined }

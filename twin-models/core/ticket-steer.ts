@@ -5,8 +5,8 @@
  * What another system says comes late and out of order. It counts when it is newer than the last word of that kind, and than the last relapse.
  */
 import { time } from './markdown.ts'
-import { ended, relapsed } from './ticket.ts'
 import { isOver, isOwed, isUnaccepted, TicketDraft } from './ticket-draft.ts'
+import { ended, relapsed } from './ticket-end.ts'
 import {
   TICKET_LIMITS,
   type TicketAsk,
@@ -54,7 +54,15 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
     case 'done': {
       const isInMaintenance = state.maintenanceUntil !== undefined
       if (isUnaccepted(state)) taken(draft, by)
-      draft.set({ status: 'done', doneAt: now, asked: undefined, planned: undefined, maintenanceUntil: undefined, reason: undefined })
+      draft.set({
+        status: 'done',
+        doneAt: now,
+        prediction: undefined,
+        asked: undefined,
+        planned: undefined,
+        maintenanceUntil: undefined,
+        reason: undefined,
+      })
       draft.say('done', `${by} says that it is done.${note}`, by)
       const answer = 'It is done. Now it is watched whether that is so.'
       return { change: draft.change({ event: 'updated', ...(isInMaintenance && { maintenance: null }) }), answer }

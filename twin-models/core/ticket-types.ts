@@ -23,6 +23,9 @@ export const TICKET_LIMITS = {
   story: 1_000,
 } as const
 
+/** Where a rule does not say for how long its condition has to stay away. */
+export const DEFAULT_VERIFY_MS = 30 * 60_000
+
 export const TICKET_STATUSES = [
   ...(['open', 'notified', 'reassigned', 'escalated', 'accepted', 'scheduled'] as const),
   ...(['in-progress', 'done', 'verifying', 'reopened', 'closed', 'cancelled'] as const),
@@ -67,7 +70,7 @@ export interface TicketPlan {
   deadlines: Deadlines
   /** For how long its condition has to stay away. */
   verifyForMs: number
-  /** Name of a prediction model whose risk has to be low, too. */
+  /** Name of a prediction model: asked before anybody is told, and again when it is done, when its risk has to be low, too. */
   predict?: string
   createdAt: number
   /** Who opened it: a rule, or the name of an API key. */
@@ -94,8 +97,10 @@ export interface TicketState {
   planned?: { at: number; isSaid?: true }
   maintenanceUntil?: number
   doneAt?: number
-  /** While it is verified: how often its prediction was asked for, and when last. */
+  /** While its prediction is waited for: how often it was asked for, and when last. */
   prediction?: { tries: number; askedAt: number }
+  /** As it was predicted last. */
+  risk?: TicketRisk
   relapses: number
   /** Those of its rule that its story tells of. */
   alarms: number
@@ -109,6 +114,13 @@ export interface TicketState {
   story: TicketStory[]
   /** Lines of its story in all. */
   stories: number
+}
+
+export interface TicketRisk {
+  probability: number
+  /** From which on it is high. */
+  threshold: number
+  at: number
 }
 
 /** A line of its story. */

@@ -6,6 +6,7 @@
  * A prediction that cannot be had holds nobody up for ever: after three tries the alarms alone decide, and that is said.
  */
 import { time } from './markdown.ts'
+import { nextLook, riskOf, riskWords } from './ticket-risk.ts'
 import type { TicketPlan, TicketSight, TicketState } from './ticket-types.ts'
 
 export type Verdict =
@@ -18,8 +19,6 @@ const TRIES = 3
 /** How long an answer is waited for, and until it is asked for again when it failed. */
 const PATIENCE_MS = 300_000
 const AGAIN_MS = 60_000
-/** It is looked for then, and after twice the time, and so on. */
-const FIRST_LOOK_MS = 2_000
 
 export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSight, now: number): Verdict {
   const doneAt = state.doneAt ?? now
@@ -42,19 +41,16 @@ export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSig
 
 function predicted({ prediction }: TicketState, model: string, sight: TicketSight, now: number, stayedAway: string): Verdict {
   if (!prediction) return { kind: 'predict', words: `${stayedAway === '' ? '' : `${stayedAway}. `}${model} is asked for the risk.` }
-  const { status = 'waiting', probability, threshold, detail = 'no reason was given' } = sight.prediction ?? {}
+  const { status = 'waiting', detail = 'no reason was given' } = sight.prediction ?? {}
   const { tries, askedAt } = prediction
-  if (status === 'answered' && probability !== undefined && threshold !== undefined) {
-    const risk = `${model} predicts ${percent(probability)}, its threshold is ${percent(threshold)}`
-    if (probability >= threshold) return { kind: 'relapse', evidence: `The risk is still high: ${risk}.` }
-    return { kind: 'passed', words: `${stayedAway === '' ? 'The' : `${stayedAway}, and the`} risk is low: ${risk}.` }
+  const risk = riskOf(sight.prediction, now)
+  if (risk) {
+    const words = riskWords(model, risk)
+    if (risk.probability >= risk.threshold) return { kind: 'relapse', evidence: `The risk is still high: ${words}.` }
+    return { kind: 'passed', words: `${stayedAway === '' ? 'The' : `${stayedAway}, and the`} risk is low: ${words}.` }
   }
   const isLate = now >= askedAt + PATIENCE_MS
-  if (status === 'waiting' && !isLate) {
-    let after = FIRST_LOOK_MS
-    while (askedAt + after <= now) after *= 2
-    return { kind: 'wait', until: askedAt + Math.min(after, PATIENCE_MS) }
-  }
+  if (status === 'waiting' && !isLate) return { kind: 'wait', until: nextLook(askedAt, now, PATIENCE_MS) }
   const why = isLate && status === 'waiting' ? 'it did not answer in time' : detail
   if (tries >= TRIES) {
     const alone = stayedAway === '' ? 'It is closed on the word of who did it' : `${stayedAway}: it is closed by that alone`
@@ -62,8 +58,4 @@ function predicted({ prediction }: TicketState, model: string, sight: TicketSigh
   }
   if (now < askedAt + AGAIN_MS) return { kind: 'wait', until: askedAt + AGAIN_MS }
   return { kind: 'predict', words: `${model} could not be asked (${why}): it is asked again.` }
-}
-
-function percent(share: number): string {
-  return `${Math.round(share * 1_000) / 10} %`
 }

@@ -8,6 +8,9 @@
  *          reassigned ─► escalated ─┘◄──────────────────────accept──────────────────────────────────────── reopened
  *   any that is not over ──cancel, or its device is removed──► cancelled
  *
+ * Prediction. One with a model asks it before anybody is told, for half a minute at most: whoever is told then knows the risk. What it says stops
+ * nothing: the alarm is there.
+ *
  * Silence. Who is told has `acceptMs` of the severity; then the next one on call is told. When all were told in vain it is escalated: all of them
  * are told so, and it goes round again, with twice the time each round, up to a day. So what nobody ever accepts is said once a day, for ever.
  *
@@ -23,14 +26,12 @@
  * Everything that it waits for has an end, so it never stands still.
  */
 import { time } from './markdown.ts'
-import { SEVERITIES } from './rule-types.ts'
-import { isOver, isUnaccepted, lasting, TicketDraft } from './ticket-draft.ts'
+import { FIRST_RISK_MS, opened, predicted } from './ticket-begin.ts'
+import { ALARMS_TOLD, isOver, isUnaccepted, isWorse, lasting, TicketDraft } from './ticket-draft.ts'
+import { ended, verified, watched } from './ticket-end.ts'
+import { nextLook } from './ticket-risk.ts'
 import type { TicketChange, TicketPlan, TicketSight, TicketState, TicketStep } from './ticket-types.ts'
 import { verdictOf } from './ticket-verify.ts'
-
-/** So many alarms stand in its story each by itself; the others are counted. */
-const ALARMS_TOLD = 20
-const RELAPSES = 3
 
 export function initialTicket({ severity, deadlines, createdAt }: TicketPlan): TicketState {
   return {
@@ -48,8 +49,9 @@ export function nextTicketStep(state: TicketState, plan: TicketPlan, sight: Tick
 
 /** The next time at which something happens by itself, whatever is seen. Undefined: it is over. */
 export function wakeOf(state: TicketState, plan: TicketPlan): number | undefined {
-  const { status, asked, dueAt, planned, maintenanceUntil, doneAt, since } = state
+  const { status, asked, dueAt, planned, maintenanceUntil, doneAt, since, prediction } = state
   if (isOver(state)) return undefined
+  if (status === 'open' && prediction) return prediction.askedAt + FIRST_RISK_MS
   if (status === 'open' || status === 'done') return doneAt ?? since
   if (status === 'verifying') return (doneAt ?? since) + plan.verifyForMs
   const times = [dueAt, isUnaccepted(state) ? asked?.until : undefined, maintenanceUntil, planned?.isSaid ? undefined : planned?.at]
@@ -57,6 +59,7 @@ export function wakeOf(state: TicketState, plan: TicketPlan): number | undefined
 }
 
 function waitOf(state: TicketState, plan: TicketPlan, sight: TicketSight, now: number): number {
+  if (state.status === 'open' && state.prediction) return nextLook(state.prediction.askedAt, now, FIRST_RISK_MS)
   if (state.status !== 'verifying') return Math.max(wakeOf(state, plan)!, now + 1)
   const verdict = verdictOf(state, plan, sight, now)
   return verdict.kind === 'wait' ? verdict.until : now + 1
@@ -67,7 +70,7 @@ function nextChange(draft: TicketDraft, sight: TicketSight): TicketChange | unde
   const { state, now } = draft
   const { status, asked, dueAt, planned, maintenanceUntil } = state
   if (!sight.isThere) return ended(draft, 'cancelled', 'Its device was removed.')
-  if (status === 'open') return opened(draft, sight)
+  if (status === 'open') return state.prediction ? predicted(draft, sight) : opened(draft, sight)
   if (status === 'done') return watched(draft)
   if (status === 'verifying') return verified(draft, sight) ?? joined(draft, sight)
   const news = joined(draft, sight)
@@ -76,21 +79,6 @@ function nextChange(draft: TicketDraft, sight: TicketSight): TicketChange | unde
   if (isUnaccepted(state) && asked && asked.until <= now) return silence(draft)
   if (maintenanceUntil !== undefined && maintenanceUntil <= now) return unattended(draft)
   return planned && !planned.isSaid && planned.at <= now ? reminded(draft) : undefined
-}
-
-function opened(draft: TicketDraft, sight: TicketSight): TicketChange {
-  const { plan } = draft
-  const [alarm] = sight.recent
-  const why = plan.rule === null ? '' : ` for rule ${plan.rule}${alarm ? `, alarm ${alarm.n} (${alarm.text})` : ''}`
-  draft.say('opened', `Opened by ${plan.by}${why}.`, plan.by)
-  draft.set({ alarms: sight.alarms })
-  if (sight.worst && isWorse(sight.worst, draft.state.severity)) draft.hasten(sight.worst)
-  const target = draft.turn()
-  const until = draft.ask(target, 'notified')
-  if (target === null) draft.say('told', `Nobody is on call for it. It is to be accepted until ${time(until)}.`)
-  else draft.say('told', `${target} is told, and is to accept it until ${time(until)}.`)
-  draft.fire([target], `Please accept it until ${time(until)}. It is to be done by ${time(draft.state.dueAt)}.`)
-  return draft.change({ event: 'opened' })
 }
 
 /** Alarms of the same cause that came since. */
@@ -174,78 +162,9 @@ function unattended(draft: TicketDraft): TicketChange {
   return draft.change({ event: 'updated' })
 }
 
-function watched(draft: TicketDraft): TicketChange {
-  const { state, plan } = draft
-  const until = (state.doneAt ?? draft.now) + plan.verifyForMs
-  draft.set({ status: 'verifying' })
-  if (plan.rule !== null || plan.predict !== undefined)
-    draft.say(
-      'verifying',
-      `It is watched until ${time(until)}: ${plan.rule === null ? 'then the risk is asked for' : 'its condition has to stay away'}.`,
-    )
-  return draft.change({ event: 'updated' })
-}
-
-function verified(draft: TicketDraft, sight: TicketSight): TicketChange | undefined {
-  const verdict = verdictOf(draft.state, draft.plan, sight, draft.now)
-  switch (verdict.kind) {
-    case 'wait':
-      return undefined
-    case 'predict':
-      draft.set({ prediction: { tries: (draft.state.prediction?.tries ?? 0) + 1, askedAt: draft.now } })
-      draft.say('predict', verdict.words)
-      return draft.change({ predict: true })
-    case 'relapse':
-      // Its alarm is the evidence, and no news besides.
-      draft.set({ alarms: Math.max(draft.state.alarms, Math.min(sight.alarms, ALARMS_TOLD)) })
-      return relapsed(draft, verdict.evidence)
-    case 'passed':
-      return ended(draft, 'closed', verdict.words)
-  }
-}
-
-/** It was said to be done, and is not. `by`: who says so; absent: what was seen does. */
-export function relapsed(draft: TicketDraft, evidence: string, by?: string): TicketChange {
-  const { plan, now } = draft
-  const { onCall, deadlines } = plan
-  const { severity, assignee, told } = draft.state
-  const relapses = draft.state.relapses + 1
-  const first = assignee !== undefined && [...onCall, ...told].includes(assignee) ? assignee : undefined
-  const place = first === undefined ? -1 : onCall.indexOf(first)
-  draft.set({
-    ...{ relapses, since: now, dueAt: now + deadlines[severity].doneMs, missed: 0, waits: 0, reason: evidence },
-    ...{ doneAt: undefined, prediction: undefined, ...(place >= 0 && { turn: place + 1 }) },
-  })
-  const target = first ?? draft.turn()
-  const isTooOften = relapses >= RELAPSES
-  const until = draft.ask(target, isTooOften ? 'escalated' : 'reopened')
-  draft.say('reopened', `It is not repaired. ${evidence}`, by)
-  const times = isTooOften ? ` It has relapsed ${relapses} times.` : ''
-  if (isTooOften) draft.say('escalated', `It has relapsed ${relapses} times: all who are on call are told.`)
-  draft.say(
-    'told',
-    target === null ? `It is to be accepted until ${time(until)}.` : `${target} is told, and is to accept it until ${time(until)}.`,
-  )
-  draft.fire([...(isTooOften ? onCall : []), target], `It is not repaired.${times} ${evidence} Please accept it until ${time(until)}.`)
-  return draft.change({ event: 'updated' })
-}
-
-export function ended(draft: TicketDraft, status: 'closed' | 'cancelled', reason: string, by?: string): TicketChange {
-  const isInMaintenance = draft.state.maintenanceUntil !== undefined
-  draft.set({ status, reason, asked: undefined, planned: undefined, maintenanceUntil: undefined })
-  const words = `It is ${status}. ${reason}`
-  draft.say(status, words, by)
-  draft.resolve(words)
-  return draft.change({ event: 'closed', ...(isInMaintenance && { maintenance: null }) })
-}
-
 /** Who has it, where that is somebody who can be told; else all on call. */
 function concerned(draft: TicketDraft): string[] {
   const { assignee } = draft.state
   const everybody = draft.everybody()
   return assignee !== undefined && everybody.includes(assignee) ? [assignee] : everybody
-}
-
-export function isWorse(one: (typeof SEVERITIES)[number], other: (typeof SEVERITIES)[number]): boolean {
-  return SEVERITIES.indexOf(one) > SEVERITIES.indexOf(other)
 }

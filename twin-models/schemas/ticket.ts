@@ -4,12 +4,11 @@
  */
 import { z } from 'zod'
 import { SEVERITIES } from '../core/rule-types.ts'
-import { DEFAULT_DEADLINES, type Deadlines, TICKET_LIMITS } from '../core/ticket-types.ts'
+import { DEFAULT_DEADLINES, DEFAULT_VERIFY_MS, type Deadlines, TICKET_LIMITS } from '../core/ticket-types.ts'
 import { ID_PATTERN } from '../ids.ts'
 import { durationWithin, personName } from './ticket-arguments.ts'
 
 const { title, text, onCall, acceptMs, doneMs, verifyForMs } = TICKET_LIMITS
-export const DEFAULT_VERIFY_MS = 30 * 60_000
 
 /** In one line, since it is the subject of messages. */
 export const ticketTitle = z

@@ -2,7 +2,7 @@
 import type { JsonObject } from '../core/types.ts'
 import { severity } from './alarm-events.ts'
 import { platformEvent } from './platform-events.ts'
-import { about, anyObject, type Fields, OF_DEVICE, object, oneOf, text, texts, time, whole, word } from './schema.ts'
+import { about, anyObject, type Fields, OF_DEVICE, object, oneOf, share, text, texts, time, whole, word } from './schema.ts'
 
 export interface TicketEvent {
   kind: 'ticket-opened' | 'ticket-updated' | 'ticket-closed'
@@ -48,6 +48,7 @@ const ticket: JsonObject = object({
   'plannedAt?': time,
   'maintenanceUntil?': about(time, 'Its device is in maintenance until then.'),
   'doneAt?': time,
+  'risk?': about(object({ probability: share, threshold: share, at: time }), 'As its prediction model said last.'),
   relapses: whole,
   alarms: about(whole, 'Of its rule, that came since.'),
   'reason?': about(text, 'The evidence of its relapse, or how it ended.'),
