@@ -43,6 +43,10 @@ import { systemEndpoints } from './http/system.ts'
 import { targetSteeringEndpoints } from './http/target-steering.ts'
 import { targetEndpoints } from './http/targets.ts'
 import { telemetryEndpoints } from './http/telemetry.ts'
+import { ticketActionEndpoints } from './http/ticket-actions.ts'
+import { ticketExternalEndpoints } from './http/ticket-external.ts'
+import { ticketLinkPages } from './http/ticket-links.ts'
+import { ticketEndpoints } from './http/tickets.ts'
 import { createTwinAnswers } from './http/twin-answers.ts'
 import { twinEndpoints } from './http/twins.ts'
 import { updateEndpoints } from './http/updates.ts'
@@ -57,6 +61,7 @@ import type { PredictionModels, Predictions, PredictionTester } from './predicti
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
 import type { RuleActions } from './rule-action-ports.ts'
 import type { RuleHistory, Rules } from './rule-ports.ts'
+import type { TicketLinks, Tickets } from './ticket-ports.ts'
 import type { WebhookSender, Webhooks } from './webhook-ports.ts'
 
 export interface AppDeps {
@@ -91,6 +96,8 @@ export interface AppDeps {
   notices: Notices
   mailer: Pick<Mailer, 'refusal'>
   sendNotices: SendNotices
+  tickets: Tickets
+  ticketLinks: TicketLinks
   status: Status
   log: Logger
   now?: () => number
@@ -153,6 +160,9 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   rolloutEndpoints(endpoint, { ...deps, now })
   rolloutDeviceEndpoints(endpoint, deps)
   rolloutActionEndpoints(endpoint, { ...deps, now })
+  ticketEndpoints(endpoint, deps)
+  ticketActionEndpoints(endpoint, { ...deps, now })
+  ticketExternalEndpoints(endpoint, { ...deps, now })
   updateEndpoints(endpoint, { ...deps, now, answers, waitMs })
   ruleEndpoints(endpoint, deps)
   ruleTestEndpoints(endpoint, { ...deps, now, testLimit: createRateLimit(deps.limits?.ruleTests ?? RULE_TESTS, now) })
@@ -170,6 +180,7 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   ruleActionEndpoints(endpoint, deps)
   streamEndpoint(endpoint, { live: deps.live, authenticate })
   systemEndpoints(app, methods, deps.status)
+  ticketLinkPages(app, methods, { tickets: deps.tickets, ticketLinks: deps.ticketLinks, log, now })
   docsPage(app)
   refuseTheRest(app, methods, log)
   return app

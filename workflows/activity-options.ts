@@ -38,6 +38,12 @@ export const ROLLOUT_BEGIN = {
 /** One step of a rollout: one transaction, but where all that wait or are under way are dropped or cancelled, in chunks. */
 export const ROLLOUT_STEP = { ...BULK_STEP, startToCloseTimeout: '1 minute' } satisfies ActivityOptions & { localRetryThreshold: string }
 
+/** Finding, or opening, one ticket. What is wrong with its input fails it at once. */
+export const TICKET_BEGIN = { ...BULK_BEGIN, startToCloseTimeout: '30 seconds' } satisfies ActivityOptions
+
+/** One step of a ticket: one transaction. As patient as the decision write. */
+export const TICKET_STEP = BULK_STEP
+
 /**
  * A piece of the work on a webhook in trouble: some 20 s of attempts, each of which may take 15 s. Postgres may be away for long. A worker that
  * died is noticed by its heartbeat.

@@ -3,6 +3,7 @@ import type { DecidedPart } from '../twin-models/core/decided.ts'
 import type { EndpointStatus, StoredAttempt } from '../twin-models/core/delivery.ts'
 import type { Pace, Progress } from '../twin-models/core/pacing.ts'
 import type { RolloutAsk, RolloutPlan, RolloutState, WaveCounts } from '../twin-models/core/rollout-types.ts'
+import type { TicketAsk, TicketOrigin, TicketPlan, TicketState, TicketStatus } from '../twin-models/core/ticket-types.ts'
 import type { Batch, TwinState } from '../twin-models/core/types.ts'
 import type { Prediction } from '../twin-models/prediction/types.ts'
 
@@ -156,6 +157,55 @@ export interface RolloutEnd {
   reason?: string
   /** Of its direction at the end. */
   devices: WaveCounts
+}
+
+export const TICKET_WORKFLOW = 'maintenanceTicket'
+
+/**
+ * The only argument of `maintenanceTicket`. Rules and REST give `tenant` and `id` of what they have registered; an operator in the UI gives `tenant` and
+ * the request itself (twin-models/schemas/ticket.ts): {"tenant": "demo", "device": "p-1", "title": "…", "onCall": ["ann"]}
+ */
+export interface TicketStart {
+  tenant: string
+  id?: string
+  /** Set by continue-as-new alone. */
+  carried?: TicketCarried
+  [request: string]: unknown
+}
+
+export interface TicketCarried {
+  id: string
+  tenant: string
+  /** For people. */
+  number: number
+  text: string
+  plan: TicketPlan
+  /** Of the newest step that was done. */
+  n: number
+  state: TicketState
+  /** What it was asked last: what is told twice is done once. */
+  heard: TicketHeard[]
+  /** What was asked last, by whom, and what became of it. */
+  note?: string
+}
+
+/** Something that it was asked, by its id, and the answer. */
+export type TicketHeard = RolloutHeard
+
+/** Signal `asked`: what was asked over REST, by links, and by other systems. Operators in the UI ask the same by Updates of these names. */
+export const TICKET_ASKED_SIGNAL = 'asked'
+export interface TicketAsked {
+  asks: Array<{ id: string; ask: TicketAsk; origin: TicketOrigin }>
+}
+
+/** Signal `look`: an alarm of its device and rule was raised or cleared. */
+export const TICKET_LOOK_SIGNAL = 'look'
+export type TicketLookSignal = Record<string, never>
+
+export interface TicketEnd {
+  id: string
+  status: TicketStatus
+  reason?: string
 }
 
 export const WEBHOOK_WORKFLOW = 'webhookDelivery'

@@ -61,6 +61,7 @@ export function isReading(from: LiveEvent['from']): from is FromLog {
 const NOT_SHOWN = [
   ...['registered', 'removed', 'dead-letter', 'webhook-disabled', 'rollout-started', 'rollout-halted', 'rollout-ended'],
   ...['rule-event', 'rule-cut', 'prediction-made'],
+  ...['ticket-opened', 'ticket-updated', 'ticket-closed'],
 ]
 
 export function isShown({ kind }: { kind: string }): boolean {

@@ -14,6 +14,7 @@ import { ensurePartitions } from './partitions.ts'
 import { deleteOldPredictions, deletePredictionsBySize } from './prediction-retention.ts'
 import { deleteEndedRollouts } from './rollout-retention.ts'
 import { deleteEndedActions } from './rule-actions.ts'
+import { deleteEndedTickets } from './ticket-retention.ts'
 import { deleteEndedDeliveries, passEvents } from './webhook-retention.ts'
 
 const MINUTE_MS = 60_000
@@ -85,6 +86,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['alarms', () => deleteClearedAlarms(sql, now)],
     ['rollouts', () => deleteEndedRollouts(sql, now)],
     ['rule_actions', () => deleteEndedActions(sql)],
+    ['tickets', () => deleteEndedTickets(sql, now)],
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
     ['predictions', () => deleteOldPredictions(sql, now)],
     ['predictions by size', () => deletePredictionsBySize(sql, limits.predictionBytes)],

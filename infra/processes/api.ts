@@ -42,6 +42,8 @@ import { createRuleHistory } from '../postgres/rule-history.ts'
 import { createRules } from '../postgres/rules.ts'
 import { createTargets } from '../postgres/targets.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
+import { findTicketLink } from '../postgres/ticket-links.ts'
+import { createTickets } from '../postgres/ticket-read.ts'
 import { createTwins } from '../postgres/twins.ts'
 import { createUpdates } from '../postgres/updates.ts'
 import { createWebhooks } from '../postgres/webhooks.ts'
@@ -136,6 +138,8 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     notices: createNotices(sql),
     mailer,
     sendNotices: createSend({ sender: outbound, mailer, publicUrl: config.publicUrl }),
+    tickets: createTickets(sql),
+    ticketLinks: { find: (tokenHash) => findTicketLink(sql, tokenHash) },
     status: health,
     log,
   })

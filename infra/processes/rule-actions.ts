@@ -11,10 +11,11 @@ import { createLeadership } from '../postgres/leadership.ts'
 import { checkSchema } from '../postgres/migrate.ts'
 import { requestPrediction } from '../postgres/predictions.ts'
 import { createActionStore } from '../postgres/rule-action-work.ts'
+import { openTicketOfRule } from '../postgres/ticket-open.ts'
 import { actionMetrics } from '../telemetry/action-metrics.ts'
 
 /** What opens tickets and what predicts. An action of a kind that has nothing here ends as failed, and says so. */
-const PORTS: ActionPorts<Transaction> = { requestPrediction }
+const PORTS: ActionPorts<Transaction> = { openTicket: openTicketOfRule, requestPrediction }
 
 /** One holds the lock, four work, one reads on. */
 const CONNECTIONS = 6

@@ -14,6 +14,7 @@ import type { Logger } from 'pino'
 import { createBulkActivities } from '../../activities/bulk-activities.ts'
 import { createActivities } from '../../activities/create-activities.ts'
 import { createRolloutActivities } from '../../activities/rollout-activities.ts'
+import { createTicketActivities } from '../../activities/ticket-activities.ts'
 import { createWebhookActivities } from '../../activities/webhook-activities.ts'
 import { createTry } from '../../api/webhooks/attempt.ts'
 import { workOff } from '../../api/webhooks/work-off.ts'
@@ -30,10 +31,14 @@ import { createDecisionStore } from '../postgres/decision-store.ts'
 import { directorPrivateKey } from '../postgres/director-keys.ts'
 import { checkSchema } from '../postgres/migrate.ts'
 import { createRolloutStore } from '../postgres/rollouts.ts'
+import { createTicketNotices } from '../postgres/ticket-notices.ts'
+import { createTicketPredictions } from '../postgres/ticket-predictions.ts'
+import { createTicketStore } from '../postgres/tickets.ts'
 import { createWebhookWork } from '../postgres/webhook-work.ts'
 import { startBulkStarter } from '../temporal/bulk-starter.ts'
 import { startPredictionStarter } from '../temporal/prediction-starter.ts'
 import { startRolloutStarter } from '../temporal/rollout-starter.ts'
+import { startTicketStarter } from '../temporal/ticket-starter.ts'
 import { workflowBundle } from '../temporal/workflow-bundle.ts'
 import { quickenWorkflowThreads } from '../temporal/workflow-threads.ts'
 import { createInferencePart } from './inference-part.ts'
@@ -98,6 +103,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       const signJob: SignJob = (payload) => signEnvelope(JOB_TYPE, payload, director)
       const twins = { store: createDecisionStore(sql, { signJob }), announcer: createAnnouncer(sql, log), log }
       const bulk = { bulk: createBulkStore(sql), models: (name: string) => modelOf(name), log }
+      const ticketParts = { notices: createTicketNotices(), predictions: createTicketPredictions(), publicUrl: config.publicUrl }
       const webhooks = { store: createWebhookWork(webhookSql), attempt: createTry(outbound) }
       workers = await Promise.all([
         Worker.create({ ...common, taskQueue: TWINS_QUEUE, activities: createActivities(twins), maxCachedWorkflows: cachedTwins() }),
@@ -114,6 +120,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
           activities: {
             ...{ ...createBulkActivities(bulk), ...createRolloutActivities({ rollouts: createRolloutStore(sql), log }) },
             ...inference.waiting,
+            ...createTicketActivities({ tickets: createTicketStore(sql, ticketParts), log }),
           },
           maxCachedWorkflows: OPERATIONS_CACHED,
         }),
@@ -128,7 +135,8 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
   }
 
   const starting = { sql, address, namespace: config.temporalNamespace, log }
-  const starters = [startBulkStarter(starting), startRolloutStarter(starting), startPredictionStarter(starting)]
+  const startAll = [startBulkStarter, startRolloutStarter, startPredictionStarter, startTicketStarter]
+  const starters = startAll.map((start) => start(starting))
 
   return {
     ready: () => {

@@ -35,6 +35,8 @@ import { createRuleHistory } from '../../infra/postgres/rule-history.ts'
 import { createRules } from '../../infra/postgres/rules.ts'
 import { createTargets } from '../../infra/postgres/targets.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
+import { findTicketLink } from '../../infra/postgres/ticket-links.ts'
+import { createTickets } from '../../infra/postgres/ticket-read.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
 import { createUpdates } from '../../infra/postgres/updates.ts'
 import { createWebhooks } from '../../infra/postgres/webhooks.ts'
@@ -116,6 +118,8 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     notices: createNotices(sql),
     mailer: NO_MAILER,
     sendNotices: createSend({ sender: { post: NO_NETWORK.ask }, mailer: NO_MAILER, publicUrl: 'http://127.0.0.1:8080' }),
+    tickets: createTickets(sql),
+    ticketLinks: { find: (tokenHash) => findTicketLink(sql, tokenHash) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,
     ...overrides,

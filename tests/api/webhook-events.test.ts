@@ -1,14 +1,18 @@
 /** The catalogue of webhook events against its own examples and against what twins really decide, and the bodies made of them. */
+import { randomUUID } from 'node:crypto'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
 import { EVENT_KINDS, eventJson } from '../../api/http/event-json.ts'
 import { decidedEvent } from '../../api/live/live-event.ts'
+import { shownTicket } from '../../api/ticket-shown.ts'
 import { exampleEvent, webhookBody, webhookEvent } from '../../api/webhooks/body.ts'
+import { initialTicket } from '../../twin-models/core/ticket.ts'
 import type { TwinEvent, TwinInput, TwinRule } from '../../twin-models/core/types.ts'
 import { EVENT_TYPES, eventTypeOf, isSubscribed, SUBSCRIPTIONS } from '../../twin-models/webhook-events/catalogue.ts'
 import type { PlatformEvent } from '../../twin-models/webhook-events/platform-events.ts'
 import { hotRule } from '../support/alarms.ts'
 import { AskedTwin } from '../support/asked-twin.ts'
+import { plan } from '../support/ticket-cases.ts'
 
 const AT = Date.parse('2026-11-27T06:00:00.180Z')
 
@@ -97,6 +101,22 @@ const ROLLOUT = {
   devices: { total: 3, healthy: 1, failed: 1, left: 1 },
 }
 const OF_ALARM = { rule: 'bearing', version: 2, n: 3 }
+/** As it is shown, with all that may be absent. */
+const TICKET = shownTicket({
+  ...{ id: randomUUID(), number: 17, incarnation: 4, device: 't-1', rule: 'vibration', ruleVersion: 1, alarm: 3, text: '', plan },
+  ...{ changedAt: AT, endedAt: AT, alarms: 2, external: { system: 'erp', key: 'WO-1' }, asked: [] },
+  state: {
+    ...initialTicket(plan),
+    ...{
+      asked: { target: null, until: AT },
+      assignee: 'ann',
+      planned: { at: AT },
+      maintenanceUntil: AT,
+      doneAt: AT,
+      reason: 'It rattles.',
+    },
+  },
+})
 const PLATFORM: PlatformEvent[] = [
   { kind: 'rule-event', at: AT, name: 'pump-trouble', ...OF_ALARM, on: 'raised', severity: 'major', text: 'It shakes', values: {} },
   { kind: 'rule-cut', at: AT, ...OF_ALARM, reason: 'loop', detail: 'It sets off itself.' },
@@ -104,6 +124,17 @@ const PLATFORM: PlatformEvent[] = [
   { kind: 'removed', attributes: {}, at: AT, model: 'thermostat', modelVersion: '1.0.0' },
   { kind: 'dead-letter', at: AT, reason: 'wrong-type', detail: 'must be a number', topic: 'castor/v1/demo/t-1/telemetry', count: 3 },
   { kind: 'webhook-disabled', at: AT, webhook: 'wh_1', host: 'erp.example.com', reason: 'gone', detail: 'It answered 410' },
+  { kind: 'ticket-opened', at: AT, ticket: TICKET, what: ['opened', 'told'], text: 'Opened.', by: 'vibration', origin: { via: 'castor' } },
+  {
+    kind: 'ticket-updated',
+    at: AT,
+    ticket: TICKET,
+    what: ['done'],
+    text: 'Done.',
+    by: 'eve',
+    origin: { via: 'system', system: 'erp', messageId: 'm' },
+  },
+  { kind: 'ticket-closed', at: AT, ticket: TICKET, what: ['closed'], text: 'Closed.', origin: { via: 'castor' } },
   { kind: 'rollout-started', at: AT, ...ROLLOUT },
   { kind: 'rollout-halted', at: AT, ...ROLLOUT, reason: 'Somebody halted it.', wave: 1 },
   { kind: 'rollout-ended', at: AT, ...ROLLOUT, rollback: true, status: 'completed' },
@@ -142,6 +173,9 @@ describe('the catalogue', () => {
       'alarm.cleared',
       'rule.event',
       'rule.cut',
+      'ticket.opened',
+      'ticket.updated',
+      'ticket.closed',
       'rollout.started',
       'rollout.halted',
       'rollout.ended',

@@ -22,6 +22,7 @@ import { freePort } from '../support/servers.ts'
 import { startBulkWorker } from '../workflows/bulk-changes.ts'
 import { startPredictionWorker } from '../workflows/predictions.ts'
 import { startRolloutWorker } from '../workflows/rollouts.ts'
+import { startTicketWorker } from '../workflows/tickets.ts'
 import { startTwins } from '../workflows/twins.ts'
 import { startWebhookWorker } from '../workflows/webhook-worker.ts'
 import { alarmScenes } from './alarm-scenes.ts'
@@ -37,9 +38,11 @@ import {
   type Recording,
   ROLLOUT_SCENES,
   type Stage,
+  TICKET_SCENES,
   WEBHOOK_SCENES,
 } from './recordings.ts'
 import { rolloutScenes } from './rollout-scenes.ts'
+import { ticketScenes } from './ticket-scenes.ts'
 import { twinScenes } from './twin-scenes.ts'
 import { updateScenes } from './update-scenes.ts'
 import { webhookScenes } from './webhook-scenes.ts'
@@ -53,6 +56,7 @@ const scenes = Object.entries({
   ...rolloutScenes,
   ...webhookScenes,
   ...predictionScenes,
+  ...ticketScenes,
 })
 
 await record()
@@ -85,16 +89,17 @@ async function record(): Promise<void> {
   const rollouts = await startRolloutWorker({ sql, address })
   const webhooks = await startWebhookWorker({ sql, address, maxCachedWorkflows: 100 })
   const predictions = await startPredictionWorker({ sql, address })
+  const tickets = await startTicketWorker({ sql, address })
   try {
     await mkdir(FOLDER, { recursive: true })
     for (const [scene, play] of scenes) {
       if (existsSync(join(FOLDER, fileOf(scene)))) continue
-      const recording = await recorded({ sql, twins, bulk, rollouts, webhooks, predictions }, scene, play)
+      const recording = await recorded({ sql, twins, bulk, rollouts, webhooks, predictions, tickets }, scene, play)
       await writeFile(join(FOLDER, fileOf(scene)), `${JSON.stringify(recording)}\n`)
       console.log(`${fileOf(scene)}: ${recording.history.events.length} events, ${recording.covers.join(', ')}`)
     }
   } finally {
-    await Promise.all([twins.stop(), bulk.stop(), rollouts.stop(), webhooks.stop(), predictions.stop()])
+    await Promise.all([twins, bulk, rollouts, webhooks, predictions, tickets].map((worker) => worker.stop()))
     await sql.end()
     await temporal.stop()
     await postgres.stop()
@@ -104,8 +109,9 @@ async function record(): Promise<void> {
 
 /** Plays a scene, and notes what is written in it. */
 async function recorded(stage: Stage, scene: string, play: (typeof scenes)[number][1]): Promise<Recording> {
-  const { sql, twins, bulk, rollouts } = stage
-  const covers = new Set<string>([...ROLLOUT_SCENES, ...WEBHOOK_SCENES, ...PREDICTION_SCENES].filter((name) => name === scene))
+  const { sql, twins, bulk, rollouts, tickets } = stage
+  const scenes = [...ROLLOUT_SCENES, ...WEBHOOK_SCENES, ...PREDICTION_SCENES, ...TICKET_SCENES]
+  const covers = new Set<string>(scenes.filter((name) => name === scene))
   const bulkStore = createBulkStore(sql)
   twins.instead.write = (decision) => {
     for (const covered of coveredBy(decision)) covers.add(covered)
@@ -118,6 +124,10 @@ async function recorded(stage: Stage, scene: string, play: (typeof scenes)[numbe
   rollouts.instead.step = (rollout, step) => {
     covers.add(`rollout ${step.state.status}`)
     return rollouts.store.step(rollout, step)
+  }
+  tickets.instead.step = (ticket, step) => {
+    if (step.change) covers.add(`ticket ${step.change.state.status}`)
+    return tickets.store.step(ticket, step)
   }
   const { workflowId, runId } = await play(stage)
   delete twins.instead.lastSeen

@@ -5,11 +5,13 @@ import type { Decision } from '../../activities/ports.ts'
 import type { Sql } from '../../infra/postgres/connect.ts'
 import { isOutstanding } from '../../twin-models/core/delta.ts'
 import type { RolloutStatus } from '../../twin-models/core/rollout-types.ts'
+import { TICKET_STATUSES } from '../../twin-models/core/ticket-types.ts'
 import type { TwinEvent } from '../../twin-models/core/types.ts'
 import type { BulkCarried, BulkEnd, TwinStart } from '../../workflows/messages.ts'
 import type { BulkWorker } from '../workflows/bulk-changes.ts'
 import type { PredictionWorker } from '../workflows/predictions.ts'
 import type { RolloutWorker } from '../workflows/rollouts.ts'
+import type { TicketWorker } from '../workflows/tickets.ts'
 import type { Twins } from '../workflows/twins.ts'
 import type { WebhookWorker } from '../workflows/webhook-worker.ts'
 
@@ -32,6 +34,7 @@ export interface Stage {
   rollouts: RolloutWorker
   webhooks: WebhookWorker
   predictions: PredictionWorker
+  tickets: TicketWorker
 }
 
 /** Each leaves a workflow behind and says which run to keep. */
@@ -96,6 +99,7 @@ const CONTINUED = {
   updating: 'continued with an update under way',
   alarmed: 'continued with an open alarm',
 }
+export const TICKET_SCENES = ['a ticket relapses and is predicted', 'a ticket continues as new', 'a ticket goes on after it']
 
 /** All of it stands in a recording. */
 export const COVERED = [
@@ -107,6 +111,8 @@ export const COVERED = [
   ...ROLLOUT_SCENES,
   ...WEBHOOK_SCENES,
   ...PREDICTION_SCENES,
+  ...TICKET_STATUSES.map((status) => `ticket ${status}`),
+  ...TICKET_SCENES,
 ]
 
 export function coveredBy({ events, answers }: Decision): string[] {

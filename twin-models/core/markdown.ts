@@ -23,6 +23,11 @@ export function counts(title: string, rows: Array<[name: string, count: number]>
   )
 }
 
+/** What somebody wrote, in Markdown, in one line: nothing in it is markup. */
+export function escaped(text: string): string {
+  return text.replace(/\s+/g, ' ').replace(/[\\`*_{}[\]<>#|~&!]/g, '\\$&')
+}
+
 /** Device text in Markdown: as code, so that nothing in it is markup. */
 export function code(text: string): string {
   return `\`${text.replace(/[`|\r\n]/g, ' ')}\``

@@ -9,6 +9,7 @@ import { predictionMade } from './prediction-events.ts'
 import { rolloutEnded, rolloutHalted, rolloutStarted } from './rollout-events.ts'
 import { ruleCut, ruleEvent } from './rule-events.ts'
 import type { EventType } from './schema.ts'
+import { ticketClosed, ticketOpened, ticketUpdated } from './ticket-events.ts'
 import { twinChanged } from './twin-changed.ts'
 import {
   commandEnded,
@@ -38,6 +39,9 @@ const TYPES = [
   alarmCleared,
   ruleEvent,
   ruleCut,
+  ticketOpened,
+  ticketUpdated,
+  ticketClosed,
   rolloutStarted,
   rolloutHalted,
   rolloutEnded,

@@ -8,6 +8,7 @@ import type { PredictionEvent } from './prediction-events.ts'
 import type { RolloutEvent } from './rollout-events.ts'
 import type { RuleEvent } from './rule-events.ts'
 import { about, anyObject, dataSchema, type EventType, type Fields, OF_DEVICE, text, whole, word } from './schema.ts'
+import type { TicketEvent } from './ticket-events.ts'
 
 export type PlatformEvent =
   | { kind: 'registered'; at: number; model: string; modelVersion: string; attributes: JsonObject }
@@ -19,6 +20,7 @@ export type PlatformEvent =
   | RolloutEvent
   | RuleEvent
   | PredictionEvent
+  | TicketEvent
 
 /** It answered 410; nothing but failures for five days; an operator stopped it. */
 export type DisabledReason = 'gone' | 'failing' | 'stopped'

@@ -64,11 +64,11 @@ export const OF_TWIN: Fields = { ...OF_DEVICE, revision: about(whole, 'The decis
 const MOMENT = about(time, 'The moment it is of: when the message that caused it was received, say.')
 const CAUSE: JsonObject = {
   ...object({
-    by: word('message', 'request', 'lane', 'timer', 'delivery', 'rollout', 'rule', 'prediction'),
+    by: word('message', 'request', 'lane', 'timer', 'delivery', 'rollout', 'rule', 'prediction', 'ticket'),
     'messageId?': text,
     'request?': text,
     'who?': about(text, 'Name of the API key, or of the rule.'),
   }),
   description:
-    'A message, a request over REST, silence that was noticed (lane), the twin’s own timer, the delivery of a webhook, a rollout, a rule, or a prediction.',
+    'A message, a request over REST, silence that was noticed (lane), the twin’s own timer, the delivery of a webhook, a rollout, a rule, a prediction, or a ticket.',
 }

@@ -1,0 +1,61 @@
+/**
+ * Whether what was said to be done is done. Its condition has to stay away for `verifyForMs`, counted from when it was said, or from when the alarm
+ * of before was cleared: that one has as long to go. An alarm that was raised since is a relapse. Then, where it names a prediction model,
+ * the risk is asked for, of readings since the repair, and has to be below the model's threshold.
+ *
+ * A prediction that cannot be had holds nobody up for ever: after three tries the alarms alone decide, and that is said.
+ */
+import { time } from './markdown.ts'
+import { nextLook, riskOf, riskWords } from './ticket-risk.ts'
+import type { TicketPlan, TicketSight, TicketState } from './ticket-types.ts'
+
+export type Verdict =
+  | { kind: 'wait'; until: number }
+  | { kind: 'predict'; words: string }
+  | { kind: 'relapse'; evidence: string }
+  | { kind: 'passed'; words: string }
+
+const TRIES = 3
+/** How long an answer is waited for, and until it is asked for again when it failed. */
+const PATIENCE_MS = 300_000
+const AGAIN_MS = 60_000
+
+export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSight, now: number): Verdict {
+  const doneAt = state.doneAt ?? now
+  if (plan.rule === null && plan.predict === undefined)
+    return { kind: 'passed', words: 'No rule asked for it, so there is nothing to watch: it is closed on the word of who did it.' }
+  const [newest] = sight.recent
+  if (newest && newest.raisedAt > doneAt)
+    return { kind: 'relapse', evidence: `Alarm ${newest.n} was raised on ${time(newest.raisedAt)}, after it was done: ${newest.text}` }
+  const watchedUntil = doneAt + plan.verifyForMs
+  if (newest && newest.clearedAt === undefined) {
+    if (now < watchedUntil) return { kind: 'wait', until: watchedUntil }
+    return { kind: 'relapse', evidence: `Alarm ${newest.n}, raised on ${time(newest.raisedAt)}, is still there: ${newest.text}` }
+  }
+  const quietUntil = Math.max(watchedUntil, (newest?.clearedAt ?? 0) + plan.verifyForMs)
+  if (now < quietUntil) return { kind: 'wait', until: quietUntil }
+  const stayedAway = plan.rule === null ? '' : `Its condition stayed away since ${time(quietUntil - plan.verifyForMs)}`
+  if (plan.predict === undefined) return { kind: 'passed', words: `${stayedAway}.` }
+  return predicted(state, plan.predict, sight, now, stayedAway)
+}
+
+function predicted({ prediction }: TicketState, model: string, sight: TicketSight, now: number, stayedAway: string): Verdict {
+  if (!prediction) return { kind: 'predict', words: `${stayedAway === '' ? '' : `${stayedAway}. `}${model} is asked for the risk.` }
+  const { status = 'waiting', detail = 'no reason was given' } = sight.prediction ?? {}
+  const { tries, askedAt } = prediction
+  const risk = riskOf(sight.prediction, now)
+  if (risk) {
+    const words = riskWords(model, risk)
+    if (risk.probability >= risk.threshold) return { kind: 'relapse', evidence: `The risk is still high: ${words}.` }
+    return { kind: 'passed', words: `${stayedAway === '' ? 'The' : `${stayedAway}, and the`} risk is low: ${words}.` }
+  }
+  const isLate = now >= askedAt + PATIENCE_MS
+  if (status === 'waiting' && !isLate) return { kind: 'wait', until: nextLook(askedAt, now, PATIENCE_MS) }
+  const why = isLate && status === 'waiting' ? 'it did not answer in time' : detail
+  if (tries >= TRIES) {
+    const alone = stayedAway === '' ? 'It is closed on the word of who did it' : `${stayedAway}: it is closed by that alone`
+    return { kind: 'passed', words: `${alone}, since ${model} could not be asked in ${tries} tries (${why}).` }
+  }
+  if (now < askedAt + AGAIN_MS) return { kind: 'wait', until: askedAt + AGAIN_MS }
+  return { kind: 'predict', words: `${model} could not be asked (${why}): it is asked again.` }
+}
