@@ -75,6 +75,8 @@ export interface InboxRow {
 /** What a new owner of a lane must know of each device of it to go on: what is due, unanswered, or may fall silent. */
 export interface LaneDevice {
   incarnation: number
+  /** Empty: its registration has ended, and its row will go. */
+  tenant: string
   lastSeen: number
   connected: boolean
   presence: PresenceStatus

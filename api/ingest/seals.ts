@@ -1,13 +1,14 @@
 /**
  * Which twin is told next, and which of those that were told have not answered.
  *
- * Urgent news goes as soon as the pace allows, oldest first; routine news when its window is over. A seal without an answer is signalled
+ * Urgent news goes as soon as the pace allows, tenants in turn and the oldest of each first; routine news when its window is over. A seal without an answer is signalled
  * again with backoff: always the same bytes, so the twin knows what it has seen.
  */
 import { Deadlines } from './deadlines.ts'
 import type { Device } from './device.ts'
 import type { LaneDevice } from './lane-store.ts'
 import { Pace, ROUTINE_SHARE, routineWindow } from './pace.ts'
+import { TenantTurns } from './tenant-turns.ts'
 
 /**
  * After a signal that Temporal took, nothing is lost unless somebody reset or ended the run: there is no hurry. One that it did not take is
@@ -25,7 +26,7 @@ export interface Unanswered {
 
 export class Seals {
   readonly pace = new Pace()
-  readonly #urgent = new Map<number, number>()
+  readonly #urgent = new TenantTurns()
   readonly #routine = new Deadlines()
   readonly #unanswered = new Map<number, Unanswered>()
   #routineTokens = 0
@@ -40,28 +41,27 @@ export class Seals {
   }
   /** Epoch ms since when the oldest urgent news waits; null when none does. */
   get oldestUrgent(): number | null {
-    for (const since of this.#urgent.values()) return since
-    return null
+    return this.#urgent.oldest
   }
 
   /** Puts the device where it belongs after its inbox changed. While a seal is unanswered, what is pending waits. */
-  note({ incarnation, inbox }: Device): void {
-    this.#place(incarnation, inbox.pending?.since ?? null, inbox.pending?.urgent ?? false, inbox.sealed !== null)
+  note({ incarnation, tenant, inbox }: Device): void {
+    this.#place(incarnation, tenant, inbox.pending?.since ?? null, inbox.pending?.urgent ?? false, inbox.sealed !== null)
   }
 
   /** A device of a lane that was just taken over. */
-  noteRow({ incarnation, pendingSince, urgent, sealedSeq, sealedAt }: LaneDevice, now: number): void {
+  noteRow({ incarnation, tenant, pendingSince, urgent, sealedSeq, sealedAt }: LaneDevice, now: number): void {
     if (sealedSeq !== null) this.sealed(incarnation, sealedSeq, sealedAt, now)
-    this.#place(incarnation, pendingSince, urgent, sealedSeq !== null)
+    this.#place(incarnation, tenant, pendingSince, urgent, sealedSeq !== null)
   }
 
-  #place(incarnation: number, pendingSince: number | null, urgent: boolean, unanswered: boolean): void {
+  #place(incarnation: number, tenant: string, pendingSince: number | null, urgent: boolean, unanswered: boolean): void {
     if (pendingSince === null || unanswered) {
       this.#urgent.delete(incarnation)
       this.#routine.delete(incarnation)
     } else if (urgent) {
       this.#routine.delete(incarnation)
-      if (!this.#urgent.has(incarnation)) this.#urgent.set(incarnation, pendingSince)
+      this.#urgent.add(incarnation, tenant, pendingSince)
     } else if (!this.#routine.has(incarnation)) {
       this.#urgent.delete(incarnation)
       this.#routine.set(incarnation, pendingSince + routineWindow(this.#routine.size))
@@ -72,12 +72,12 @@ export class Seals {
   choose(now: number, routineToo: boolean): number[] {
     let room = this.pace.limit - this.#unanswered.size
     const chosen: number[] = []
-    for (const incarnation of this.#urgent.keys()) {
-      if (room <= 0) return chosen
-      this.#urgent.delete(incarnation)
+    for (; room > 0; room--) {
+      const incarnation = this.#urgent.take()
+      if (incarnation === undefined) break
       chosen.push(incarnation)
-      room--
     }
+    if (room <= 0) return chosen
     const share = Math.floor(this.pace.limit * ROUTINE_SHARE) - this.#unanswered.size - chosen.length
     const routine = Math.min(room, share, this.#routineRoom(now))
     if (!routineToo || routine <= 0) return chosen
@@ -136,8 +136,8 @@ export class Seals {
   }
 
   forget(keep: (incarnation: number) => boolean): void {
-    for (const map of [this.#urgent, this.#unanswered])
-      for (const incarnation of [...map.keys()]) if (!keep(incarnation)) map.delete(incarnation)
+    for (const incarnation of [...this.#unanswered.keys()]) if (!keep(incarnation)) this.#unanswered.delete(incarnation)
+    this.#urgent.retain(keep)
     this.#routine.retain(keep)
   }
 }

@@ -121,12 +121,14 @@ async function selectProperties(sql: Sql, tenant: string, names: string[]): Prom
 
 async function* laneDevices(sql: Sql, lanes: number[]): AsyncIterable<LaneDevice[]> {
   yield* sql<LaneDevice[]>`
-    select incarnation, last_seen as "lastSeen", connection is not null as connected, urgent,
+    select i.incarnation, coalesce(d.tenant, '') as tenant, last_seen as "lastSeen", connection is not null as connected, urgent,
       coalesce(wake::json ->> 'presence', 'never') as presence,
       coalesce((wake::json ->> 'presenceTimeoutMs')::float8, 60000) as "presenceTimeoutMs",
       case when pending is not null then pending_since end as "pendingSince",
       case when sealed is not null then sealed_seq end as "sealedSeq", coalesce(sealed_at, 0) as "sealedAt", due_at as "dueAt"
-    from twin_inbox where lane in (select unnest(${list(lanes)}::text::int[]))`.cursor(LANE_DEVICES_CHUNK)
+    from twin_inbox i left join devices d using (incarnation) where lane in (select unnest(${list(lanes)}::text::int[]))`.cursor(
+    LANE_DEVICES_CHUNK,
+  )
 }
 
 function list(values: number[]): string {

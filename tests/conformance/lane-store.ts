@@ -173,6 +173,7 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       expect(devices).toEqual([
         {
           incarnation,
+          tenant: 'demo',
           lastSeen: now,
           connected: false,
           urgent: false,

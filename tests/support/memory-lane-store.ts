@@ -90,7 +90,7 @@ export function memoryLaneStore(db: MemoryDatabase): LaneStore {
       ),
     attributes: async (incarnations) => new Map(incarnations.map((incarnation) => [incarnation, '{}'])),
     laneDevices: async function* (lanes) {
-      yield [...db.inbox].filter(([, { lane }]) => lanes.includes(lane)).map(([incarnation, row]) => laneDevice(incarnation, row))
+      yield [...db.inbox].filter(([, { lane }]) => lanes.includes(lane)).map(([incarnation, row]) => laneDevice(db, incarnation, row))
     },
     connectedThrough: async (stream, lanes) =>
       [...db.inbox]
@@ -244,10 +244,11 @@ function rowOf(record: InboxRecord | undefined) {
   return { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock, rules, features }
 }
 
-function laneDevice(incarnation: number, row: InboxRecord): LaneDevice {
+function laneDevice(db: MemoryDatabase, incarnation: number, row: InboxRecord): LaneDevice {
   const wake = JSON.parse(row.wake) as Partial<Wake>
   return {
     incarnation,
+    tenant: db.devices.get(incarnation)?.tenant ?? '',
     lastSeen: row.lastSeen,
     connected: row.connection !== null,
     urgent: row.urgent,
