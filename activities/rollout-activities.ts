@@ -43,6 +43,7 @@ export interface RolloutActivities {
   stepRollout(step: Of & RolloutStoreStep): Promise<RolloutLook>
 }
 
+const HALT: RolloutAsk = { action: 'halt', interrupted: true }
 /** Who starts workflows in the Temporal UI is the platform's operator. */
 const OPERATOR = 'operator'
 
@@ -53,8 +54,15 @@ export function createRolloutActivities({ rollouts, log }: { rollouts: RolloutSt
     return rollout
   }
 
-  async function begin({ id, workflow, tenant, ask, ...request }: Parameters<RolloutActivities['beginRollout']>[0]): Promise<RolloutBegun> {
-    const asked = ask === undefined ? undefined : askOf(ask)
+  async function begin({
+    id,
+    workflow,
+    tenant,
+    ask,
+    interrupted,
+    ...request
+  }: Parameters<RolloutActivities['beginRollout']>[0]): Promise<RolloutBegun> {
+    const asked = interrupted === true ? HALT : ask === undefined ? undefined : askOf(ask)
     const rollout = Object.keys(request).length === 0 ? await known(String(tenant), id) : await register(String(tenant ?? ''), id, request)
     await rollouts.claim(rollout, workflow)
     log.info({ id: rollout.id, tenant: rollout.tenant, workflow }, 'A rollout begins')
@@ -125,11 +133,16 @@ function planOf({ gate, failures, soakMs, pace, onHalt, lateJoiners, approval }:
 }
 
 function aboutOf({ spec, createdAt }: Rollout): RolloutAbout {
-  const { name, firmware, target, soakMs, waves, rollbackWaves } = spec
+  const { name, firmware, target, soakMs, waves, rollbackWaves, window } = spec
   return {
     ...{ name, firmware, target: target.group ?? target.filter, isGroup: target.group !== undefined },
     ...{ createdAt, soakMs, waves: waves.map(waveWords), rollbackWaves: rollbackWaves.map(waveWords) },
+    ...(window && { window: windowWords(window) }),
   }
+}
+
+function windowWords({ from, to, days, timeZone = 'UTC' }: NonNullable<RolloutSpec['window']>): string {
+  return `${days ? `${days.join(', ')} ` : ''}${from} to ${to}, by the clock of each device, else of ${timeZone}`
 }
 
 function waveWords(wave: RolloutSpec['waves'][number]): string {

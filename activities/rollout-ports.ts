@@ -9,6 +9,7 @@ import type {
   RolloutState,
   RolloutStep,
   SteerEffects,
+  WaveCounts,
 } from '../twin-models/core/rollout-types.ts'
 import type { Manifest } from '../twin-models/firmware/manifest.ts'
 import type { UsableProblem } from '../twin-models/firmware/usable.ts'
@@ -60,12 +61,20 @@ export interface RolloutStoreStep extends RolloutStood {
   detailed: boolean
 }
 
+/** What a way forward has come to that was rolled back. */
+export interface ForwardResult {
+  waves: WaveCounts[]
+  details: RolloutDetails
+}
+
 export interface RolloutLook {
   /** The newest step that was done. */
   n: number
   /** It is a later one than was asked for, of a run of the workflow that was further: what it carried. */
   ahead?: RolloutStood
   counts: RolloutCounts
+  /** Once it goes back, where it was asked for details: what its way forward had come to. */
+  forward?: ForwardResult
   /** Why its firmware must not go to further devices. */
   problem: UsableProblem | null
   details?: RolloutDetails

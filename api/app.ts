@@ -25,6 +25,7 @@ import { groupEndpoints } from './http/groups.ts'
 import { historyEndpoints } from './http/history.ts'
 import { maintenanceEndpoints } from './http/maintenance.ts'
 import { modelEndpoints } from './http/models.ts'
+import { noticeEndpoints } from './http/notices.ts'
 import { predictionModelEndpoints } from './http/prediction-models.ts'
 import { predictionEndpoints } from './http/predictions.ts'
 import { createRateLimit, type RateLimitPolicy } from './http/rate-limit.ts'
@@ -39,6 +40,8 @@ import { ruleEndpoints } from './http/rules.ts'
 import { streamEndpoint } from './http/stream.ts'
 import { createStrongRead } from './http/strong-read.ts'
 import { systemEndpoints } from './http/system.ts'
+import { targetSteeringEndpoints } from './http/target-steering.ts'
+import { targetEndpoints } from './http/targets.ts'
 import { telemetryEndpoints } from './http/telemetry.ts'
 import { ticketActionEndpoints } from './http/ticket-actions.ts'
 import { ticketExternalEndpoints } from './http/ticket-external.ts'
@@ -51,6 +54,8 @@ import { webhookDeliveryEndpoints } from './http/webhook-deliveries.ts'
 import { webhookSteeringEndpoints } from './http/webhook-steering.ts'
 import { webhookEndpoints } from './http/webhooks.ts'
 import type { Live } from './live/live-request.ts'
+import type { Mailer, SendNotices } from './notify/ports.ts'
+import type { Notices, Targets } from './notify-ports.ts'
 import type { ApiKeys, BulkChanges, DeadLetters, History, Models, Registry, Status, TwinRequests, Twins, TwinWorkflows } from './ports.ts'
 import type { PredictionModels, Predictions, PredictionTester } from './prediction-ports.ts'
 import type { Groups, Rollouts, Updates } from './rollout-ports.ts'
@@ -87,6 +92,10 @@ export interface AppDeps {
   predictionModels: PredictionModels
   predictions: Predictions
   predictionTester: PredictionTester
+  targets: Targets
+  notices: Notices
+  mailer: Pick<Mailer, 'refusal'>
+  sendNotices: SendNotices
   tickets: Tickets
   ticketLinks: TicketLinks
   status: Status
@@ -100,6 +109,7 @@ export interface AppDeps {
     webhookTests?: RateLimitPolicy
     ruleTests?: RateLimitPolicy
     predictionTests?: RateLimitPolicy
+    targetTests?: RateLimitPolicy
   }
 }
 
@@ -112,6 +122,7 @@ const WEBHOOK_TESTS: RateLimitPolicy = { name: 'webhook-tests', quota: 20, windo
 /** Each reads up to some hundred thousand rows. */
 const RULE_TESTS: RateLimitPolicy = { name: 'rule-tests', quota: 20, windowSeconds: 10 }
 const PREDICTION_TESTS: RateLimitPolicy = { name: 'prediction-tests', quota: 20, windowSeconds: 10 }
+const TARGET_TESTS: RateLimitPolicy = { name: 'target-tests', quota: 10, windowSeconds: 60 }
 const TWIN_WAIT_MS = 5_000
 
 export function createApp(deps: AppDeps): OpenAPIHono {
@@ -162,6 +173,9 @@ export function createApp(deps: AppDeps): OpenAPIHono {
   const testLimit = createRateLimit(deps.limits?.webhookTests ?? WEBHOOK_TESTS, now)
   webhookSteeringEndpoints(endpoint, { ...deps, now, testLimit })
   webhookDeliveryEndpoints(endpoint, deps)
+  targetEndpoints(endpoint, { ...deps, now })
+  targetSteeringEndpoints(endpoint, { ...deps, now, testLimit: createRateLimit(deps.limits?.targetTests ?? TARGET_TESTS, now) })
+  noticeEndpoints(endpoint, deps)
   eventTypeEndpoints(endpoint)
   ruleActionEndpoints(endpoint, deps)
   streamEndpoint(endpoint, { live: deps.live, authenticate })

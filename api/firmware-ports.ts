@@ -95,6 +95,8 @@ export interface FirmwareRows {
   insert(firmware: NewFirmware): Promise<boolean>
   find(tenant: string, id: string): Promise<FirmwareRow | undefined>
   findVersion(tenant: string, name: string, version: string): Promise<FirmwareRow | undefined>
+  /** The release of this line with this counter: devices tell releases apart by it. */
+  findCounter(tenant: string, name: string, counter: number): Promise<FirmwareRow | undefined>
   /** Of all names, by name; some, where there are many. */
   findVersions(tenant: string, version: string): Promise<FirmwareRow[]>
   /** Newest first. */

@@ -177,6 +177,8 @@ export interface RolloutStanding {
   counts: RolloutCounts
   /** Before this, and not done yet. */
   asked: RolloutAsked[]
+  /** Why its firmware must not go to further devices. */
+  unusable: string | undefined
 }
 
 export interface NewRollout {
@@ -184,6 +186,14 @@ export interface NewRollout {
   tenant: string
   spec: RolloutSpec
   by: string
+}
+
+export interface RolloutLooked {
+  waves: WaveCounts[]
+  back?: WaveCounts[]
+  /** Of its direction. */
+  details: RolloutDetails
+  before?: RolloutDetails
 }
 
 export interface Rollouts {
@@ -194,8 +204,8 @@ export interface Rollouts {
   find(tenant: string, id: string): Promise<RolloutRow | undefined>
   /** Newest first. */
   list(tenant: string, statuses: readonly RolloutStatus[] | undefined, page: Page<number>): Promise<RolloutRow[]>
-  /** `back`: once it goes back. */
-  look(rollout: RolloutRow): Promise<{ waves: WaveCounts[]; back?: WaveCounts[]; details: RolloutDetails }>
+  /** `back`: once it goes back; `before` are the details of its way forward then. */
+  look(rollout: RolloutRow): Promise<RolloutLooked>
   /** In the order in which they are asked, those of the way back last. */
   targets(id: string, query: TargetQuery, page: Page<Pick<TargetRow, 'isBack' | 'number'>>): Promise<TargetRow[]>
   /** `judge` says what is answered, or throws why it is not taken. Undefined: there is none. 'too-many': too much waits for its workflow. */

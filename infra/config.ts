@@ -30,6 +30,10 @@ const environment = z.object({
   CASTOR_WEBHOOK_ALLOW_PRIVATE: flag.default(false),
   CASTOR_WEBHOOK_ALLOW_NETWORKS: text.default('').transform(networks),
   CASTOR_SMTP_URL: z.url({ protocol: /^smtps?$/ }).optional(),
+  CASTOR_SMTP_FROM: z
+    .string()
+    .regex(/^([^<>@\p{Cc}]+<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)$/u, 'an address, like Castor <castor@example.org>')
+    .optional(),
   CASTOR_PEERS: text.optional(),
   MQTT_CA_FILE: text.optional(),
   MQTT_CERT_FILE: text.optional(),
@@ -93,7 +97,9 @@ export interface Config {
   allowPlaintext: boolean
   /** Where webhooks may go, beside public addresses. */
   webhookNetworks: NetworkRules
+  /** Both or none: with them e-mail is sent. */
   smtpUrl: string | undefined
+  smtpFrom: string | undefined
   mqttCaFile: string | undefined
   mqttCertFile: string | undefined
   mqttKeyFile: string | undefined
@@ -116,6 +122,7 @@ export class ConfigError extends Error {
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const v = parseEnvironment(env)
   refuseUnbuilt(v)
+  refuseHalfOfMail(v)
   const url = (p: number) => `http://${v.CASTOR_HOST.includes(':') ? `[${v.CASTOR_HOST}]` : v.CASTOR_HOST}:${p}`
   return {
     dataDir: resolve(v.CASTOR_DATA_DIR),
@@ -136,6 +143,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     allowPlaintext: v.CASTOR_ALLOW_PLAINTEXT,
     webhookNetworks: { allowPrivate: v.CASTOR_WEBHOOK_ALLOW_PRIVATE, allowNetworks: v.CASTOR_WEBHOOK_ALLOW_NETWORKS },
     smtpUrl: v.CASTOR_SMTP_URL,
+    smtpFrom: v.CASTOR_SMTP_FROM,
     mqttCaFile: v.MQTT_CA_FILE,
     mqttCertFile: v.MQTT_CERT_FILE,
     mqttKeyFile: v.MQTT_KEY_FILE,
@@ -193,7 +201,14 @@ function refuseUnbuilt(v: Environment): void {
     throw new ConfigError('MQTT_URL: an outer MQTT broker is not supported yet. Unset it: the bridge has a broker of its own.')
   if (v.MQTT_CA_FILE)
     throw new ConfigError('MQTT_CA_FILE: client certificates are not built yet. Unset it: devices log in with their tokens.')
-  if (v.CASTOR_SMTP_URL) throw new ConfigError('CASTOR_SMTP_URL: mail is not built yet. Unset it.')
+}
+
+function refuseHalfOfMail({ CASTOR_SMTP_URL: url, CASTOR_SMTP_FROM: from }: Environment): void {
+  if ((url === undefined) === (from === undefined)) return
+  const missing = url === undefined ? 'CASTOR_SMTP_URL' : 'CASTOR_SMTP_FROM'
+  throw new ConfigError(
+    `${missing} is not set: CASTOR_SMTP_URL says by which server e-mail goes, CASTOR_SMTP_FROM from which address. Set both.`,
+  )
 }
 
 /** `bridge=http://127.0.0.1:4001,api=http://…` */

@@ -99,6 +99,8 @@ export interface RolloutStart {
   tenant: string
   id?: string
   ask?: unknown
+  /** Its workflow was ended from outside, and is started again: it is halted. */
+  interrupted?: true
   /** Set by continue-as-new alone. */
   carried?: RolloutCarried
   [request: string]: unknown
@@ -134,6 +136,8 @@ export interface RolloutAbout {
   isGroup: boolean
   createdAt: number
   soakMs: number
+  /** In words: its maintenance window. Absent: none. */
+  window?: string
   /** In words. */
   waves: string[]
   rollbackWaves: string[]

@@ -1,5 +1,5 @@
 /** What an operator reads of a rollout in the Temporal UI, as Markdown: how it stands, wave by wave, what went wrong where, and what may be done now. */
-import type { LeftOut, RolloutDetails, RolloutPreview } from '../activities/rollout-ports.ts'
+import type { ForwardResult, LeftOut, RolloutDetails, RolloutPreview } from '../activities/rollout-ports.ts'
 import { code, section, time } from '../twin-models/core/markdown.ts'
 import { gateOf } from '../twin-models/core/rollout-judge.ts'
 import type { RolloutCounts, RolloutState, WaveCounts } from '../twin-models/core/rollout-types.ts'
@@ -10,16 +10,24 @@ import type { RolloutCarried } from './messages.ts'
 const BAR = 20
 const MOST_OF_A_NAME = 24
 
-export function rolloutReport(carried: RolloutCarried, counts: RolloutCounts, details: RolloutDetails | undefined): string {
+/** `forward`: once it goes back. */
+export function rolloutReport(
+  carried: RolloutCarried,
+  counts: RolloutCounts,
+  details: RolloutDetails | undefined,
+  forward?: ForwardResult,
+): string {
   const { about, state, note } = carried
   const parts = [
     headline(carried, counts),
     ...(state.reason ? [`**${state.reason}**`] : []),
+    ...(state.direction === 'back' && details ? [stayWords(carried, details)] : []),
     ...(note ? [`Last: ${note}`] : []),
     state.chosen ? wavesOf(carried, counts) : plannedWaves(carried),
     ...(state.status === 'draft' && about.preview ? [about.preview] : []),
-    ...(state.chosen ? [gateWords(carried, counts)] : []),
+    ...(state.chosen ? [gateWords(carried, counts)] : [rulesOf(carried)]),
     ...(details ? detailsOf(details) : []),
+    ...(state.direction === 'back' && forward ? forwardWords(about.waves, forward) : []),
     mayBeDone(state),
   ]
   return parts.filter((part) => part !== '').join('\n\n')
@@ -28,7 +36,9 @@ export function rolloutReport(carried: RolloutCarried, counts: RolloutCounts, de
 function headline({ id, tenant, about, plan, state }: RolloutCarried, counts: RolloutCounts): string {
   const all = summed(counts.waves)
   const done = all.healthy + all.failed + all.left
-  const how = state.chosen ? `: ${percentOf(done, all.total)} of ${all.total} devices have ended` : ''
+  const reachesNobody = state.direction === 'back' && all.total === 0
+  const ended = reachesNobody ? ': it reaches nobody' : `: ${percentOf(done, all.total)} of ${all.total} devices have ended`
+  const how = state.chosen ? ended : ''
   const what =
     state.direction === 'back' ? `Rollback ${state.status === 'rolling-back' ? 'running' : state.status}` : `Rollout ${state.status}`
   const target = about.isGroup ? `group ${code(about.target)}` : `devices with ${code(shortened(about.target))}`
@@ -37,6 +47,19 @@ function headline({ id, tenant, about, plan, state }: RolloutCarried, counts: Ro
     `### ${what}${how}`,
     `${code(about.name)}: firmware ${code(`${about.firmware.name} ${about.firmware.version}`)} for ${target}. Asked by ${code(plan.by)} on ${time(about.createdAt)}${approved}. Tenant ${code(tenant)}, id ${code(id)}.`,
   ].join('\n\n')
+}
+
+/** Of those that run what it brought. */
+function stayWords({ about }: RolloutCarried, { reasons, leftOut }: RolloutDetails): string {
+  const stay = [...reasons, ...leftOut].filter(({ reason }) => reason === 'no-way-back').reduce((sum, { devices }) => sum + devices, 0)
+  if (stay === 0) return ''
+  const who = stay === 1 ? 'One device stays' : `${stay} devices stay`
+  return `**${who} on ${about.firmware.version}: there is no way back from it.** Its manifest does not name what they ran before, or that is no usable artifact.`
+}
+
+function forwardWords(names: string[], { waves, details }: ForwardResult): string[] {
+  const lines = waves.map((wave, i) => `- Wave ${i + 1} (${shortened(names[i] ?? '', MOST_OF_A_NAME)}): ${numbersOf(wave)}`)
+  return [section('The way forward, before the rollback', lines), ...detailsOf(details, 'On the way forward: ')]
 }
 
 /** Narrow: the UI shows it in half of its page, and cuts off what is wider. */
@@ -76,25 +99,46 @@ function gateWords({ plan, state, about }: RolloutCarried, { waves }: RolloutCou
   const current = waves[state.wave]
   if (!current) return ''
   const { needed, counted } = gateOf(plan.gate, current, state.acknowledged.wave)
-  const { share, minimum, count } = plan.failures
   const judged = current.healthy + current.failed
   const rate = judged === 0 ? 'None has ended yet' : `${percentOf(current.failed, judged)} of ${judged} judged failed`
   const silent = current.silent > 0 ? `, ${current.silent} of them fell silent` : ''
   const lines = [
     `- Wave ${state.wave + 1}: ${current.healthy} of ${counted} are healthy, its gate is ${needed} (${percent(plan.gate)}). ${rate}${silent}.`,
-    `- It halts when more than ${percent(share)} of at least ${minimum} judged devices of a wave fail${count === undefined ? '' : `, or more than ${count} of all`}, or so many that its gate is out of reach.`,
+    haltWords(plan),
     state.acknowledged.all > 0 ? `- Failures acknowledged by a resume: ${state.acknowledged.all}.` : '',
-    `- Healthy is who runs it${about.soakMs === 0 ? ' and says so' : ` without a fault for ${formatDuration(about.soakMs)}`}. At most ${state.pace.perSecond} devices are asked a second, ${state.pace.atOnce} at once.`,
+    paceWords(about, state),
+    windowWords(about),
   ]
   return section('How it goes', lines)
 }
 
-function detailsOf({ reasons, sites, leftOut }: RolloutDetails): string[] {
+/** Of one that has not begun, for whoever approves it. */
+function rulesOf({ plan, state, about }: RolloutCarried): string {
+  const gate = `- The next wave begins when ${percent(plan.gate)} of the one before is healthy.`
+  return section('How it is to go', [gate, haltWords(plan), paceWords(about, state), windowWords(about)])
+}
+
+function haltWords({ failures: { share, minimum, count } }: RolloutCarried['plan']): string {
+  const all = count === undefined ? '' : `, or more than ${count} of all`
+  return `- It halts when more than ${percent(share)} of at least ${minimum} judged devices of a wave fail${all}, or so many that its gate is out of reach.`
+}
+
+function paceWords({ soakMs }: RolloutCarried['about'], { pace }: RolloutState): string {
+  const soak = soakMs === 0 ? ' and says so' : ` without a fault for ${formatDuration(soakMs)}`
+  return `- Healthy is who runs it${soak}. At most ${pace.perSecond} devices are asked a second, ${pace.atOnce} at once.`
+}
+
+function windowWords({ window }: RolloutCarried['about']): string {
+  return window === undefined ? '' : `- Devices are told within their maintenance window: ${window}.`
+}
+
+function detailsOf({ reasons, sites, leftOut }: RolloutDetails, before = ''): string[] {
+  const titled = (title: string) => (before === '' ? title : `${before}${title[0]!.toLowerCase()}${title.slice(1)}`)
   const parts: string[] = []
   if (reasons.length > 0)
     parts.push(
       section(
-        'Why devices did not end healthy',
+        titled('Why devices did not end healthy'),
         reasons.map(({ status, ...row }) => `- ${status}, ${leftWords(row)}`),
       ),
     )
@@ -102,9 +146,9 @@ function detailsOf({ reasons, sites, leftOut }: RolloutDetails): string[] {
     const lines = sites.map(
       ({ site, failed, judged }) => `- ${code(shortened(site))}: ${failed} of ${judged} failed (${percentOf(failed, judged)})`,
     )
-    parts.push(section('Suspicious sites', lines))
+    parts.push(section(titled('Suspicious sites'), lines))
   }
-  if (leftOut.length > 0) parts.push(leftOutWords(leftOut))
+  if (leftOut.length > 0) parts.push(leftOutWords(leftOut, titled('Left out')))
   return parts
 }
 
@@ -123,9 +167,9 @@ export function previewReport(preview: RolloutPreview | { problem: string }): st
   ].join('\n\n')
 }
 
-function leftOutWords(leftOut: LeftOut[]): string {
+function leftOutWords(leftOut: LeftOut[], title = 'Left out'): string {
   return section(
-    'Left out',
+    title,
     leftOut.map((row) => `- ${leftWords(row)}`),
   )
 }
@@ -142,7 +186,7 @@ function mayBeDone({ status, direction }: RolloutState): string {
   const forward = direction === 'forward' ? ', `rollback`' : ''
   switch (status) {
     case 'draft':
-      return 'It waits for its approval. Updates: `approve`, `pace`, `cancel`.'
+      return 'It waits for its approval. Updates: `approve`, `pace`, `exclude`, `cancel`.'
     case 'running':
     case 'rolling-back':
       return `Updates: \`pause\`, \`halt\`, \`advance\`, \`pace\`, \`exclude\`${forward}, \`cancel\`.`

@@ -4,7 +4,7 @@
  */
 import { proxyActivities, proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow'
 import type { RolloutActivities } from '../activities/rollout-activities.ts'
-import type { RolloutDetails, RolloutLook, RolloutStoreStep } from '../activities/rollout-ports.ts'
+import type { ForwardResult, RolloutDetails, RolloutLook, RolloutStoreStep } from '../activities/rollout-ports.ts'
 import { code } from '../twin-models/core/markdown.ts'
 import { afterStep, nextRolloutStep } from '../twin-models/core/rollout.ts'
 import { steer } from '../twin-models/core/rollout-steer.ts'
@@ -29,6 +29,7 @@ export class RolloutRun {
   counts: RolloutCounts = { waves: [], ahead: 0 }
   #problem: RolloutLook['problem'] = null
   #details: RolloutDetails | undefined
+  #forward: ForwardResult | undefined
   #detailsAt = 0
 
   constructor(carried: RolloutCarried) {
@@ -73,7 +74,7 @@ export class RolloutRun {
     this.carried = { ...this.carried, state: afterStep(this.carried.state, step, this.counts, Date.now()) }
   }
 
-  /** Whether it would be done now, without doing it. */
+  /** Whether it would be done now, without doing it. What is wrong with its firmware may be mended since the last look. */
   wouldRefuse(ask: RolloutAsk): string | undefined {
     return this.#steered(ask).refused
   }
@@ -84,7 +85,7 @@ export class RolloutRun {
     for (;;) {
       const before = this.carried.heard.find((heard) => heard.id === id)
       if (before) return before
-      const steered = this.#steered(ask)
+      const steered = this.#steered(ask, this.#problem)
       if (steered.refused !== undefined) return this.#noted(asked, { answer: steered.refused, isRefused: true })
       const { state, answer, effects } = steered
       const { n, heard } = this.carried
@@ -98,12 +99,12 @@ export class RolloutRun {
 
   report(): void {
     const { tenant, id, state } = this.carried
-    setCurrentDetails(rolloutReport(this.carried, this.counts, this.#details))
+    setCurrentDetails(rolloutReport(this.carried, this.counts, this.#details, this.#forward))
     showStatus(tenant, state.status, id)
   }
 
-  #steered(ask: RolloutAsk): Steered {
-    return steer(this.carried.state, this.carried.plan, ask, this.counts, Date.now())
+  #steered(ask: RolloutAsk, problem: RolloutLook['problem'] = null): Steered {
+    return steer(this.carried.state, this.carried.plan, ask, this.counts, Date.now(), problem ? USABLE_PROBLEMS[problem] : undefined)
   }
 
   async #see(detailed: boolean): Promise<void> {
@@ -130,6 +131,7 @@ export class RolloutRun {
     this.#problem = look.problem
     if (look.details) {
       this.#details = look.details
+      this.#forward = look.forward
       this.#detailsAt = Date.now()
     }
     return look

@@ -70,7 +70,7 @@ async function begin(start: RolloutStart, queue: Asked[]): Promise<RolloutCarrie
   // Also after a reset to its beginning it is this one, and not another.
   const begun = await beginRollout({ ...request, id: request.id ?? firstExecutionRunId, workflow })
   const { id, tenant, plan, about, preview, ask, carried = { n: 0, state: initialRollout(plan), heard: [] } } = begun
-  if (ask) queue.unshift({ ask, id: `start ${workflowInfo().runId}` })
+  if (ask) queue.unshift({ ask, id: `start ${workflowInfo().runId}`, ...('interrupted' in ask && { by: 'Castor' }) })
   return { id, tenant, plan, about: { ...about, ...(preview && { preview: previewReport(preview) }) }, ...carried }
 }
 

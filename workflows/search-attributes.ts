@@ -5,13 +5,14 @@
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common'
 import type { TwinState } from '../twin-models/core/types.ts'
 
+/** `CurrentStatus`, since STATUS is a keyword in queries of Temporal's list. */
 export const SEARCH_ATTRIBUTES = {
   tenant: defineSearchAttributeKey('Tenant', 'KEYWORD'),
   device: defineSearchAttributeKey('DeviceId', 'KEYWORD'),
   model: defineSearchAttributeKey('Model', 'KEYWORD'),
   firmware: defineSearchAttributeKey('Firmware', 'KEYWORD'),
   presence: defineSearchAttributeKey('Presence', 'KEYWORD'),
-  status: defineSearchAttributeKey('Status', 'KEYWORD'),
+  status: defineSearchAttributeKey('CurrentStatus', 'KEYWORD'),
   rollout: defineSearchAttributeKey('RolloutId', 'KEYWORD'),
 } as const
 
@@ -29,7 +30,7 @@ export function firstSearchAttributes(key: { tenant: string; device: string }, m
   ]
 }
 
-/** What they should say of a twin; null where there is nothing to say. */
+/** What they should say of a twin; null where there is nothing to say. Its status stays what it was started with. */
 export function searchAttributesOf(key: { tenant: string; device: string }, state: TwinState) {
   return [
     { key: SEARCH_ATTRIBUTES.tenant, value: key.tenant },
@@ -37,6 +38,5 @@ export function searchAttributesOf(key: { tenant: string; device: string }, stat
     { key: SEARCH_ATTRIBUTES.model, value: state.settings.model || null },
     { key: SEARCH_ATTRIBUTES.firmware, value: state.firmware?.version.slice(0, 255) ?? null },
     { key: SEARCH_ATTRIBUTES.presence, value: state.presence.status },
-    { key: SEARCH_ATTRIBUTES.status, value: 'active' },
   ]
 }

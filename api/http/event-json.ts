@@ -94,13 +94,14 @@ interface StoredEvent {
   deadlineAt?: number | { [pointer: string]: number }
   until?: number | null
   giveUpAt?: number
+  returnsBy?: number
   command?: { expiresAt: number }
   update?: { offerUntil: number; windows?: Array<[from: number, until: number]> }
   alarm?: { since: number; raisedAt: number }
   maintenance?: { since: number; until: number } | null
 }
 
-function withTimes({ at, ts, deadlineAt, until, giveUpAt, command, update, alarm, maintenance, ...rest }: StoredEvent): object {
+function withTimes({ at, ts, deadlineAt, until, giveUpAt, returnsBy, command, update, alarm, maintenance, ...rest }: StoredEvent): object {
   return {
     at: iso(at),
     ...(ts !== undefined && { ts: iso(ts) }),
@@ -108,6 +109,7 @@ function withTimes({ at, ts, deadlineAt, until, giveUpAt, command, update, alarm
     ...(deadlineAt !== undefined && { deadlineAt: typeof deadlineAt === 'number' ? iso(deadlineAt) : isoTimes(deadlineAt) }),
     ...(until !== undefined && { until: until === null ? null : iso(until) }),
     ...(giveUpAt !== undefined && { giveUpAt: iso(giveUpAt) }),
+    ...(returnsBy !== undefined && { returnsBy: iso(returnsBy) }),
     ...(update && { update: updateWithTimes(update) }),
     ...(alarm && { alarm: { ...alarm, since: iso(alarm.since), raisedAt: iso(alarm.raisedAt) } }),
     ...(maintenance !== undefined && {

@@ -35,8 +35,8 @@ export const signedFirmwareSchema = firmwareSchema.extend({
   envelope: envelopeSchema.optional().openapi({ description: 'DSSE: the manifest and its signature, as devices get it.' }),
 })
 
-export function firmwareJson(row: FirmwareRow, now: number): string {
-  return JSON.stringify(shown(row, now))
+export function firmwareJson(row: FirmwareRow, now: number, more: object = {}): string {
+  return JSON.stringify({ ...shown(row, now), ...more })
 }
 
 export function signedFirmwareJson(row: FirmwareRow, now: number): string {

@@ -27,6 +27,18 @@ const MAX_NOTES_BYTES = 16 * 1024
 const MAX_ENVELOPE_BYTES = 128 * 1024
 const LIMITS = { parts: 3, bytes: MAX_ARTIFACT_BYTES + 512 * 1024, stallMs: 30_000 }
 
+interface TakenIn {
+  row: FirmwareRow
+  isNew: boolean
+  /** It was there without a signature that counts, which it has now. */
+  isSigned?: boolean
+}
+
+const uploadedSchema = firmwareSchema
+  .extend({
+    signatureAdded: z.literal(true).optional().openapi({ description: 'The very same was there, and has its signature by this.' }),
+  })
+  .openapi('UploadedFirmware')
 const binary = z.any().openapi({ type: 'string', format: 'binary' })
 const form = z.object({
   manifest: z.string().openapi({
@@ -52,8 +64,8 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
       tag: 'Firmware',
       upload: form,
       responses: {
-        200: { description: 'The very same was there.', content: jsonContent(firmwareSchema) },
-        201: { description: 'It is stored.', content: jsonContent(firmwareSchema), headers: z.object({ Location: z.string() }) },
+        200: { description: 'The very same was there.', content: jsonContent(uploadedSchema) },
+        201: { description: 'It is stored.', content: jsonContent(uploadedSchema), headers: z.object({ Location: z.string() }) },
       },
       problems: [403, 409, 413, 415],
       deadlineMs: UPLOAD_MS,
@@ -63,9 +75,9 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
       if (underway >= MOST_UPLOADS) throw tooManyUploads()
       uploads.set(tenant, underway + 1)
       try {
-        const { row, isNew } = await takeIn(request, tenant, caller)
+        const { row, isNew, isSigned } = await takeIn(request, tenant, caller)
         const headers: Record<string, string> = isNew ? { location: `/v1/firmware/${row.id}` } : {}
-        return { status: isNew ? 201 : 200, body: firmwareJson(row, now()), headers }
+        return { status: isNew ? 201 : 200, body: firmwareJson(row, now(), isSigned ? { signatureAdded: true } : {}), headers }
       } finally {
         const left = uploads.get(tenant)! - 1
         if (left > 0) uploads.set(tenant, left)
@@ -74,7 +86,7 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
     },
   )
 
-  async function takeIn(request: Request, tenant: string, caller: string): Promise<{ row: FirmwareRow; isNew: boolean }> {
+  async function takeIn(request: Request, tenant: string, caller: string): Promise<TakenIn> {
     let checked: CheckedManifest | undefined
     let upload: StoredUpload | undefined
     let notes = ''
@@ -85,6 +97,7 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
           checked = await checkManifest(deps, tenant, value)
           const before = await firmware.findVersion(tenant, checked.manifest.name, checked.manifest.version)
           if (before) refuseOther(before, checked)
+          else await refuseCounter(tenant, checked)
         } else if (part.name === 'notes') notes = await textOf(part, MAX_NOTES_BYTES)
         else if (part.name !== 'file' || upload) throw refusedPart(part.name)
         else if (!checked) throw invalid('manifest', 'The part manifest has to come before the part file.')
@@ -102,10 +115,18 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
     return insert(checked, { tenant, notes, createdBy: caller })
   }
 
+  /** A device takes none that has the counter of what runs and other bytes. */
+  async function refuseCounter(tenant: string, { manifest: { name, version, counter } }: CheckedManifest): Promise<void> {
+    const same = await firmware.findCounter(tenant, name, counter)
+    if (!same) return
+    const message = `Firmware ${name} ${same.version} has the counter ${counter} already: it rises with every release. Sign ${version} with a higher one.`
+    throw new CastorError('conflict', message)
+  }
+
   async function insert(
     { manifest, text, signature }: CheckedManifest,
     who: { tenant: string; notes: string; createdBy: string },
-  ): Promise<{ row: FirmwareRow; isNew: boolean }> {
+  ): Promise<TakenIn> {
     const { name, model, version, counter, size, sha256, expires } = manifest
     const expiresAt = expires === undefined ? null : Date.parse(expires)
     const values = { name, model, version, counter, size, sha256, manifest: text, signature, expiresAt }
@@ -114,7 +135,9 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
     if (!row) throw new CastorError('internal', `Firmware ${name} ${version} is not there after it was stored.`)
     if (isNew) return { row, isNew }
     refuseOther(row, { manifest, text, signature })
-    return { row: signature ? await withSignature(firmware, who.tenant, row, signature) : row, isNew }
+    if (!signature) return { row, isNew }
+    const signed = await withSignature(firmware, who.tenant, row, signature)
+    return { row: signed, isNew, isSigned: signed.key !== row.key }
   }
 }
 

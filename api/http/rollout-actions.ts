@@ -41,7 +41,8 @@ const ACTIONS: Record<RolloutAction, Action> = {
   pause: { summary: 'Ask no further devices until it is resumed', argument: rolloutArguments.pause },
   resume: {
     summary: 'Go on after a pause or a halt',
-    description: 'After a halt all failures until then are acknowledged: it does not halt because of them again.',
+    description:
+      'After a halt all failures until then are acknowledged: it does not halt because of them again. 409 while its firmware is withdrawn, expired, or its key revoked.',
     argument: rolloutArguments.resume,
   },
   advance: { summary: 'Go on to the next wave without waiting for the gate', argument: rolloutArguments.advance },
@@ -64,7 +65,7 @@ const ACTIONS: Record<RolloutAction, Action> = {
   pace: { summary: 'Change its pace', argument: rolloutArguments.pace.openapi({ example: { perSecond: 10, atOnce: 500 } }) },
   exclude: {
     summary: 'Leave a device out',
-    description: 'It is not asked; an update of it that is under way is cancelled.',
+    description: 'It is not asked; an update of it that is under way is cancelled. Also of a draft.',
     argument: rolloutArguments.exclude.openapi({ example: { device: 't-1' } }),
   },
 }
@@ -103,12 +104,12 @@ export function rolloutActionEndpoints(endpoint: Endpoints, { rollouts, registry
 }
 
 /** Throws why it makes no sense, after what was asked before it. */
-function answerOf({ state, plan, counts, asked }: RolloutStanding, ask: RolloutAsk, now: number): string {
+function answerOf({ state, plan, counts, asked, unusable }: RolloutStanding, ask: RolloutAsk, now: number): string {
   const then = asked.reduce((before, earlier) => {
-    const steered = steer(before, plan, earlier.ask, counts, now)
+    const steered = steer(before, plan, earlier.ask, counts, now, unusable)
     return steered.refused === undefined ? steered.state : before
   }, state)
-  const steered = steer(then, plan, ask, counts, now)
+  const steered = steer(then, plan, ask, counts, now, unusable)
   if (steered.refused !== undefined) throw new CastorError('conflict', steered.refused)
   return steered.answer
 }

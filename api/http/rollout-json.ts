@@ -1,10 +1,10 @@
 /** A rollout as REST asks for it and shows it. Waves count from 1, as everywhere that people read of them. */
 import { z } from '@hono/zod-openapi'
-import type { RolloutDetails, RolloutPreview, RolloutSpec, WaveCounts, WaveRule } from '../../twin-models/core/rollout-types.ts'
+import type { RolloutPreview, RolloutSpec, WaveRule } from '../../twin-models/core/rollout-types.ts'
 import { summed } from '../../twin-models/core/rollout-waves.ts'
 import { formatDuration } from '../../twin-models/durations.ts'
 import { rolloutRequest } from '../../twin-models/schemas/rollout.ts'
-import { ROLLOUT_STATUSES, type RolloutRow, UPDATE_ENDS } from '../rollout-ports.ts'
+import { ROLLOUT_STATUSES, type RolloutLooked, type RolloutRow, UPDATE_ENDS } from '../rollout-ports.ts'
 import { iso, jsonValue, time } from './schemas.ts'
 
 export const newRolloutSchema = rolloutRequest.openapi('NewRollout', {
@@ -35,7 +35,14 @@ export const previewSchema = z
   .object({
     found: devices.openapi({ description: 'Devices that the filter or group finds now.' }),
     total: devices.openapi({ description: 'Of those, how many take part.' }),
-    waves: z.array(z.object({ wave: z.int(), rule, devices, sample: ids })),
+    waves: z.array(
+      z.object({
+        ...{ wave: z.int(), rule, devices, sample: ids },
+        added: z.literal(true).optional().openapi({
+          description: 'Nobody asked for it: waves that end below 100 % are followed by one with the rest. Said where it is asked for.',
+        }),
+      }),
+    ),
     versions: z
       .array(z.object({ version: z.string().nullable(), devices }))
       .openapi({ description: 'What those that take part run now, the most frequent first. Null: unknown.' }),
@@ -86,18 +93,26 @@ const counts = z.object({
 })
 const waves = z.array(counts.extend({ wave: z.int(), rule }))
 
+const details = {
+  reasons: z
+    .array(z.object({ status: z.enum(UPDATE_ENDS), reason: z.string(), devices, sample: ids }))
+    .openapi({ description: 'Why devices did not end healthy, the most frequent first.' }),
+  sites: z
+    .array(z.object({ site: z.string(), failed: devices, judged: devices }))
+    .openapi({ description: 'Where (`attributes.site`) far more of those that ended failed than elsewhere.' }),
+  leftOut,
+}
+
 export const rolloutDetailsSchema = rolloutSchema
   .extend({
     devices: counts.openapi({ description: 'Of all waves of its direction.' }),
     waves,
     rollbackWaves: waves.optional().openapi({ description: 'Once it goes back.' }),
-    reasons: z
-      .array(z.object({ status: z.enum(UPDATE_ENDS), reason: z.string(), devices, sample: ids }))
-      .openapi({ description: 'Why devices did not end healthy, the most frequent first.' }),
-    sites: z
-      .array(z.object({ site: z.string(), failed: devices, judged: devices }))
-      .openapi({ description: 'Where (`attributes.site`) far more of those that ended failed than elsewhere.' }),
-    leftOut,
+    ...details,
+    forward: z
+      .object({ devices: counts, ...details })
+      .optional()
+      .openapi({ description: 'Once it goes back: what its way forward had come to. Its waves are `waves`.' }),
   })
   .openapi('RolloutDetails')
 
@@ -118,7 +133,7 @@ export function shownRollout(row: RolloutRow): object {
   }
 }
 
-export function shownDetails(row: RolloutRow, look: { waves: WaveCounts[]; back?: WaveCounts[]; details: RolloutDetails }): object {
+export function shownDetails(row: RolloutRow, look: RolloutLooked): object {
   const { spec } = row
   return {
     ...shownRollout(row),
@@ -126,11 +141,14 @@ export function shownDetails(row: RolloutRow, look: { waves: WaveCounts[]; back?
     waves: shownWaves(spec.waves, look.waves),
     ...(look.back && { rollbackWaves: shownWaves(spec.rollbackWaves, look.back) }),
     ...look.details,
+    ...(look.before && { forward: { devices: summed(look.waves), ...look.before } }),
   }
 }
 
-export function shownPreview({ waves }: RolloutSpec, preview: RolloutPreview): object {
-  return { ...preview, waves: shownWaves(waves, preview.waves) }
+/** `asked`: waves that were asked for; one more was added where they do not reach all. */
+export function shownPreview({ waves }: RolloutSpec, preview: RolloutPreview, asked = waves.length): object {
+  const marked = preview.waves.map((wave, i) => (i < asked ? wave : { ...wave, added: true }))
+  return { ...preview, waves: shownWaves(waves, marked) }
 }
 
 function shownWaves<Wave extends object>(rules: WaveRule[], waves: Wave[]): object[] {

@@ -68,7 +68,7 @@ export function rolloutEndpoints(endpoint: Endpoints, { rollouts, registry, firm
       const id = randomUUID()
       if (query.preview === 'true') {
         await checkNames(tenant, spec)
-        return { status: 200, body: JSON.stringify(await previewed(tenant, id, spec)) }
+        return { status: 200, body: JSON.stringify(await previewed(tenant, id, spec, { asked: body.waves.length })) }
       }
       const key = header('idempotency-key')
       const keyHash = key === undefined ? undefined : keyHashOf(tenant, key)
@@ -78,7 +78,7 @@ export function rolloutEndpoints(endpoint: Endpoints, { rollouts, registry, firm
       if (!before) {
         await checkNames(tenant, spec)
         // What cannot choose its devices is refused before it is made.
-        const preview = await previewed(tenant, id, spec)
+        const preview = await previewed(tenant, id, spec, { asked: body.waves.length })
         const claim = keyHash && { keyHash, requestHash, salt: new Uint8Array() }
         if ((await rollouts.create({ id, tenant, spec, by: caller }, claim)) === 'written') return made(await known(tenant, id), preview)
         before = await stored()
@@ -144,7 +144,7 @@ export function rolloutEndpoints(endpoint: Endpoints, { rollouts, registry, firm
       const row = await known(tenant, params.id)
       if (!isOpen(row))
         throw new CastorError('conflict', `Its devices are chosen, or it has ended: /v1/rollouts/${row.id}/devices says who they are.`)
-      return { status: 200, body: JSON.stringify(await previewed(tenant, row.id, row.spec, 'conflict')) }
+      return { status: 200, body: JSON.stringify(await previewed(tenant, row.id, row.spec, { code: 'conflict' })) }
     },
   )
 
@@ -154,10 +154,15 @@ export function rolloutEndpoints(endpoint: Endpoints, { rollouts, registry, firm
     return row
   }
 
-  /** `code`: of what it cannot be previewed for. */
-  async function previewed(tenant: string, id: string, spec: RolloutSpec, code: 'invalid' | 'conflict' = 'invalid'): Promise<object> {
+  /** `code`: of what it cannot be previewed for. `asked`: so many waves were. */
+  async function previewed(
+    tenant: string,
+    id: string,
+    spec: RolloutSpec,
+    { code = 'invalid', asked }: { code?: 'invalid' | 'conflict'; asked?: number } = {},
+  ): Promise<object> {
     try {
-      return shownPreview(spec, await rollouts.preview({ id, tenant, spec }))
+      return shownPreview(spec, await rollouts.preview({ id, tenant, spec }), asked)
     } catch (error) {
       if (error instanceof CastorError && error.code === 'invalid') throw new CastorError(code, error.message)
       throw error

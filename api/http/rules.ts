@@ -3,12 +3,11 @@ import { z } from '@hono/zod-openapi'
 import { CastorError } from '../../twin-models/errors.ts'
 import { RULE_LIMITS } from '../../twin-models/rules/language.ts'
 import { RULE_STATUSES } from '../../twin-models/schemas/rule.ts'
-import type { Models, Registry } from '../ports.ts'
 import type { Rules } from '../rule-ports.ts'
 import type { Endpoints } from './endpoint.ts'
 import { expectedVersion, hasChanged } from './etags.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
-import { createRuleCheck } from './rule-check.ts'
+import { createRuleCheck, type RuleCheckDeps } from './rule-check.ts'
 import {
   etagHeaders,
   MAX_RULE_BYTES,
@@ -24,10 +23,8 @@ import {
 } from './rule-json.ts'
 import { jsonContent } from './schemas.ts'
 
-export interface RuleDeps {
+export interface RuleDeps extends RuleCheckDeps {
   rules: Rules
-  registry: Pick<Registry, 'find'>
-  models: Models
 }
 
 export function ruleEndpoints(endpoint: Endpoints, deps: RuleDeps): void {

@@ -96,7 +96,7 @@ function refuseOlder(device: string, wanted: FirmwareRow, runs: FirmwareRow | un
   const back = manifestSchema.parse(JSON.parse(runs.manifest)).rollbackTo.includes(wanted.version)
   const advice = back ? 'Its manifest allows to go back: ask for the kind rollback.' : 'Its manifest names no way back to it.'
   throw refused(
-    `${device} runs ${nameOf(runs)} (counter ${runs.counter}), so ${wanted.version} (counter ${wanted.counter}) is not newer. ${advice}`,
+    `${device} runs ${plainNameOf(runs)} (counter ${runs.counter}), so ${wanted.version} (counter ${wanted.counter}) is not newer. ${advice}`,
   )
 }
 
@@ -105,11 +105,16 @@ function refuseNoWayBack(device: string, wanted: FirmwareRow, runs: FirmwareRow 
   if (!runs || runs.key === null)
     throw refused(`${device} runs ${from.version}, of which there is no signed manifest that names a way back.`)
   if (manifestSchema.parse(JSON.parse(runs.manifest)).rollbackTo.includes(wanted.version)) return
-  throw refused(`${device} runs ${nameOf(runs)}, whose manifest does not name ${wanted.version} among those that it may go back to.`)
+  throw refused(`${device} runs ${plainNameOf(runs)}, whose manifest does not name ${wanted.version} among those that it may go back to.`)
 }
 
 function nameOf({ name, version }: { name: string; version: string }): string {
   return `Firmware ${name} ${version}`
+}
+
+/** Within a sentence. */
+function plainNameOf({ name, version }: { name: string; version: string }): string {
+  return `${name} ${version}`
 }
 
 function refused(message: string): CastorError {

@@ -1,6 +1,6 @@
 /** A device as the owner of its lane holds it in memory: its registry part, its latest values, its inbox. Nobody else writes them. */
 import { emptyInbox, INPUT_LIMIT, type Inbox, nextTime, openedBy, type Pending, presenceAfter } from '../../twin-models/core/inbox.ts'
-import type { Batch, Latest, TwinInput, TwinRule, Wake } from '../../twin-models/core/types.ts'
+import type { Batch, Latest, PresenceStatus, TwinInput, TwinRule, Wake } from '../../twin-models/core/types.ts'
 import { firstWake } from '../../twin-models/core/wake.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../twin-models/model.ts'
@@ -131,6 +131,13 @@ function pendingText({ merged, ...rest }: Pending, texts: MemberTexts): string {
 /** The input that every twin's first batch begins with, and that follows a change of its model. */
 export function configuredInput(device: Device, at: number): TwinInput {
   return { kind: 'configured', at, settings: device.model?.settings ?? UNKNOWN_MODEL }
+}
+
+/** The presence that its twin will have decided on once it has consumed all that waits for it: that it went away may wait there. */
+export function expectedPresence(row: { pending: string | null; sealed: string | null; wake: string | null }): PresenceStatus | undefined {
+  if (row.wake === null) return undefined
+  const waiting = [row.sealed, row.pending].flatMap((text) => (text === null ? [] : (JSON.parse(text) as Pick<Batch, 'inputs'>).inputs))
+  return presenceAfter(waiting, JSON.parse(row.wake)).expected
 }
 
 const UNKNOWN_MODEL = { model: 'unknown', modelVersion: '0', presenceTimeoutMs: 300_000, ranges: {} }

@@ -1,7 +1,8 @@
 /**
- * What devices say of their updates. How far one has come is only a column of its row; its last word is decided on by the twin, and what is
- * said after the end changes nothing any more. (That it went well a device does not say here: it says hello with the new firmware.)
+ * What devices say of their updates. How far one has come is only a column of its row (that it installs or reboots the twin hears too, without being
+ * woken by it); its last word is decided on by the twin, and what is said after the end changes nothing any more. (That it went well a device does not say here: it says hello with the new firmware.)
  */
+import { addUpdateStep } from '../../twin-models/core/inbox.ts'
 import type { UpdateAnswer } from '../../twin-models/core/types.ts'
 import type { Problem } from './decode.ts'
 import { UPDATE_STEPS, type UpdateStatus, type UpdateStep } from './decoding/update-status.ts'
@@ -45,6 +46,9 @@ export class UpdateWords {
     if (!known.told) return
     if (!isLast(word)) {
       this.#noteStep(id, word, message.receivedAt)
+      const { status } = word
+      if (known.status !== 'soaking' && (status === 'installing' || status === 'rebooting'))
+        addUpdateStep(device.inbox, { kind: 'update-step', at: message.receivedAt, id, status })
       return
     }
     const said = messageId === undefined ? {} : { messageId }

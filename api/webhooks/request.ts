@@ -25,7 +25,7 @@ export function requestOf({ url, form, headers, auth, secrets }: WebhookTarget, 
   return { url, headers: { ...headers, ...(auth && { authorization: authorization(auth) }), 'content-type': contentType, ...signed }, body }
 }
 
-function authorization(auth: WebhookAuth): string {
+export function authorization(auth: WebhookAuth): string {
   if ('bearer' in auth) return `Bearer ${auth.bearer}`
   return `Basic ${Buffer.from(`${auth.basic.user}:${auth.basic.password}`).toString('base64')}`
 }

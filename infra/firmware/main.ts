@@ -92,8 +92,10 @@ withCastor(program.command('upload').description('upload an image with its signe
   .option('--manifest <file>', 'default: the image with .manifest.json')
   .option('--notes <text>', 'for those who look at it')
   .action(async (image: string, { manifest: file = manifestFileOf(image), notes, ...given }) => {
-    const { id, isNew, usable, problem } = await uploadImage(await castorOf(given), image, file, notes)
-    console.log(`${id}: ${isNew ? 'uploaded' : 'was there already'}${usable ? '' : `, but not usable. ${problem?.detail}`}`)
+    const { id, isNew, usable, problem, signatureAdded } = await uploadImage(await castorOf(given), image, file, notes)
+    console.log(
+      `${id}: ${isNew ? 'uploaded' : signatureAdded ? 'was there already, and has its signature now' : 'was there already'}${usable ? '' : `, but not usable. ${problem?.detail}`}`,
+    )
   })
 
 try {
@@ -132,5 +134,6 @@ function expiry(text: string): string {
   const duration = parseDuration(text)
   const at = duration === undefined ? Date.parse(text) : Date.now() + duration
   if (Number.isNaN(at)) throw new InvalidArgumentError('A time like 2027-01-31T00:00:00Z, or a duration like 365d.')
+  if (at <= Date.now()) throw new InvalidArgumentError(`${new Date(at).toISOString()} is past: nobody could install it.`)
   return new Date(at).toISOString()
 }

@@ -9,7 +9,12 @@ export interface Castor {
   apiKey: string
 }
 
-const firmwareSchema = z.object({ id: z.string(), usable: z.boolean(), problem: z.object({ detail: z.string() }).optional() })
+const firmwareSchema = z.object({
+  id: z.string(),
+  usable: z.boolean(),
+  problem: z.object({ detail: z.string() }).optional(),
+  signatureAdded: z.boolean().optional(),
+})
 const keySchema = z.object({ id: z.string(), name: z.string() })
 const problemSchema = z.object({ detail: z.string() })
 

@@ -7,6 +7,7 @@
  * Answers of one device are numbered while its row is locked, so their ids are in the order of its decisions.
  */
 import type { Decision, DecisionOutcome, DecisionStore, LastSeen } from '../../activities/ports.ts'
+import { expectedPresence } from '../../api/ingest/device.ts'
 import { laneOf } from '../../api/ingest/log.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
 import type { ToldUpdate, TwinState } from '../../twin-models/core/types.ts'
@@ -114,12 +115,18 @@ async function sentCommands(sql: Queries, { tenant, device, incarnation }: TwinK
 
 /** By when its device was first told: one that is told again and again, because it does not answer or comes and goes, gets no more time by that. */
 async function sentUpdate(sql: Queries, { tenant, device, incarnation }: TwinKey, id: string): Promise<ToldUpdate | null> {
-  const [row] = await sql<Omit<ToldUpdate, 'id'>[]>`
-    select (extract(epoch from coalesce(u.told_at, u.sent_at)) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status
+  const [row] = await sql<Array<Omit<ToldUpdate, 'id' | 'presence'> & Parameters<typeof expectedPresence>[0]>>`
+    select (extract(epoch from coalesce(u.told_at, u.sent_at)) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status,
+      (extract(epoch from u.status_at) * 1000)::bigint as "statusAt", i.last_seen as "lastSeenAt",
+      i.pending, i.sealed, i.wake
     from devices d
     left join updates u on u.id = ${id} and u.incarnation = d.incarnation
+    left join twin_inbox i on i.incarnation = d.incarnation
     where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
-  return row ? { id, ...row } : null
+  if (!row) return null
+  const { pending, sealed, wake, ...told } = row
+  const presence = expectedPresence({ pending, sealed, wake })
+  return { id, ...told, ...(presence !== undefined && { presence }) }
 }
 
 /** The event without what has a column of its own. */

@@ -11,6 +11,12 @@ export function createFirmware(sql: Sql): FirmwareRows {
     insert: (firmware) => insertFirmware(sql, firmware),
     find: (tenant, id) => findFirmware(sql, tenant, id),
     findVersion: (tenant, name, version) => findVersion(sql, tenant, name, version),
+    findCounter: async (tenant, name, counter) => {
+      const [row] = await sql<FirmwareRow[]>`
+        select ${sql.unsafe(FIRMWARE_COLUMNS)} from firmware f
+        where tenant = ${tenant} and name = ${name} and counter = ${counter} order by number limit 1`
+      return row
+    },
     findVersions: (tenant, version) => sql<FirmwareRow[]>`
       select ${sql.unsafe(FIRMWARE_COLUMNS)} from firmware f where tenant = ${tenant} and version = ${version} order by name limit ${MOST_NAMES}`,
     list: (tenant, query) => listFirmware(sql, tenant, query),

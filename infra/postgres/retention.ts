@@ -8,6 +8,7 @@ import { NO_STREAM } from '../../api/ingest/log.ts'
 import { deleteClearedAlarms } from './alarm-retention.ts'
 import type { Sql } from './connect.ts'
 import { ERRORS_MINUTES } from './downlink.ts'
+import { deleteEndedNotices } from './notice-retention.ts'
 import { dropPartition as dropAny, type ExistingPartition, finishDrops, listPartitions } from './old-partitions.ts'
 import { ensurePartitions } from './partitions.ts'
 import { deleteOldPredictions, deletePredictionsBySize } from './prediction-retention.ts'
@@ -89,6 +90,7 @@ export async function retain(options: RetentionOptions): Promise<Record<string, 
     ['webhook_deliveries', () => deleteEndedDeliveries(sql, options.now)],
     ['predictions', () => deleteOldPredictions(sql, now)],
     ['predictions by size', () => deletePredictionsBySize(sql, limits.predictionBytes)],
+    ['notices', () => deleteEndedNotices(sql, options.now)],
   ]
   for (const [name, step] of steps) {
     try {

@@ -9,6 +9,7 @@ const MOST_ROWS = 20
 export async function preview(tx: Transaction, rollout: Described): Promise<RolloutPreview> {
   await patiently(tx)
   await find(tx, rollout)
+  await markExcluded(tx, rollout.id)
   const sizes = await sizesOf(tx, rollout.spec.waves)
   const versions = await tx<RolloutPreview['versions']>`
     select from_version as version, count(*)::int as devices from found where reason is null
@@ -25,6 +26,13 @@ export async function preview(tx: Transaction, rollout: Described): Promise<Roll
     versions: [...versions],
     leftOut: [...leftOut],
   }
+}
+
+/** Those that a draft is to leave out. */
+async function markExcluded(tx: Transaction, id: string): Promise<void> {
+  await tx`
+    update found set reason = 'excluded' from rollout_targets t
+    where t.rollout = ${id} and not t.back and t.reason = 'excluded' and t.incarnation = found.incarnation`
 }
 
 /** The first of each wave. */

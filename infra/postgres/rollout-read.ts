@@ -5,9 +5,10 @@ import { initialRollout } from '../../twin-models/core/rollout.ts'
 import type { RolloutPreview, RolloutSpec, RolloutState } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
+import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usable.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql, Transaction } from './connect.ts'
-import { findVersion } from './firmware.ts'
+import { findFirmware, findVersion } from './firmware.ts'
 import { claimKey } from './idempotency.ts'
 import { askRollout } from './rollout-asked.ts'
 import { countsOf, detailsOf } from './rollout-counts.ts'
@@ -66,15 +67,16 @@ function parsed({ spec, asked, ...row }: StoredRollout): RolloutRow {
   return { ...row, spec: JSON.parse(spec) as RolloutSpec, asked: JSON.parse(asked ?? '[]') as RolloutAsked[] }
 }
 
-/** Reasons and sites are of its direction. */
+/** `details` are of its direction, `before` of the way forward. */
 async function look(sql: Sql, rollout: RolloutRow): ReturnType<Rollouts['look']> {
   const { spec, isBack } = rollout
-  const [forward, back, details] = await Promise.all([
+  const [forward, back, details, before] = await Promise.all([
     countsOf(sql, rollout, false, spec.waves.length),
     isBack ? countsOf(sql, rollout, true, spec.rollbackWaves.length) : undefined,
     detailsOf(sql, rollout, isBack),
+    isBack ? detailsOf(sql, rollout, false) : undefined,
   ])
-  return { waves: forward.waves, ...(back && { back: back.waves }), details }
+  return { waves: forward.waves, ...(back && { back: back.waves }), details, ...(before && { before }) }
 }
 
 async function targets(
@@ -96,16 +98,21 @@ async function targets(
 
 /** Of two who ask at once the second is judged by what the first one asked. */
 async function ask(tx: Transaction, tenant: string, id: string, asked: RolloutAsked, judge: (standing: RolloutStanding) => string) {
-  const [row] = await tx<Array<{ spec: string; by: string; state: string | null; asked: string | null; isBack: boolean }>>`
-    select spec, requested_by as by, state, asked, back as "isBack" from rollouts where tenant = ${tenant} and id = ${id} for update`
+  const [row] = await tx<
+    Array<{ spec: string; by: string; state: string | null; asked: string | null; isBack: boolean; firmware: string }>
+  >`
+    select spec, requested_by as by, firmware, state, asked, back as "isBack" from rollouts where tenant = ${tenant} and id = ${id} for update`
   if (!row) return undefined
   const spec = JSON.parse(row.spec) as RolloutSpec
+  const firmware = await findFirmware(tx, tenant, row.firmware)
+  const problem = firmware && usableProblem(firmware, Date.now())
   const plan = { ...spec, by: row.by }
   const answer = judge({
     state: row.state === null ? initialRollout(plan) : (JSON.parse(row.state) as RolloutState),
     plan,
     counts: await countsOf(tx, { id }, row.isBack, (row.isBack ? spec.rollbackWaves : spec.waves).length),
     asked: JSON.parse(row.asked ?? '[]') as RolloutAsked[],
+    unusable: problem && USABLE_PROBLEMS[problem],
   })
   return (await askRollout(tx, tenant, id, asked)) ? { answer } : 'too-many'
 }

@@ -112,9 +112,9 @@ export async function exclude(tx: Transaction, rollout: Rollout, isBack: boolean
     where t.rollout = ${id} and t.back = ${isBack} and d.tenant = ${tenant} and d.device = ${device}`
   if (!target) {
     const made = await tx`
-      insert into rollout_targets (rollout, back, number, wave, incarnation, device, status, reason, ended_at)
+      insert into rollout_targets (rollout, back, number, wave, incarnation, device, from_version, status, reason, ended_at)
       select ${id}, ${isBack}, coalesce((select max(number) from rollout_targets where rollout = ${id} and back = ${isBack}), 0) + 1, -1,
-        incarnation, device, 'skipped', 'excluded', now()
+        incarnation, device, decided #>> '{firmware,version}', 'skipped', 'excluded', now()
       from devices where tenant = ${tenant} and device = ${device}`
     return made.count > 0 ? 'excluded' : 'unknown'
   }

@@ -2,7 +2,15 @@
  * Rollouts in Postgres, for their workflows. What a step does it does once, under its number: so neither a lost result, nor an attempt that was
  * given up and comes late, nor a run that was set back asks anybody twice.
  */
-import type { NewRollout, Rollout, RolloutLook, RolloutStood, RolloutStore, RolloutStoreStep } from '../../activities/rollout-ports.ts'
+import type {
+  ForwardResult,
+  NewRollout,
+  Rollout,
+  RolloutLook,
+  RolloutStood,
+  RolloutStore,
+  RolloutStoreStep,
+} from '../../activities/rollout-ports.ts'
 import type { RolloutSpec } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
@@ -123,6 +131,12 @@ async function doAtOnce(
     counts: await countsOf(tx, rollout, isBack, (isBack ? spec.rollbackWaves : spec.waves).length),
     problem: rollout.firmware.problem,
     ...(detailed && { details: await detailsOf(tx, rollout, isBack) }),
+    ...(detailed && isBack && { forward: await forwardOf(tx, rollout) }),
     ...(excluded && { excluded }),
   }
+}
+
+async function forwardOf(tx: Transaction, rollout: Rollout): Promise<ForwardResult> {
+  const { waves } = await countsOf(tx, rollout, false, rollout.spec.waves.length)
+  return { waves, details: await detailsOf(tx, rollout, false) }
 }

@@ -8,12 +8,15 @@ import { createAdaptorServer } from '@hono/node-server'
 import { createApp } from '../../api/app.ts'
 import { UPLOAD_MS } from '../../api/http/firmware-upload.ts'
 import { LiveStreams } from '../../api/live/live.ts'
+import { createSend } from '../../api/notify/send.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import { ConfigError } from '../config.ts'
 import { createFolderStore } from '../firmware/folder-store.ts'
 import { limitBodies } from '../http/body-deadline.ts'
 import { createOutbound } from '../http/outbound.ts'
 import { createPredictionTester } from '../inference/tester.ts'
+import { quietLog } from '../log.ts'
+import { createMailer } from '../mail/mailer.ts'
 import { createAlarms } from '../postgres/alarms.ts'
 import { ensureAdminKey, findApiKey } from '../postgres/api-keys.ts'
 import { createBulkChanges } from '../postgres/bulk-read.ts'
@@ -26,6 +29,7 @@ import { createGroups } from '../postgres/groups.ts'
 import { readDecisions } from '../postgres/history.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
 import { migrate } from '../postgres/migrate.ts'
+import { createNotices } from '../postgres/notices.ts'
 import { ensurePartitions } from '../postgres/partitions.ts'
 import { createPredictionModels } from '../postgres/prediction-models.ts'
 import { createPredictions } from '../postgres/predictions.ts'
@@ -36,6 +40,7 @@ import { createRollouts } from '../postgres/rollout-read.ts'
 import { createRuleActions } from '../postgres/rule-actions.ts'
 import { createRuleHistory } from '../postgres/rule-history.ts'
 import { createRules } from '../postgres/rules.ts'
+import { createTargets } from '../postgres/targets.ts'
 import { readTelemetry } from '../postgres/telemetry-read.ts'
 import { findTicketLink } from '../postgres/ticket-links.ts'
 import { createTickets } from '../postgres/ticket-read.ts'
@@ -57,6 +62,7 @@ const PROBE_MS = 1_000
 const PROBE_TIMEOUT_MS = 3_000
 /** The supervisor gives the api 3 s; the database is closed after this. */
 const FINISH_MS = 1_500
+const MAIL_LOG_EVERY_MS = 60_000
 const MOST_CONNECTIONS = 10_000
 /** Until a request's body is there; uploads of firmware have UPLOAD_MS. */
 const BODY_MS = 30_000
@@ -89,6 +95,12 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
   const live = new LiveStreams({ store: postgresLiveStore(liveSql), models, log, onOffered: measureOffered() })
   const outbound = createOutbound({ process: 'api', ...config.webhookNetworks })
   const questions = createOutbound({ process: 'api', what: 'requests for predictions', ...config.webhookNetworks })
+  const mailTrouble = quietLog(log, MAIL_LOG_EVERY_MS)
+  const mailer = createMailer({
+    url: config.smtpUrl,
+    from: config.smtpFrom,
+    trouble: (error) => mailTrouble(error, 'An e-mail could not be sent'),
+  })
   const firmwareStore = createFolderStore(join(config.dataDir, 'firmware'))
   const app = createApp({
     registry: createRegistry(sql),
@@ -122,6 +134,10 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
     predictionModels: createPredictionModels(sql),
     predictions: createPredictions(sql),
     predictionTester: createPredictionTester({ sql, outbound: questions, models: modelOf }),
+    targets: createTargets(sql),
+    notices: createNotices(sql),
+    mailer,
+    sendNotices: createSend({ sender: outbound, mailer, publicUrl: config.publicUrl }),
     tickets: createTickets(sql),
     ticketLinks: { find: (tokenHash) => findTicketLink(sql, tokenHash) },
     status: health,
@@ -151,6 +167,8 @@ export async function startApi({ config, log, health }: ProcessContext): Promise
       database.stop()
       await Promise.all([close(server), live.stop()])
       for (const client of [outbound, questions]) client.close()
+      outbound.close()
+      mailer.close()
       await Promise.all([workflows.close(), ...disconnect()])
     },
   }

@@ -1,6 +1,7 @@
 /**
- * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery; and it carries out the actions of
- * rules (rule-actions.ts). It may run many times: one leads, the others stand by, and one of them goes on within a second or two.
+ * The dispatcher: numbers the outbox, says for whom each event is, and makes the first attempt of each delivery; it carries out the actions of
+ * rules (rule-actions.ts), and tells people of alarms and tickets (notices.ts). It may run many times: one leads, the others stand by, and one of
+ * them goes on within a second or two.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTry } from '../../api/webhooks/attempt.ts'
@@ -18,6 +19,7 @@ import { startSequencer } from '../postgres/outbox.ts'
 import { createDispatchStore } from '../postgres/webhook-fan-out.ts'
 import { dispatcherMetrics } from '../telemetry/dispatcher-metrics.ts'
 import { createWebhookStarter } from '../temporal/webhook-starter.ts'
+import { startNotices } from './notices.ts'
 import { createPredictionRounds } from './prediction-rounds.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 import { startRuleActions } from './rule-actions.ts'
@@ -52,6 +54,7 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
     now: Date.now,
     trouble: (error) => troubled(error, 'Postgres could not be asked about webhooks, or told; tried again'),
   })
+  const notices = startNotices({ config: { ...config, databaseUrl: config.databaseUrl }, log }, outbound)
   const stopping = new AbortController()
   let trouble: string | undefined = 'starting'
   let sequencer: ReturnType<typeof startSequencer> | undefined
@@ -82,10 +85,10 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   }
 
   return {
-    ready: () => trouble ?? true,
+    ready: () => trouble ?? notices.ready(),
     stop: async () => {
       stopping.abort()
-      await Promise.all([running, sequencer?.stop(), actions.stop()])
+      await Promise.all([running, sequencer?.stop(), actions.stop(), notices.stop()])
       await leadership.resign()
       await Promise.all([starter.close(), predictions.close()])
       outbound.close()

@@ -31,5 +31,5 @@ export function startRolloutStarter(options: StarterOptions): { stop(): Promise<
 
 /** Only where it would go on by itself. */
 function halting({ tenant, id, status }: UntoldRollout): RolloutStart {
-  return { tenant, id, ...((status === 'running' || status === 'rolling-back') && { ask: { action: 'halt' } }) }
+  return { tenant, id, ...((status === 'running' || status === 'rolling-back') && { interrupted: true }) }
 }

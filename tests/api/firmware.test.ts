@@ -7,8 +7,9 @@ import { createAdaptorServer } from '@hono/node-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readParts } from '../../api/http/multipart.ts'
 import { unnamedImages, usableProblemSql } from '../../infra/postgres/firmware.ts'
+import type { Manifest } from '../../twin-models/firmware/manifest.ts'
 import { usableProblem } from '../../twin-models/firmware/usable.ts'
-import { imageOf, type KeyPair, manifestOf, newKeyPair, sha256Of, signManifest } from '../support/signed-firmware.ts'
+import { imageOf, type KeyPair, newKeyPair, manifestOf as plainManifestOf, sha256Of, signManifest } from '../support/signed-firmware.ts'
 import { until } from '../support/wait.ts'
 import { type Answer, allItems, DEMO_KEY, OTHER_KEY, type TestApi, testApi } from './test-api.ts'
 
@@ -53,6 +54,11 @@ function upload(manifest: unknown, content: Uint8Array = image, tenantKey = DEMO
     ],
     tenantKey,
   )
+}
+
+/** With a counter of its own for each version. */
+function manifestOf(content: Uint8Array, changes: Partial<Manifest> = {}): Manifest {
+  return plainManifestOf(content, { counter: 100 + versions, ...changes })
 }
 
 function nextVersion(): string {
@@ -215,7 +221,7 @@ describe('is refused, and leaves nothing behind:', () => {
 
   function altered(envelope: ReturnType<typeof signManifest>) {
     const text = Buffer.from(envelope.payload, 'base64').toString()
-    return { ...envelope, payload: Buffer.from(text.replace('"counter":20', '"counter":21')).toString('base64') }
+    return { ...envelope, payload: Buffer.from(text.replace(/"counter":\d+/, '"counter":99')).toString('base64') }
   }
 
   function mixed(manifest: object, second: KeyPair) {
@@ -248,6 +254,19 @@ describe('a version is one artifact for ever:', () => {
     await upload(signManifest(manifestOf(image, { version }), key))
     const answer = await upload(signManifest(manifestOf(image, { version, rollbackTo: ['1.0.0'] }), key))
     expect(answer.json).toMatchObject({ status: 409, detail: expect.stringContaining('another manifest') })
+  })
+
+  test('another one with its counter is refused, which says of what release it is; that of another line is not', async () => {
+    const version = nextVersion()
+    const { counter } = manifestOf(image, { version })
+    await upload(signManifest(manifestOf(image, { version }), key))
+    const { status, json } = await upload(signManifest(manifestOf(image, { version: nextVersion(), counter }), key))
+    expect([status, json.detail]).toEqual([
+      409,
+      expect.stringContaining(`Firmware thermostat ${version} has the counter ${counter} already`),
+    ])
+    const other = manifestOf(image, { name: 'thermostat-radio', version: nextVersion(), counter })
+    expect((await upload(signManifest(other, key))).status).toBe(201)
   })
 
   test('an older release, sent again, is still what it was, and a newer one is not touched', async () => {

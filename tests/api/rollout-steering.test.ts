@@ -113,7 +113,7 @@ describe('steering one', () => {
       'draft',
       {},
       {
-        ...{ pause: 'It is a draft', resume: 'It is a draft', advance: 'It is a draft', halt: 'It is a draft', exclude: 'It is a draft' },
+        ...{ pause: 'It is a draft', resume: 'It is a draft', advance: 'It is a draft', halt: 'It is a draft' },
         rollback: 'It is a draft',
       },
     ],
@@ -166,6 +166,17 @@ describe('steering one', () => {
       else expect([action, answer.status, answer.json.detail]).toEqual([action, 409, expect.stringContaining(refusal)])
       expect(await askedOf(json.id)).toHaveLength(refusal ? 0 : 1)
     }
+  })
+
+  test('one whose firmware must not go to further devices is not resumed, and says why', async () => {
+    const id = await api.running()
+    await api.stands(id, { status: 'halted', reason: 'Too many failed.' })
+    const withdraw = (at: Date | null) => api.database.sql`update firmware set withdrawn_at = ${at} where id = ${api.next.id}`
+    await withdraw(new Date())
+    const { status, json } = await api.act(id, 'resume')
+    expect([status, json.detail]).toEqual([409, expect.stringContaining('must not go to further devices. It was withdrawn.')])
+    await withdraw(null)
+    expect((await api.act(id, 'resume')).status).toBe(202)
   })
 
   test('while very much waits for its workflow no more is taken', async () => {

@@ -85,7 +85,10 @@ describe('asking for one', () => {
       [{ percent: 100 }, 3],
     ])
     const again = await api.ask('GET', `/v1/rollouts/${json.id}/preview`)
-    expect([again.status, again.json]).toEqual([200, json.preview])
+    // That its last wave was added is said to whoever asked for it.
+    const { added, ...last } = json.preview.waves.at(-1)
+    expect(added).toBe(true)
+    expect([again.status, again.json]).toEqual([200, { ...json.preview, waves: [...json.preview.waves.slice(0, -1), last] }])
     await api.act(json.id, 'approve')
     await api.stands(json.id, { status: 'running', chosen: true })
     const devices = (await api.ask('GET', `/v1/rollouts/${json.id}/devices`)).json.items
@@ -334,6 +337,8 @@ describe('looking at one', () => {
       { wave: 1, rule: { percent: 10 }, total: 1 },
       { wave: 2, rule: { percent: 100 }, total: 0 },
     ])
+    expect(json.leftOut).toEqual([])
+    expect(json.forward).toMatchObject({ devices: { total: 8, healthy: 1 }, reasons: [], sites: [], leftOut: LEFT_OUT })
     const devices = await allItems(api, `/v1/rollouts/${back}/devices?limit=5`)
     expect([devices.length, devices.at(-1)]).toEqual([
       13,

@@ -136,6 +136,21 @@ describe('what is not taken', () => {
     expect([(await get('/refused')).status, await scopes()]).toEqual([404, {}])
   })
 
+  test('that tells or asks whom nobody knows', async () => {
+    const actions = [
+      { kind: 'notify', target: 'nobody' },
+      { kind: 'predict', model: 'no-model' },
+      { kind: 'ticket', title: 'Look', onCall: ['no-one'] },
+    ]
+    const refused = await put('r', { actions })
+    expect(refused.status).toBe(400)
+    expect(refused.json.errors).toEqual([
+      { path: '/actions/0/target', detail: 'there is no target nobody: make it with PUT /v1/targets/nobody' },
+      { path: '/actions/1/model', detail: 'there is no prediction model no-model: make it with PUT /v1/prediction-models/no-model' },
+      { path: '/actions/2/onCall/0', detail: 'there is no target no-one: make it with PUT /v1/targets/no-one' },
+    ])
+  })
+
   test('a name that breaks the grammar of ids is nowhere', async () => {
     expect((await put('no%20name')).status).toBe(404)
   })

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { type AppDeps, createApp } from '../../api/app.ts'
 import { LiveStreams } from '../../api/live/live.ts'
+import type { Mailer } from '../../api/notify/ports.ts'
+import { createSend } from '../../api/notify/send.ts'
 import type { TwinWorkflows } from '../../api/ports.ts'
 import { createFolderStore } from '../../infra/firmware/folder-store.ts'
 import { createPredictionTester } from '../../infra/inference/tester.ts'
@@ -20,6 +22,7 @@ import { createFirmware } from '../../infra/postgres/firmware.ts'
 import { createGroups } from '../../infra/postgres/groups.ts'
 import { readDecisions } from '../../infra/postgres/history.ts'
 import { postgresLiveStore } from '../../infra/postgres/live-log.ts'
+import { createNotices } from '../../infra/postgres/notices.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
 import { createPredictionModels } from '../../infra/postgres/prediction-models.ts'
 import { createPredictions } from '../../infra/postgres/predictions.ts'
@@ -30,6 +33,7 @@ import { createRollouts } from '../../infra/postgres/rollout-read.ts'
 import { createRuleActions } from '../../infra/postgres/rule-actions.ts'
 import { createRuleHistory } from '../../infra/postgres/rule-history.ts'
 import { createRules } from '../../infra/postgres/rules.ts'
+import { createTargets } from '../../infra/postgres/targets.ts'
 import { readTelemetry } from '../../infra/postgres/telemetry-read.ts'
 import { findTicketLink } from '../../infra/postgres/ticket-links.ts'
 import { createTickets } from '../../infra/postgres/ticket-read.ts'
@@ -109,9 +113,13 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
     predictionModels: createPredictionModels(sql),
     predictions: createPredictions(sql),
     predictionTester: createPredictionTester({ sql, outbound: NO_NETWORK, models: modelOf }),
+    webhookSender: { refusal: () => undefined, post: NO_NETWORK.ask },
+    targets: createTargets(sql),
+    notices: createNotices(sql),
+    mailer: NO_MAILER,
+    sendNotices: createSend({ sender: { post: NO_NETWORK.ask }, mailer: NO_MAILER, publicUrl: 'http://127.0.0.1:8080' }),
     tickets: createTickets(sql),
     ticketLinks: { find: (tokenHash) => findTicketLink(sql, tokenHash) },
-    webhookSender: { refusal: () => undefined, post: async () => ({ ms: 0, error: 'there is no network here' }) },
     status: { readyAll: async () => ({ ready: true, processes: { api: true } }), metricsAll: async () => 'castor_up 1\n' },
     log,
     ...overrides,
@@ -156,6 +164,7 @@ export async function testApi(overrides: Partial<AppDeps> = {}): Promise<TestApi
 }
 
 const NO_NETWORK = { refusal: () => undefined, ask: async () => ({ ms: 0, error: 'there is no network here' }) }
+const NO_MAILER: Mailer = { refusal: () => undefined, send: NO_NETWORK.ask }
 const NO_WORKFLOWS: TwinWorkflows = { query: async () => undefined }
 
 /** Every id of a list, page by page. `between` runs after each page. */

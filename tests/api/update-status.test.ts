@@ -162,7 +162,8 @@ describe('of what devices say of their updates', () => {
     await on.processor.tick()
     expect(one).toMatchObject({ status: 'verifying', progress: null, answeredAt: NOW, statusAt: NOW + 1_000 })
     expect(two).toMatchObject({ status: 'installing', progress: '5', statusAt: NOW })
-    expect(inputs()).toEqual([])
+    expect(inputs()).toEqual([{ kind: 'update-step', at: NOW, id: idOf(2), status: 'installing' }])
+    expect(db.inbox.get(device.incarnation)!.urgent).toBe(false)
     expect(letters()).toEqual([])
   })
 

@@ -1,8 +1,13 @@
 /** The decision write in memory, which the simulation uses, held to the suite of the one in Postgres. */
 import type { TwinKey } from '../../twin-models/ids.ts'
-import { MemoryDatabase } from '../support/memory-database.ts'
+import { type InboxRecord, MemoryDatabase } from '../support/memory-database.ts'
 import { memoryDecisionStore } from '../support/memory-decision-store.ts'
-import { decisionStoreSuite } from './decision-store.ts'
+import { decisionStoreSuite, GOODBYE } from './decision-store.ts'
+
+const NOTHING_WAITS: InboxRecord = {
+  ...{ lane: 0, lastSeen: 0, connection: null, latest: '{}', pending: null, pendingSince: null, urgent: false },
+  ...{ sealed: null, sealedSeq: 0, sealedAt: 0, wake: '{}', clock: null, rules: 0, features: null, dueAt: null },
+}
 
 decisionStoreSuite('the decision write in memory', async () => {
   const db = new MemoryDatabase(Date.now)
@@ -76,7 +81,8 @@ decisionStoreSuite('the decision write in memory', async () => {
     alarms: async ({ incarnation }) => [...(db.alarms.get(incarnation)?.values() ?? [])].sort((a, b) => a.n - b.n),
     updateHeard: async (id) => {
       const heard = { toldAt: 1_000_000, sentAt: 2_000_000, sends: 2, answeredAt: Date.now(), status: 'downloading', progress: '40' }
-      Object.assign(db.updates.get(id)!, heard)
+      const row = Object.assign(db.updates.get(id)!, heard, { statusAt: 3_000_000 })
+      db.inbox.set(row.incarnation, { ...NOTHING_WAITS, ...GOODBYE, lastSeen: 4_000_000 })
     },
   }
 })

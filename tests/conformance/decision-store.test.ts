@@ -14,6 +14,7 @@ import {
   type CommandShown,
   decisionOf,
   decisionStoreSuite,
+  GOODBYE,
   type StoreUnderTest,
   type UpdateShown,
   type WishShown,
@@ -167,7 +168,12 @@ function onPostgres({ sql }: TestDatabase): StoreUnderTest {
     },
     updateHeard: async (id) => {
       await sql`
-        update updates set told_at = to_timestamp(1000), sent_at = to_timestamp(2000), sends = 2, answered_at = now(), status = 'downloading', progress = '40' where id = ${id}`
+        update updates set told_at = to_timestamp(1000), sent_at = to_timestamp(2000), sends = 2, answered_at = now(), status = 'downloading', progress = '40',
+          status_at = to_timestamp(3000)
+        where id = ${id}`
+      await sql`
+        insert into twin_inbox (incarnation, lane, last_seen, pending, wake)
+        select incarnation, 0, 4000000, ${GOODBYE.pending}, ${GOODBYE.wake} from updates where id = ${id} on conflict (incarnation) do nothing`
     },
   }
 }

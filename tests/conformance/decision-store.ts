@@ -32,7 +32,7 @@ export interface StoreUnderTest {
   /** A scheduled update, as REST writes it. */
   update(key: TwinKey): Promise<string>
   updateOf(id: string): Promise<UpdateShown>
-  /** As a bridge leaves it after sending, and the processor after the device's first word. */
+  /** As a bridge leaves it after sending, and the processor after the device's first word (3,000 s) and a goodbye that its twin was not told of yet (4,000 s). */
   updateHeard(id: string): Promise<void>
   /** Of the device, in their order. */
   alarms(key: TwinKey): Promise<AlarmShown[]>
@@ -49,6 +49,12 @@ export const settings: TwinSettings = {
 export function decisionOf(key: TwinKey, from: TwinState, seq: number, inputs: TwinInput[]): Decision {
   const { state, events, answers, effects } = consume(from, { seq, batch: { messages: 1, lastSeenAt: 0, merged: {}, inputs } }, 0)
   return { ...key, expectedRevision: from.revision, seq, state, events, wake: wakeOf(state), answers, ...(effects ? { effects } : {}) }
+}
+
+/** It waits for a twin that takes its device for online. */
+export const GOODBYE = {
+  pending: JSON.stringify({ inputs: [{ kind: 'hello', at: 4_000_000, status: 'offline' }] }),
+  wake: '{"presence":"online"}',
 }
 
 /** A row of `commands` or of `wishes`, as far as it is decided. JSON columns parsed. */
@@ -429,9 +435,11 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
     test('the twin is told how a row of its updates stands and when its device was first told, and that one which is none was told nobody', async () => {
       const [unsent, sent, theirs] = [await under.update(key), await under.update(key), await under.update(await under.register())]
       await under.updateHeard(sent)
-      expect(await under.store.sentUpdate(key, sent)).toEqual({ id: sent, sentAt: 1_000_000, status: 'downloading' })
+      expect(await under.store.sentUpdate(key, sent)).toEqual({
+        ...{ id: sent, sentAt: 1_000_000, status: 'downloading', statusAt: 3_000_000, lastSeenAt: 4_000_000, presence: 'offline' },
+      })
       for (const id of [unsent, theirs, '00000000-0000-4000-8000-000000000000'])
-        expect(await under.store.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
+        expect(await under.store.sentUpdate(key, id)).toMatchObject({ id, sentAt: null, status: 'scheduled' })
       await under.remove(key)
       expect(await under.store.sentUpdate(key, sent)).toBeNull()
     })

@@ -177,6 +177,20 @@ A \`pump\`, version 1.0.0 of the model, of tenant \`demo\`. Registration 22.
 **Facts**`)
   })
 
+  test('of one that was let go says what is true of it wherever its device is, and where that stands', () => {
+    const open = { requestedAt: AT, from: { version: '1.9' }, attempt: 1, phase: 'released', deadlineAt: AT + 60_000 } as const
+    const update: OpenUpdate = { ...updateRequest('u-1'), ...open, until: AT + 3_600_000 }
+    const first =
+      '- Attempt 1 of 3: let go: its device has been told, or will be when it is there, until 2026-11-21 08:26:03 UTC; looked at again at 2026-11-21 07:27:03 UTC'
+    const last = '- How far its device is with it stands in REST: `GET /v1/updates/u-1`'
+    expect(reportOf(KEY, pump({ update }))).toContain(`${first}\n${last}`)
+    const said: OpenUpdate = { ...update, said: 'rebooting', saidAt: AT }
+    expect(reportOf(KEY, pump({ update: said }))).toContain(
+      `${first}\n- Its device said at 2026-11-21 07:26:03 UTC that it reboots\n${last}`,
+    )
+    expect(reportOf(KEY, pump({ update: { ...said, returnsBy: AT + 60_000 } }))).toContain('still runs that at 2026-11-21 07:27:03 UTC')
+  })
+
   test('is bounded, whatever is asked of a device', () => {
     const name = (n: number) => `${n}${'`*|x'.repeat(500)}`
     const leaf = {

@@ -80,8 +80,8 @@ describe('a request', () => {
   test.each<[string, object, string, RegExp]>([
     ['without a name', { name: '' }, 'name', /1 to 100 characters/],
     ['with a name of two lines', { name: 'a\nb' }, 'name', /one line/],
-    ['without whom it is for', { filter: undefined }, 'filter', /one of filter and group/],
-    ['for a filter and a group', { group: 'north' }, 'filter', /one of filter and group/],
+    ['without whom it is for', { filter: undefined }, 'filter', /^one of filter and group is needed$/],
+    ['for a filter and a group', { group: 'north' }, 'filter', /^exactly one of filter and group/],
     ['with a filter that is none', { filter: 'site ~ 1' }, 'filter', /not valid at character/],
     ['with a version that is none', { firmware: { name: 'main', version: ' 1' } }, 'firmware.version', /version/],
     ['with something that it does not know', { canary: true }, '', /canary/],

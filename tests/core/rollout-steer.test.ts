@@ -50,6 +50,25 @@ describe('a person', () => {
     ['resumes its way back', { ...back, status: 'paused' }, plan, { action: 'resume' }, { status: 'rolling-back' }, {}, /goes on/],
     ['advances', running, plan, { action: 'advance' }, { status: 'running', wave: 0, passed: true }, {}, /wave 2 .*gate of wave 1/],
     ['halts', running, plan, { action: 'halt' }, { status: 'halted', reason: 'Somebody halted it.' }, {}, /halted.*go on/],
+    [
+      'is halted where its workflow was ended from outside',
+      running,
+      plan,
+      { action: 'halt', interrupted: true },
+      { status: 'halted', reason: expect.stringContaining('ended from outside') },
+      {},
+      /halted/,
+    ],
+    ['excludes from a draft', draft, plan, { action: 'exclude', device: 'x' }, { status: 'draft' }, { exclude: 'x' }, /left out/],
+    [
+      'excludes before devices are chosen',
+      early,
+      plan,
+      { action: 'exclude', device: 'x' },
+      { status: 'running' },
+      { exclude: 'x' },
+      /left out/,
+    ],
     ['halts and cancels', running, plan, { action: 'halt', running: 'cancel' }, { status: 'halted' }, { cancelRunning: true }, /cancelled/],
     ['halts as the rollout says', paused, cancelling, { action: 'halt' }, { status: 'halted' }, { cancelRunning: true }, /cancelled/],
     [
@@ -162,6 +181,7 @@ describe('a person', () => {
   })
 
   test.each<[string, RolloutState, RolloutPlan, RolloutAsk, RegExp]>([
+    ['approve one’s own with four eyes, however the name is written', draft, fourEyes, { action: 'approve', by: ' Ann ' }, /somebody else/],
     ['approve one’s own with four eyes', draft, fourEyes, { action: 'approve', by: 'ann' }, /ann asked for it: somebody else/],
     ['approve what runs', running, plan, { action: 'approve', by: 'bob' }, /Only a draft.*running/],
     ['pause a draft', draft, plan, { action: 'pause' }, /is a draft: approve it or cancel it/],
@@ -178,12 +198,19 @@ describe('a person', () => {
     ['roll back what is halted on its way back', { ...back, status: 'halted' }, plan, { action: 'rollback' }, /already, and is halted/],
     ['roll back before devices are chosen', early, plan, { action: 'rollback' }, /nobody has the new version/],
     ['roll back what was a draft', { ...cancelled, chosen: false }, plan, { action: 'rollback' }, /nobody has the new version/],
-    ['exclude before devices are chosen', early, plan, { action: 'exclude', device: 'x' }, /not chosen yet/],
     ['cancel twice', cancelled, plan, { action: 'cancel' }, /cancelled already/],
     ['resume what was cancelled', cancelled, plan, { action: 'resume' }, /cancelled already/],
     ['pause what has ended', ended, plan, { action: 'pause' }, /is completed: there is nothing to pause/],
     ['cancel what has ended', ended, plan, { action: 'cancel' }, /is completed/],
   ])('cannot %s', (_title, state, plan, ask, refused) => {
     expect(steer(state, plan, ask, some, 7)).toEqual({ refused: expect.stringMatching(refused) })
+  })
+
+  test('does not resume what would halt again because of its firmware, but its way back', () => {
+    const ask = { action: 'resume' } as const
+    for (const state of [halted, paused])
+      expect(steer(state, plan, ask, some, 7, 'It was withdrawn.').refused).toMatch(/must not go to further devices. It was withdrawn.$/)
+    expect(steer({ ...back, status: 'halted' }, plan, ask, some, 7, 'It was withdrawn.').refused).toBeUndefined()
+    expect(steer(running, plan, { action: 'pause' }, some, 7, 'It was withdrawn.').refused).toBeUndefined()
   })
 })

@@ -304,7 +304,15 @@ describe('the next step', () => {
       waits.push(step.kind === 'wait' && step.ms)
       state = afterStep(state, step, seen, 0)
     }
-    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 1_000, 2_000])
+    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000, 1_000, 2_000])
+  })
+
+  test('is looked for more seldom while nothing is under way, and no later at a slow pace while something is', () => {
+    const quiet = { ...running, idle: 9, seen: '10/10/0/0/0/0/0' }
+    expect(nextRolloutStep(quiet, plan, counts(wave(10, { later: 10 })), 0)).toEqual({ kind: 'wait', ms: 30_000 })
+    const slow: RolloutState = { ...running, startedAt: 1, pace: { perSecond: 0.01, atOnce: 10 } }
+    expect(nextRolloutStep(slow, plan, counts(wave(10, { underway: 1 })), 1_000)).toEqual({ kind: 'wait', ms: 10_000 })
+    expect(nextRolloutStep(slow, plan, counts(wave(10)), 1_000)).toEqual({ kind: 'wait', ms: 99_001 })
   })
 
   test('of a wave that soaks for long is not looked for every second', () => {
@@ -312,7 +320,7 @@ describe('the next step', () => {
     for (const [soakMs, ms] of [
       [0, 1_000],
       [600_000, 10_000],
-      [86_400_000, 30_000],
+      [86_400_000, 10_000],
     ] as const)
       expect(nextRolloutStep(running, { ...plan, soakMs }, soaking, 0)).toEqual({ kind: 'wait', ms })
   })

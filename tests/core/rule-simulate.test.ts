@@ -191,7 +191,7 @@ test('what a rule needs to be tried is what it reads', () => {
     text: '{telemetry.d.value} {firmware.version}',
   })
   expect(needsOf(rule)).toEqual({
-    names: ['a', 'c', 'b', 'd'],
+    names: ['a', 'b', 'c', 'd'],
     deviceEvents: ['leak'],
     kinds: ['health-changed', 'presence-changed', 'reported-changed', 'firmware-changed'],
     isOfHealth: true,

@@ -13,6 +13,7 @@ import { createRandom } from '../../infra/simulator/random.ts'
 import { createFigures } from '../../infra/simulator/report.ts'
 import { JOB_TYPE, type Job } from '../../twin-models/firmware/job.ts'
 import { MANIFEST_TYPE, type Manifest } from '../../twin-models/firmware/manifest.ts'
+import { AskedTwin } from '../support/asked-twin.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { jobOf, manifestOf, newKeyPair, signJob, signManifest } from '../support/signed-firmware.ts'
 
@@ -283,6 +284,23 @@ describe('a simulated device with a job', () => {
     expect(device.firmware).toEqual(factoryFirmware(thermostat))
     expect(device.health().ok).toBe(true)
   })
+})
+
+test('the twin of one that boots what ran before notices within a minute', async () => {
+  const { offer, does, said, device } = updatable({ fate: 'return' })
+  const twin = new AskedTwin()
+  const hello = () => twin.hello({ firmware: device.firmware, health: device.health() })
+  hello()
+  const { version, sha256 } = manifestOf(NEW)
+  twin.update('u', { firmware: { version, sha256 }, installMs: 3_600_000 })
+  await does(offer())
+  for (const { status } of said())
+    if (status === 'installing' || status === 'rebooting') twin.give({ kind: 'update-step', at: twin.now, id: 'u', status })
+  const back = twin.now
+  hello()
+  expect(twin.state.update?.deadlineAt).toBe(back + MINUTE)
+  twin.due(back + MINUTE, [], { id: 'u', sentAt: back - 10, status: 'rebooting' })
+  expect(twin.events.at(-1)).toMatchObject({ kind: 'update-ended', status: 'rolled-back', code: 'returned' })
 })
 
 test('a device that is started again runs what it was updated to, and goes back from there', async () => {

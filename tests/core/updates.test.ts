@@ -319,7 +319,10 @@ describe('the device’s last word', () => {
     const { events, effects } = twin.answerUpdate('u', 'failed', code, 'in use')
     expect(ofUpdate(events)).toEqual([`update-postponed u attempt 1 until 53000: ${code}`])
     expect(effects?.updates).toEqual([{ id: 'u', status: 'scheduled', attempt: 1, withdraw: true, code, message: 'in use' }])
-    expect(ofUpdate(twin.due(53_000).events)).toEqual(['update-released u attempt 1 until 102000, due 63000'])
+    const again = twin.due(53_000)
+    expect(ofUpdate(again.events)).toEqual(['update-released u attempt 1 until 102000, due 63000'])
+    expect(again.effects?.updates, 'why it waited is over').toMatchObject([{ status: 'scheduled', release: {} }])
+    expect([again.effects?.updates[0]?.code, decidedPart(twin.state).update?.code]).toEqual([undefined, undefined])
     expect(ofUpdate(twin.answerUpdate('u', 'failed', code).events)).toEqual([`update-ended u failed ${code}`])
   })
 

@@ -13,6 +13,7 @@ import {
   addReadings,
   addReported,
   addSilence,
+  addUpdateStep,
   answered,
   emptyInbox,
   type Inbox,
@@ -59,6 +60,7 @@ type Step =
   | { step: 'report'; state: JsonObject; version: number | null; rejects: boolean; age: number }
   | { step: 'update'; version: number; soakMs: number; opensAfter: number | null }
   | { step: 'cancel update' }
+  | { step: 'update step'; status: 'installing' | 'rebooting'; late: number }
   | { step: 'update answer'; status: 'failed' | 'rejected'; code: string }
   | { step: 'wait'; ms: number }
   | { step: 'seal'; routine: boolean }
@@ -128,6 +130,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ step: 'cancel update' as const }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      step: fc.constant('update step' as const),
+      status: fc.constantFrom('installing' as const, 'rebooting' as const),
+      late: fc.constantFrom(0, 0, 3),
+    }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -274,6 +284,14 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
       const input = ofUpdate(step, at, fed.state())
       addInput(inbox, input)
       fed.feed([input])
+    } else if (step.step === 'update step') {
+      const { update } = fed.state()
+      const said: TwinInput = { kind: 'update-step', at: at - step.late, id: update?.id ?? 'none', status: step.status }
+      addMessage(inbox, at, true)
+      addLife(inbox, at)
+      addUpdateStep(inbox, said)
+      fed.feed([{ kind: 'life', at }, said])
+      lastSeen = at
     } else if (step.step === 'report') {
       const { state, version, rejects, age } = step
       const more = { ...(version !== null && { version }), ...(rejects && { rejected: { '/x': { code: 'no' } } }) }

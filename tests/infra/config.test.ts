@@ -40,7 +40,11 @@ describe('configuration', () => {
     [{ KAFKA_BROKERS: 'k:9092' }, /KAFKA_BROKERS: .*not built/],
     [{ MQTT_URL: 'mqtt://x' }, /MQTT_URL/],
     [{ MQTT_CA_FILE: 'ca.pem' }, /MQTT_CA_FILE: .*not built/],
-    [{ CASTOR_SMTP_URL: 'smtp://mail.example.org' }, /CASTOR_SMTP_URL: .*not built/],
+    [{ CASTOR_SMTP_URL: 'http://mail.example.org', CASTOR_SMTP_FROM: 'a@example.org' }, /CASTOR_SMTP_URL: /],
+    [{ CASTOR_SMTP_URL: 'smtp://mail.example.org' }, /CASTOR_SMTP_FROM is not set/],
+    [{ CASTOR_SMTP_FROM: 'castor@example.org' }, /CASTOR_SMTP_URL is not set/],
+    [{ CASTOR_SMTP_URL: 'smtp://mail.example.org', CASTOR_SMTP_FROM: 'Castor' }, /CASTOR_SMTP_FROM is "Castor"/],
+    [{ CASTOR_SMTP_URL: 'smtp://mail.example.org', CASTOR_SMTP_FROM: 'a@example.org\nBcc: b@example.org' }, /CASTOR_SMTP_FROM/],
   ])('%o is refused by name', (env, message) => {
     expect(() => readConfig(env)).toThrow(message)
     expect(() => readConfig(env)).toThrow(ConfigError)
@@ -50,6 +54,13 @@ describe('configuration', () => {
     const read = () => readConfig({ CASTOR_HTTP_PORT: '-1', CASTOR_ADMIN_KEY: 'short-secret', DATABASE_URL: 'nonsense:secret' })
     expect(read).toThrow(/CASTOR_HTTP_PORT[\s\S]*CASTOR_ADMIN_KEY[\s\S]*DATABASE_URL/)
     expect(read).not.toThrow(/secret/)
+  })
+
+  test('mail goes by a server and from an address, with or without a name', () => {
+    const url = 'smtps://castor:secret@mail.example.org'
+    for (const from of ['castor@example.org', 'Castor at work <castor@example.org>'])
+      expect(readConfig({ CASTOR_SMTP_URL: url, CASTOR_SMTP_FROM: from })).toMatchObject({ smtpUrl: url, smtpFrom: from })
+    expect(() => readConfig({ CASTOR_SMTP_URL: 'smtp:secret' })).not.toThrow(/secret/)
   })
 
   test('peers and addresses are taken apart', () => {

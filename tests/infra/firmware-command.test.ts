@@ -85,6 +85,7 @@ test('after its key was revoked the same manifest is signed by another one, and 
   expect(signed.out).toMatch(/^image.bin.manifest.json: thermostat 1.3.0, release 7, is signed by [0-9a-f]{32}\n$/)
   expect(await manifestIn('image.bin.manifest.json')).toBe(before)
   expect((await firmware('verify image.bin --key next/release.pub')).code).toBe(0)
+  expect((await firmware('upload image.bin')).out).toMatch(/: was there already, and has its signature now\n$/)
   expect((await firmware('upload image.bin')).out).toMatch(/: was there already\n$/)
   const { json } = await api.ask('GET', '/v1/firmware')
   expect(json.items).toMatchObject([{ version: '1.3.0', usable: true }])
@@ -125,6 +126,10 @@ test('what is wrong is said in a line, and nothing is written', async () => {
     ['sign image.bin --key right/release.key --model m --version v/1 --counter 1 --out bad.json', /version: begins with a letter or digit/],
     ['sign image.bin --key right/release.key --model m --version 1 --counter one', /A whole number/],
     ['sign image.bin --key right/release.key --model m --version 1 --counter 1 --expires soon', /A time like/],
+    [
+      'sign image.bin --key right/release.key --model m --version 1 --counter 1 --expires 2024-01-31T00:00:00Z',
+      /2024-01-31T00:00:00.000Z is past/,
+    ],
     ['upload image.bin --manifest right.json --url http://127.0.0.1:1', /^No Castor answers at http:\/\/127.0.0.1:1 /],
     ['upload image.bin --manifest right.json --api-key-file other.key', /status 401/],
     ['upload image.bin --manifest right.json --api-key-file right.json', 'right.json is no API key.\n'],

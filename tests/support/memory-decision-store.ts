@@ -1,5 +1,6 @@
 /** The decision write in memory, for the simulation: infra/postgres/decision-store.ts, held to the same suite (tests/conformance/decision-store.ts). */
 import type { Decision, DecisionOutcome, DecisionStore } from '../../activities/ports.ts'
+import { expectedPresence } from '../../api/ingest/device.ts'
 import { commandChanges, LATE_ANSWERS } from '../../infra/postgres/decision-effects.ts'
 import { updateRowChanges } from '../../infra/postgres/decision-updates.ts'
 import type { AlarmChange } from '../../twin-models/core/alarm-effects.ts'
@@ -35,8 +36,11 @@ export function memoryDecisionStore(db: MemoryDatabase): DecisionStore {
     sentUpdate: async (key, id) => {
       if (find(db, key) === undefined) return null
       const row = db.updates.get(id)
-      const { toldAt, sentAt, status } = row?.incarnation === key.incarnation ? row : { toldAt: null, sentAt: null, status: 'scheduled' }
-      return { id, sentAt: toldAt ?? sentAt, status }
+      const known = row?.incarnation === key.incarnation ? row : { toldAt: null, sentAt: null, status: 'scheduled', statusAt: null }
+      const { toldAt, sentAt, status, statusAt } = known
+      const inbox = db.inbox.get(key.incarnation)
+      const presence = inbox && expectedPresence(inbox)
+      return { id, sentAt: toldAt ?? sentAt, status, statusAt, lastSeenAt: inbox?.lastSeen ?? null, ...(presence && { presence }) }
     },
   }
 }

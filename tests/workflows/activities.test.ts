@@ -106,11 +106,17 @@ test('sentUpdate', async () => {
   const id = '00000000-0000-4000-8000-000000000001'
   nextFailure = new Error('connection lost')
   await expect(activities.sentUpdate(key, id)).rejects.toThrow('connection lost')
-  expect(await activities.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled' })
+  expect(await activities.sentUpdate(key, id)).toEqual({ id, sentAt: null, status: 'scheduled', statusAt: null, lastSeenAt: null })
   expect(await activities.sentUpdate({ ...key, device: 'other' }, id)).toBeNull()
   const { id: told } = await releasedUpdate(database.sql, key)
   await database.sql`update updates set told_at = to_timestamp(1000), sent_at = to_timestamp(2000), sends = 2, status = 'notified' where id = ${told}`
-  expect(await activities.sentUpdate(key, told)).toEqual({ id: told, sentAt: 1_000_000, status: 'notified' })
+  expect(await activities.sentUpdate(key, told)).toEqual({
+    id: told,
+    sentAt: 1_000_000,
+    status: 'notified',
+    statusAt: expect.any(Number),
+    lastSeenAt: null,
+  })
 })
 
 test('the bridges are told after a decision that concerns its device, and only then', async () => {

@@ -7,7 +7,7 @@ import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { testTemporal } from '../support/temporal.ts'
 import { until } from '../support/wait.ts'
-import { artifact, begun, details, eventsOf, fleet, type RolloutWorker, sha256Of, startRolloutWorker } from './rollouts.ts'
+import { artifact, begun, details, eventsOf, fleet, type RolloutWorker, sha256Of, startRolloutWorker, stored } from './rollouts.ts'
 
 let database: TestDatabase
 let worker: RolloutWorker
@@ -251,6 +251,11 @@ test('rolled back, devices return to what they ran in waves of their own, where 
   await twins.end('healthy')
   expect(await handle.result()).toMatchObject({ status: 'completed', devices: { total: 5, healthy: 5 } })
   expect(await targets(true)).toEqual({ healthy: 5, 'skipped no-way-back': 2 })
+  const report = await details(handle)
+  expect(report).toContain('**2 devices stay on 2.0.0: there is no way back from it.**')
+  expect(report).toContain('- Wave 1 (100 %): 10 devices: 7 healthy, 1 failed, 2 left')
+  expect(report).toContain('On the way forward: why devices did not end healthy')
+  expect(report).toContain('- failed, `unhealthy`: 1 (')
   expect(await withVersion('1.0.0')).toHaveLength(8)
   const events = await eventsOf(sql, (await idOf(name))!)
   expect(events.at(-1)).toMatchObject({ kind: 'rollout-ended', event: { rollback: true, devices: { total: 5 } } })
@@ -260,6 +265,44 @@ test('rolled back, devices return to what they ran in waves of their own, where 
       select incarnation from devices where attributes ->> 'site' = ${site} and decided #>> '{firmware,version}' = ${version}`
     return rows.map(({ incarnation }) => incarnation)
   }
+})
+
+test('a device that is excluded from the draft, or before devices are chosen, is not asked', async () => {
+  const { sql } = database
+  const { opens, handle, steer, targets, twins, site, name } = await rolloutOf(4, { approval: 'one' })
+  const devices = await sql<Array<{ device: string }>>`select device from devices where attributes ->> 'site' = ${site} order by device`
+  expect(await steer('exclude', { device: devices[0]!.device })).toContain('it is not asked')
+  const { id } = await stored(sql, name)
+  const rollout = (await worker.store.find('demo', id))!
+  expect(await worker.store.preview(rollout)).toMatchObject({
+    total: 3,
+    leftOut: [{ reason: 'excluded', devices: 1, sample: [devices[0]!.device] }],
+  })
+  await steer('approve', { by: 'ann' })
+  await opens(3)
+  await twins.end('healthy')
+  expect(await handle.result()).toMatchObject({ status: 'completed', devices: { total: 3, healthy: 3 } })
+  expect(await targets()).toEqual({ healthy: 3, 'skipped excluded': 1 })
+})
+
+test('a rollback that reaches nobody says so, and what its way forward had come to', async () => {
+  const { opens, twins, handle, steer, state, targets } = await rolloutOf(
+    3,
+    { gate: 0.1, failures: { share: 1 } },
+    { manifest: { rollbackTo: [] } },
+  )
+  await opens(3)
+  await twins.end('healthy', { most: 2 })
+  await until(async () => (await targets()).healthy === 2, 'it has seen them')
+  expect(await steer('rollback')).toContain('It rolls back.')
+  await twins.obeyCancels()
+  expect(await handle.result()).toMatchObject({ status: 'completed', devices: { total: 0 } })
+  expect(await state()).toMatchObject({ back: true })
+  const report = await details(handle)
+  expect(report).toContain('### Rollback completed: it reaches nobody')
+  expect(report).toContain('**2 devices stay on 2.0.0: there is no way back from it.**')
+  expect(report).toContain('The way forward, before the rollback')
+  expect(report).toContain('- Wave 1 (100 %): 3 devices: 2 healthy, 1 left')
 })
 
 test('rolled back while a device reboots, it waits for what that runs then, and takes it back with the others', async () => {

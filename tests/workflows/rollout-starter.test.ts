@@ -132,6 +132,7 @@ test('one whose workflow was ended from outside is started again at once, halted
   await until(async () => (await paused.handle.describe()).status.name === 'RUNNING', 'it runs')
   expect((await stored(sql, paused.site)).status).toBe('paused')
   expect(warned.sort()).toEqual([terminated, cancelled, paused].map(({ handle }) => handle.workflowId).sort())
+  expect((await stored(sql, terminated.site)).reason).toContain('Its workflow was ended from outside')
   expect(await terminated.twins.asked()).toHaveLength(1)
 
   // Whatever is asked of one that nobody has looked for yet does not let it go on either.

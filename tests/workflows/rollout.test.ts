@@ -32,9 +32,16 @@ const LENIENT = { gate: 0, failures: { share: 0.5, minimum: 4 } }
 
 test('an operator starts one in the UI, approves it there, and each wave begins when the one before is healthy', async () => {
   const waves = [{ count: 2 }, { percent: 50 }, { percent: 100 }]
-  const { handle, twins, opens, state, steer } = await rolloutOf(20, { approval: 'one', waves })
+  const { handle, twins, opens, state, steer } = await rolloutOf(20, { approval: 'one', waves, window: { from: '00:00', to: '24:00' } })
   await until(async () => (await details(handle)).includes('`approve`'), 'it waits for its approval')
   expect(await details(handle)).toContain('If it began now: 20 of 20 devices')
+  for (const words of [
+    'The next wave begins when 95 % of the one before is healthy.',
+    'It halts when more than 10 % of at least 10 judged devices',
+    'Healthy is who runs it and says so. At most 500 devices are asked a second, 10000 at once.',
+    'within their maintenance window: 00:00 to 24:00, by the clock of each device, else of UTC.',
+  ])
+    expect(await details(handle)).toContain(words)
   expect(await steer('approve', { by: 'ann' })).toBe('It is approved and begins.')
   for (const [wave, count] of [2, 8, 10].entries()) {
     const asked = await opens(count)
@@ -49,7 +56,8 @@ test('an operator starts one in the UI, approves it there, and each wave begins 
   const events = await eventsOf(database.sql, id)
   expect(events.map(({ kind }) => kind)).toEqual(['rollout-started', 'rollout-ended'])
   expect(events[1]!.event).toMatchObject({ status: 'completed', devices: { total: 20, healthy: 20, failed: 0, left: 0 } })
-  expect(JSON.stringify((await handle.describe()).raw)).toContain('RolloutId')
+  const query = `WorkflowType = 'rollout' AND CurrentStatus = 'completed' AND RolloutId = '${id}'`
+  await until(async () => (await worker.client.workflow.count(query)).count === 1, 'it is found in the list')
 })
 
 test('a wave does not begin before its gate, and a person may go on without waiting for it', async () => {
@@ -357,12 +365,16 @@ test('what a person asked for is answered as it was done, also when the task in 
 })
 
 test('firmware that is withdrawn while it is rolled out goes to nobody any more', async () => {
-  const { artifactId, twins, opens, becomes, state, handle } = await rolloutOf(6, { waves: [{ count: 2 }, { percent: 100 }] })
+  const { artifactId, twins, opens, becomes, state, steer, handle } = await rolloutOf(6, { waves: [{ count: 2 }, { percent: 100 }] })
   await opens(2)
   await database.sql`update firmware set withdrawn_at = now() where id = ${artifactId}`
   await twins.end('healthy')
   await becomes('halted')
   expect((await state()).reason).toBe('Its firmware must not go to further devices. It was withdrawn.')
   expect(await twins.asked()).toHaveLength(2)
+  expect(messages(await steer('resume').catch((error: Error) => error))).toContain('must not go to further devices. It was withdrawn.')
+  await database.sql`update firmware set withdrawn_at = null where id = ${artifactId}`
+  expect(await steer('resume')).toContain('It goes on.')
+  await opens(4)
   await handle.terminate()
 })

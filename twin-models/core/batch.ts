@@ -44,6 +44,7 @@ const RECEIPTS: ReadonlySet<string> = new Set<TwinInput['kind']>([
   'reported',
   'command-answer',
   'update-answer',
+  'update-step',
 ])
 
 function lastReceipt(inputs: TwinInput[]): number {

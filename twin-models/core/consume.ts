@@ -14,6 +14,7 @@ import { isShort, own } from './plain.ts'
 import { namesOf } from './rule-names.ts'
 import { elapse, type Judged, judge } from './rules.ts'
 import type { Batch, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
+import { noteStep } from './update-returns.ts'
 
 export interface Seal {
   seq: number
@@ -70,11 +71,8 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number, isO
     // What the twin finds by itself is not in order with messages: time passes only with those.
     if (!isOwn && moment.at > draft.ruleClock) judged(elapse(draft, moment.at))
     if (!isOwn) judged(elapse(draft, moment.ts, moment.at))
-    const decided = events.length
     for (const input of moment.inputs) take(input)
-    // A range that a reading leaves is more than that reading: rules that read the range do not name it.
-    const isMore = moment.isMore || events.slice(decided).some(({ kind }) => kind === 'range-changed')
-    judged(judge(draft, { ...moment, isMore }))
+    judged(judge(draft, moment))
   }
   draft = { ...seen(draft, batch.lastSeenAt), messages: draft.messages + batch.messages }
   const effects = effectsOf(before, draft, events)
@@ -96,6 +94,8 @@ function note(draft: TwinState, input: TwinInput): TwinState {
       return seen(draft, input.at)
     case 'rules':
       return { ...draft, rules: { ...draft.rules, ...Object.fromEntries(input.set.map((rule) => [rule.id, rule])) } }
+    case 'update-step':
+      return seen(noteStep(draft, input), input.at)
     case 'reading':
       keepValue(draft, input.name, input.value, input.ts)
       return seen(draft, input.at)

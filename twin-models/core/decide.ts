@@ -7,19 +7,23 @@
 import { decideAlarm, decideMaintenance, decideRules } from './alarms.ts'
 import { byMessage } from './causes.ts'
 import { decideAnswer, decideCancel, decideCommand, decideDue } from './commands.ts'
+import { evolve } from './evolve.ts'
 import { own, same } from './plain.ts'
 import { backstop, goodbye, signOfLife, silence } from './presence.ts'
 import { statusAfter } from './ranges.ts'
 import { decideReported } from './reported.ts'
 import type { Cause, Firmware, Health, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
+import { decideReturn } from './update-returns.ts'
 import { decideCancelUpdate, decideUnderWay, decideUpdate, decideUpdateAnswer, decideUpdateDue } from './updates.ts'
 import { decideDeadlines, decideWish } from './wishes.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
 
 export function decide(state: TwinState, input: TwinInput, now: number): TwinEvent[] {
-  const events = decideFirst(state, input, now)
-  return state.update === null || events.length === 0 ? events : [...events, ...decideUnderWay(state, events, input.at)]
+  const first = decideFirst(state, input, now)
+  if (state.update === null) return first
+  const events = first.length === 0 ? first : [...first, ...decideUnderWay(state, first, input.at)]
+  return input.kind === 'hello' ? [...events, ...decideReturn(events.reduce(evolve, state), input)] : events
 }
 
 /** All but what follows from it for an update under way. */
@@ -40,6 +44,7 @@ function decideFirst(state: TwinState, input: TwinInput, now: number): TwinEvent
       return reading(state, input)
     case 'deliver':
     case 'tick':
+    case 'update-step':
       return []
     case 'backstop':
       return backstop(presence, input.at, input.lastSeenAt, input.connected, settings.presenceTimeoutMs, now)

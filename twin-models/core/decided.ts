@@ -1,6 +1,7 @@
 /** The decided part of the twin document (docs/architecture.md §10), as `devices.decided` stores it. What is not known is absent. */
 import { deltaOf } from './delta.ts'
 import type { DivergedReason, Firmware, Health, JsonObject, OpenAlarm, OpenUpdate, RangeStatus, TwinState, WishedLeaf } from './types.ts'
+import { hasWaited } from './update-steps.ts'
 
 export interface DecidedPart {
   presence: { status: 'never' } | { status: 'online' | 'offline'; since: string; reason: string }
@@ -71,7 +72,8 @@ export function decidedPart(state: TwinState): DecidedPart {
   }
 }
 
-function updatePart({ id, rollout, firmware, phase, attempt, requestedAt, bootedAt, deadlineAt, code }: OpenUpdate): UpdatePart {
+function updatePart(update: OpenUpdate): UpdatePart {
+  const { id, rollout, firmware, phase, attempt, requestedAt, bootedAt, deadlineAt, code } = update
   return {
     id,
     ...(rollout !== undefined && { rollout }),
@@ -80,7 +82,7 @@ function updatePart({ id, rollout, firmware, phase, attempt, requestedAt, booted
     attempt,
     since: iso(bootedAt ?? requestedAt),
     deadline: iso(deadlineAt),
-    ...(code !== undefined && { code }),
+    ...(code !== undefined && !hasWaited(update) && { code }),
   }
 }
 

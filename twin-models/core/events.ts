@@ -85,8 +85,8 @@ export type TwinEvent =
   | { kind: 'update-released'; at: number; id: string; attempt: number; until: number; deadlineAt: number; cause: Cause }
   /** It is not told any more, and again at `deadlineAt`: in its next window, or because an attempt failed. `attempt` is the next one. */
   | { kind: 'update-postponed'; at: number; id: string; attempt: number; deadlineAt: number; code: string; message?: string; cause: Cause }
-  /** Nothing to decide yet: it looks again. */
-  | { kind: 'update-awaited'; at: number; id: string; deadlineAt: number; cause: Cause }
+  /** Nothing to decide yet: it looks again. `returnsBy`: its device came with what it had, and has until then to come with the new firmware. */
+  | { kind: 'update-awaited'; at: number; id: string; deadlineAt: number; returnsBy?: number; cause: Cause }
   /** It runs the new firmware, and is to stay healthy from now on. */
   | { kind: 'update-soaking'; at: number; id: string; deadlineAt: number; giveUpAt: number; cause: Cause }
   | {

@@ -53,13 +53,15 @@ function moved(
   event: Exclude<UpdateEvent, { kind: 'update-requested' | 'update-ended' }>,
 ): OpenUpdate {
   const { deadlineAt } = event
-  if (event.kind === 'update-awaited') return { ...update, deadlineAt }
-  const { until: _until, code: _code, message: _message, ...rest } = update
+  const { returnsBy: _returnsBy, ...known } = update
+  if (event.kind === 'update-awaited') return { ...known, deadlineAt, ...(event.returnsBy !== undefined && { returnsBy: event.returnsBy }) }
+  const { said: _said, saidAt: _saidAt, ...withoutSteps } = known
+  const { until: _until, code: _code, message: _message, ...rest } = withoutSteps
   switch (event.kind) {
     case 'update-released': {
       const { attempt, until } = event
       // While it waited another may have put something else on it.
-      return { ...update, phase: 'released', from: firmware, attempt, until, deadlineAt }
+      return { ...withoutSteps, phase: 'released', from: firmware, attempt, until, deadlineAt }
     }
     case 'update-postponed': {
       const { attempt, code, message } = event

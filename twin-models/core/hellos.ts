@@ -9,7 +9,7 @@ export type PresenceNews = Extract<TwinInput, { kind: 'hello' | 'life' | 'silent
 
 /** It says what cannot wait, for a twin that takes its device for `expected`. */
 export function isUrgent(wake: Wake, { status, firmware, health }: Hello, expected: PresenceStatus): boolean {
-  if (differs(wake, firmware, health)) return true
+  if (differs(wake, firmware, health) || (wake.mayRestart && status === 'online' && firmware !== undefined)) return true
   return status !== expected && !(status === 'offline' && wake.mayRestart)
 }
 
@@ -30,8 +30,10 @@ function firmwareDiffers(wake: Wake, { version, sha256 }: Firmware): boolean {
 export function lastRepeated(inputs: TwinInput[], hello: Hello, full: boolean): number | undefined {
   const at = inputs.findLastIndex(isOfPresence)
   const last = inputs[at]
-  if (last?.kind !== 'hello') return undefined
-  const first = inputs.slice(0, at).findLast(isOfPresence)
+  // What it says after it said how far its update is means something else than what it said before.
+  const from = full ? 0 : inputs.findLastIndex(({ kind }) => kind === 'update-step') + 1
+  if (last?.kind !== 'hello' || at < from) return undefined
+  const first = inputs.slice(from, at).findLast(isOfPresence)
   if (full) return last.status === hello.status && first && isOnline(first) === isOnline(last) ? at : undefined
   return first?.kind === 'hello' && repeats(last, first) && repeats(hello, last) ? at : undefined
 }

@@ -69,9 +69,14 @@ function reconsider(inbox: Inbox, pending: Pending): void {
     }
     if (input.kind === 'reported' && !waking.has(REPORTED)) continue
     kept.push(input)
-    if (input.kind !== 'hello' || isUrgent(inbox.wake, input, inbox.wake.presence)) urgent = true
+    if (isUrgentInput(inbox.wake, input)) urgent = true
   }
   pending.inputs = kept
   pending.urgent = urgent
   pending.open = [...waking]
+}
+
+function isUrgentInput(wake: Wake, input: TwinInput): boolean {
+  if (input.kind === 'hello') return isUrgent(wake, input, wake.presence)
+  return input.kind !== 'update-step' || wake.isBack === true
 }

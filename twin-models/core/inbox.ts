@@ -7,7 +7,7 @@
  * first such reading *opens* its property: from then on that property's readings are appended in order, until a decision consumed them.
  * Only the lane's owner calls these functions, so they change the inbox in place. They are pure otherwise: time comes as an argument.
  */
-import { type Hello, isUrgent, lastRepeated, type PresenceNews, withoutDetour, wordsOf } from './hellos.ts'
+import { type Hello, isOfPresence, isUrgent, lastRepeated, type PresenceNews, withoutDetour, wordsOf } from './hellos.ts'
 import { fedBy, fedByHealth, nextPassing, passed, withRules } from './inbox-features.ts'
 import {
   ALL,
@@ -27,6 +27,7 @@ import {
 import { merge } from './merged.ts'
 import { namesOf } from './rule-names.ts'
 import type { Reading, TwinInput, TwinRule, TwinSettings } from './types.ts'
+import { isAfter } from './update-returns.ts'
 import { firstWake, isNewsReport } from './wake.ts'
 
 export { BATCH_LIMIT } from './batch.ts'
@@ -159,6 +160,16 @@ export function addInput(inbox: Inbox, input: TwinInput): boolean {
   }
   if (input.kind === 'wish' && !pending.open.includes(REPORTED)) pending.open.push(REPORTED)
   return true
+}
+
+/** Its device installs, or reboots: told with whatever comes next. What says nothing new, and what finds no room, is dropped. */
+export function addUpdateStep(inbox: Inbox, step: Extract<TwinInput, { kind: 'update-step' }>): void {
+  const pending = pendingOf(inbox, step.at)
+  const since = pending.inputs.findLastIndex(isOfPresence) + 1
+  const isKnown = pending.inputs
+    .slice(since)
+    .some((input) => input.kind === step.kind && input.id === step.id && isAfter(input.status, step.status))
+  if (!isKnown && pending.inputs.length < inbox.inputLimit) append(pending, step, inbox.wake.isBack === true)
 }
 
 /** Silence was found. Nothing happens when the twin is known to think so already. */

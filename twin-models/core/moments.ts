@@ -56,6 +56,7 @@ const OF_MESSAGES: ReadonlySet<string> = new Set<TwinInput['kind']>([
   'reported',
   'command-answer',
   'update-answer',
+  'update-step',
 ])
 
 function isOfMessage(input: TwinInput): boolean {

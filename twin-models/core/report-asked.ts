@@ -1,7 +1,8 @@
 /** What is asked of a device and how far it has come, as sections of its twin's report (report.ts). */
 import { code, section, short, time } from './markdown.ts'
 import { valueAt } from './pointer.ts'
-import type { TwinState, WishedLeaf } from './types.ts'
+import type { OpenUpdate, TwinState, WishedLeaf } from './types.ts'
+import { hasWaited } from './update-steps.ts'
 
 const SHOWN_WISHES = 30
 const SHOWN_COMMANDS = 20
@@ -47,14 +48,26 @@ export function updateAsked({ update }: TwinState): string {
   const before = from ? `from ${code(short(from.version))} ` : ''
   const words = {
     waiting: `waits until ${time(deadlineAt)}`,
-    released: `may be told to its device; looked at again at ${time(deadlineAt)}`,
+    released: `let go: its device has been told, or will be when it is there, until ${time(update.until ?? deadlineAt)}; looked at again at ${time(deadlineAt)}`,
     soaking: `runs since ${time(bootedAt ?? 0)}, and is to stay healthy; looked at again at ${time(deadlineAt)}`,
   }
   return section('Firmware update', [
     `- ${kind === 'rollback' ? 'Back' : 'Update'} ${before}to ${code(short(firmware.version))}, ${origin}: ${code(id)}`,
     `- Attempt ${attempt} of ${attempts}: ${words[phase]}`,
-    why === undefined ? '' : `- Why: ${[why, message].flatMap((word) => (word === undefined ? [] : code(short(word)))).join(', ')}`,
+    ...(phase === 'released' ? deviceWords(update) : []),
+    why === undefined || hasWaited(update)
+      ? ''
+      : `- Why: ${[why, message].flatMap((word) => (word === undefined ? [] : code(short(word)))).join(', ')}`,
   ])
+}
+
+/** That it downloads, and how far, the twin is not told. */
+function deviceWords({ id, said, saidAt, returnsBy }: OpenUpdate): string[] {
+  const far = `- How far its device is with it stands in REST: ${code(`GET /v1/updates/${id}`)}`
+  if (said === undefined) return [far]
+  const back =
+    returnsBy === undefined ? '' : `; it came back with what it had before, and has returned if it still runs that at ${time(returnsBy)}`
+  return [`- Its device said at ${time(saidAt ?? 0)} that it ${said === 'installing' ? 'installs' : 'reboots'}${back}`, far]
 }
 
 export function updatesEnded({ endedUpdates }: TwinState): string {

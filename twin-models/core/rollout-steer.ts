@@ -7,11 +7,23 @@ const TURN_MS = 60_000
 const GOES_ON = 'Updates under way go on.'
 const TOLD_GO_ON = 'Updates that devices were told of go on; the other devices wait until it is resumed.'
 const CANCELLED = 'Updates under way are cancelled.'
+const INTERRUPTED =
+  'Its workflow was ended from outside (terminated or cancelled, say), and was started again. Resume it if it is to go on.'
 const NOT_CHOSEN = 'Its devices are not chosen yet'
 
-/** `counts` are those of the last look: a resume acknowledges the failures that stand in them. */
-export function steer(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts: RolloutCounts, now: number): Steered {
-  const refused = refusal(state, plan, ask, counts)
+/**
+ * `counts` are those of the last look: a resume acknowledges the failures that stand in them. `unusable`: why its firmware must not go to further
+ * devices.
+ */
+export function steer(
+  state: RolloutState,
+  plan: RolloutPlan,
+  ask: RolloutAsk,
+  counts: RolloutCounts,
+  now: number,
+  unusable?: string,
+): Steered {
+  const refused = refusal(state, plan, ask, counts) ?? (ask.action === 'resume' ? unusableWords(state, unusable) : undefined)
   if (refused !== undefined) return { refused }
   const { reason: _, passed: __, ...same } = state
   const cancelRunning = (('running' in ask && ask.running) || plan.onHalt) === 'cancel'
@@ -29,7 +41,7 @@ export function steer(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, c
         `It goes on to wave ${state.wave + 2} without waiting for the gate of wave ${state.wave + 1}.`,
       )
     case 'halt': {
-      const reason = (state.status === 'halted' && state.reason) || 'Somebody halted it.'
+      const reason = (state.status === 'halted' && state.reason) || (ask.interrupted ? INTERRUPTED : 'Somebody halted it.')
       return steered(
         { ...same, status: 'halted', reason },
         `It is halted: no further device is asked. ${cancelRunning ? CANCELLED : TOLD_GO_ON}`,
@@ -90,13 +102,30 @@ function acknowledgedWords(failures: number): string {
   return ` The ${failures} failures until now are acknowledged: it does not halt because of them again.`
 }
 
+/** In the UI who approves types a name: however it is written, it is the same person. */
+function isSame(one: string, other: string): boolean {
+  return plain(one) === plain(other)
+}
+
+function plain(name: string): string {
+  return name.trim().normalize('NFKC').toLowerCase()
+}
+
+/** On the way back it is not its firmware that goes to devices. */
+function unusableWords({ direction }: RolloutState, unusable: string | undefined): string | undefined {
+  if (direction === 'back' || unusable === undefined) return undefined
+  return `It would halt again at once: its firmware must not go to further devices. ${unusable}`
+}
+
 /** Why it makes no sense now; undefined when it does. */
 function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts: RolloutCounts): string | undefined {
   const { status, direction, chosen } = state
   const { action } = ask
   if (action === 'approve') {
     if (status !== 'draft') return `Only a draft is approved: it is ${status}.`
-    return plan.approval === 'four-eyes' && ask.by === plan.by ? `${plan.by} asked for it: somebody else has to approve it.` : undefined
+    return plan.approval === 'four-eyes' && isSame(ask.by, plan.by)
+      ? `${plan.by} asked for it: somebody else has to approve it.`
+      : undefined
   }
   if (action === 'rollback' && status !== 'draft') {
     if (direction === 'back') return status === 'rolling-back' ? 'It rolls back already.' : `It rolls back already, and is ${status}.`
@@ -107,7 +136,7 @@ function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts
     const stops = action === 'cancel' && ask.running === 'cancel' && (counts.ahead > 0 || summed(counts.waves).underway > 0)
     return stops ? undefined : 'It is cancelled already.'
   }
-  if (action === 'cancel' || action === 'pace') return undefined
+  if (action === 'cancel' || action === 'pace' || action === 'exclude') return undefined
   if (status === 'draft') return 'It is a draft: approve it or cancel it.'
   const isWorking = status === 'running' || status === 'rolling-back'
   switch (action) {
@@ -118,8 +147,6 @@ function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts
       return isWorking ? `It is neither paused nor halted: it is ${status}.` : undefined
     case 'halt':
       return status === 'halted' && ask.running !== 'cancel' ? 'It is halted already.' : undefined
-    case 'exclude':
-      return chosen ? undefined : `${NOT_CHOSEN}: exclude it when they are.`
     case 'advance':
       if (!isWorking) return `It is ${status}: resume it first.`
       if (!chosen) return `${NOT_CHOSEN}.`

@@ -145,7 +145,9 @@ export type RolloutStep =
 export type RolloutAsk =
   | { action: 'approve'; by: string }
   | { action: 'pause' | 'resume' | 'advance' }
-  | { action: 'halt' | 'cancel'; running?: Running }
+  | { action: 'cancel'; running?: Running }
+  /** `interrupted`: its workflow ended from outside; said by whoever started it again, and by nobody else. */
+  | { action: 'halt'; running?: Running; interrupted?: true }
   | { action: 'rollback'; which?: RolloutReturn }
   | { action: 'pace'; perSecond?: number; atOnce?: number }
   | { action: 'exclude'; device: string }

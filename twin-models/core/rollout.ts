@@ -39,6 +39,8 @@ import type { RolloutCounts, RolloutPlan, RolloutState, RolloutStep } from './ro
 import { summed } from './rollout-waves.ts'
 
 const SOAK_LOOKS = 60
+/** Counts, and so a halt, are no later than this while updates are under way. */
+const UNDERWAY_LOOK_MS = 10_000
 
 export function initialRollout({ approval, pace }: RolloutPlan): RolloutState {
   return {
@@ -57,6 +59,12 @@ export function initialRollout({ approval, pace }: RolloutPlan): RolloutState {
 }
 
 export function nextRolloutStep(state: RolloutState, plan: RolloutPlan, counts: RolloutCounts, now: number): RolloutStep {
+  const step = stepOf(state, plan, counts, now)
+  if (step.kind !== 'wait' || step.ms === undefined || !areUnderway(counts)) return step
+  return { kind: 'wait', ms: Math.min(step.ms, UNDERWAY_LOOK_MS) }
+}
+
+function stepOf(state: RolloutState, plan: RolloutPlan, counts: RolloutCounts, now: number): RolloutStep {
   switch (state.status) {
     case 'draft':
       return { kind: 'wait' }

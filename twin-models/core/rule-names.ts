@@ -9,7 +9,7 @@ export function conditionsOf({ when, clear, worse = [] }: TwinRule): Condition[]
   return [when, ...(clear ? [clear] : []), ...worse.map((step) => step.when)]
 }
 
-/** Names of readings. */
+/** Names of readings: also of those whose range it reads, which changes with them. */
 export function namesOf(rule: TwinRule): readonly string[] {
   return factsOf(rule).names
 }
@@ -53,9 +53,10 @@ function factsOf(rule: TwinRule): Facts {
     let others = false
     for (const condition of conditionsOf(rule))
       for (const atom of atomsOf(condition)) {
-        const name = nameOf(atom)
-        if (name === undefined) others = true
-        else names.add(name)
+        const { path } = atom
+        const name = nameOf(atom) ?? (path[0] === 'ranges' ? path[1] : undefined)
+        if (path[0] !== 'telemetry') others = true
+        if (name !== undefined) names.add(name)
       }
     facts = { names: [...names], others }
     known.set(rule, facts)

@@ -101,6 +101,7 @@ export interface DeviceClock {
  * - tick: time has come for what its rules wait for; sent by the lane, in order with messages
  * - alarm: somebody does something with an open alarm
  * - maintenance: a repair begins, or ends
+ * - update-step: the device installs, or reboots; it waits for whatever comes next
  * - due: the twin's own timer: a deadline has come. `sent` are those of its open commands that were sent; `update` is how a released update stands
  */
 export type TwinInput =
@@ -124,6 +125,7 @@ export type TwinInput =
   | { kind: 'tick'; at: number }
   | ({ kind: 'alarm'; at: number; request: string } & AlarmAsk)
   | ({ kind: 'maintenance'; at: number; request: string } & MaintenanceAsk)
+  | { kind: 'update-step'; at: number; id: string; status: 'installing' | 'rebooting' }
   | { kind: 'due'; at: number; sent: string[]; update?: ToldUpdate }
 
 /** Body of a request of kind `wish` (table twin_requests). One of `patch` and `replace`. */
@@ -216,8 +218,10 @@ export interface Wake {
   goodbye?: boolean
   /** Silence after which `silent` is due. */
   presenceTimeoutMs: number
-  /** Its device is on an update and will restart: that it goes away can wait for its return, which is decided with it. */
+  /** Its device is on an update and will restart: that it goes away can wait for its return, which is decided with it. What it runs then is news. */
   mayRestart?: boolean
+  /** It came back from there with what it had before, and is given a moment: whatever it says of its update then wakes, and so does that it goes away. */
+  isBack?: boolean
   /** Firmware version, its hash, and health as known: a hello that differs wakes. */
   firmware?: string
   firmwareSha256?: string

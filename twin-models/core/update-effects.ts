@@ -3,6 +3,7 @@ import type { UpdateChange, UpdateRelease } from './effects.ts'
 import type { UpdateEvent } from './evolve-updates.ts'
 import { words } from './plain.ts'
 import type { Firmware, OpenUpdate, TwinEvent, TwinState } from './types.ts'
+import { hasWaited } from './update-steps.ts'
 
 const TEXT_LENGTH = 200
 
@@ -27,7 +28,10 @@ function changed(
     case 'update-released': {
       const { withdraw: _withdraw, ...rest } = before
       // One that ended in the same decision is not told.
-      return open?.id === event.id ? { ...rest, attempt: event.attempt, release: releaseOf(open, event), from: stored(open.from) } : before
+      if (open?.id !== event.id) return before
+      const change = { ...rest, attempt: event.attempt, release: releaseOf(open, event), from: stored(open.from) }
+      // Why it waited is over; why an attempt failed is not.
+      return hasWaited(open) ? { ...change, status: 'scheduled' } : change
     }
     case 'update-postponed': {
       const { attempt, code, message } = event

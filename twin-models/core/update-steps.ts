@@ -48,6 +48,11 @@ export function waitMs(update: UpdateRequest | OpenUpdate, at: number, until: nu
   return Math.max(retryMs, Math.min(retryMs * 2 ** waits, HOUR_MS, Math.floor((until - at) / 2)))
 }
 
+/** It was let go after it had waited for its device or its window: why it did is no news any more. (It is kept for how it may end.) */
+export function hasWaited({ phase, code }: OpenUpdate): boolean {
+  return phase === 'released' && code !== undefined && (LATER.has(code) || code === 'window-over')
+}
+
 /** `from`: what ran before it. */
 export function endedUpdate(update: UpdateRequest, from: Firmware | null, at: number, cause: Cause, end: End): TwinEvent {
   const { id, rollout, firmware } = update

@@ -5,9 +5,9 @@
  *       └──────────────┴── failed | rolled-back | timed-out | rejected | cancelled | skipped ◄──┴────────┘
  *
  * Decided by the twin are `scheduled`, `soaking` and the end. What lies between the bridge and the processor note in the row of the update
- * (table updates): they decide nothing.
+ * (table updates): they decide nothing. That it installs or reboots the twin is told besides, without hurry (update-returns.ts).
  */
-import type { Firmware } from './types.ts'
+import type { Firmware, PresenceStatus } from './types.ts'
 
 /** Body of a request of kind `update` (table twin_requests). Times are epoch milliseconds. */
 export interface UpdateRequest {
@@ -54,6 +54,11 @@ export interface OpenUpdate extends UpdateRequest {
   deadlineAt: number
   /** Of `released`: not told by then, it is not told any more. */
   until?: number
+  /** Of `released`: its device said this of it, last, at this time. Kept by the way, without an event. */
+  said?: 'installing' | 'rebooting'
+  saidAt?: number
+  /** Of `released`: after that its device came with what it had before. If it is there then, and still runs that, it has returned. */
+  returnsBy?: number
   /** Of `soaking`: when it came with the new firmware. */
   bootedAt?: number
   /** Of `soaking`: since when it is there without a break; absent while it is away. */
@@ -74,6 +79,11 @@ export interface ToldUpdate {
   sentAt: number | null
   /** As the device said last. */
   status: string
+  /** Since when it says so, and when anything was received of it last. Absent: not known. */
+  statusAt?: number | null
+  lastSeenAt?: number | null
+  /** What its twin will take it for once it has consumed all that waits for it. Absent: not known. */
+  presence?: PresenceStatus
 }
 
 /** A device's last word on an update. */

@@ -9,7 +9,8 @@ import { BY_TIMER, byMessage, byRequest } from './causes.ts'
 import { evolve } from './evolve.ts'
 import { giveUpAt, isThere } from './evolve-updates.ts'
 import { words } from './plain.ts'
-import type { Cause, OpenUpdate, ToldUpdate, TwinEvent, TwinInput, TwinState, UpdateRequest } from './types.ts'
+import type { Cause, OpenUpdate, ToldUpdate, TwinEvent, TwinInput, TwinState } from './types.ts'
+import { awaited, isBack } from './update-returns.ts'
 import { type End, endedUpdate, IN_MAINTENANCE, LATER, MESSAGE_LENGTH, type Next, nextOf, waitMs } from './update-steps.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
@@ -93,7 +94,7 @@ export function decideUpdateDue(state: TwinState, told: ToldUpdate | undefined, 
     case 'waiting':
       return goOn(state, update, nextOf(update, state, now), now, BY_TIMER)
     case 'released':
-      return told?.id === update.id ? dueReleased(state, update, told, now) : [awaited(update, now, now + ASK_AGAIN_MS)]
+      return told?.id === update.id ? dueReleased(state, update, told, now) : [awaited(update, now, now + ASK_AGAIN_MS, update.returnsBy)]
     case 'soaking':
       return dueSoaking(state, update, now)
   }
@@ -142,23 +143,38 @@ function goOn(state: TwinState, update: OpenUpdate, next: Next, at: number, caus
   return waitUntil === deadlineAt ? [] : [awaited(update, at, waitUntil)]
 }
 
-function dueReleased(state: TwinState, update: OpenUpdate, { sentAt, status }: ToldUpdate, now: number): TwinEvent[] {
+function dueReleased(state: TwinState, update: OpenUpdate, told: ToldUpdate, now: number): TwinEvent[] {
   const { until = 0, installMs, from } = update
+  const { sentAt } = told
   if (sentAt === null) {
     if (now < until) return [awaited(update, now, until)]
     return goOn(state, update, nextOf(update, state, now), now, BY_TIMER, 'window-over')
   }
-  if (now < sentAt + installMs) return [awaited(update, now, sentAt + installMs)]
-  return [endedUpdate(update, from, now, BY_TIMER, overdue(state, update, status))]
+  const returned = isHere(state, told) && isBack(state, update)
+  const last = Math.min(sentAt + installMs, returned ? (update.returnsBy ?? Infinity) : Infinity)
+  if (now < last) return [awaited(update, now, last, returned ? update.returnsBy : undefined)]
+  if (returned) return [endedUpdate(update, from, now, BY_TIMER, returnedEnd(state))]
+  return [endedUpdate(update, from, now, BY_TIMER, overdue(state, update, told))]
 }
 
-function overdue({ presence, firmware }: TwinState, { from }: OpenUpdate, status: string): End {
+/** Whom nothing was received of since its last word has not come back, though the time of its presence may not be over yet. */
+function overdue(state: TwinState, { from }: OpenUpdate, told: ToldUpdate): End {
+  const { firmware } = state
+  const { status, statusAt, lastSeenAt } = told
   const word = `Its last word was "${status}".`
-  if (AT_IT.has(status) && presence.status !== 'online')
+  if (AT_IT.has(status) && (!isHere(state, told) || (lastSeenAt ?? Infinity) <= (statusAt ?? 0)))
     return { status: 'timed-out', code: 'silent', message: `It has been silent since it was updated. ${word}` }
-  if (status === 'rebooting' && firmware !== null && firmware.version === from?.version)
-    return { status: 'rolled-back', code: 'returned', message: `It is back, and still runs ${firmware.version}.` }
+  if (status === 'rebooting' && firmware !== null && firmware.version === from?.version) return returnedEnd(state)
   return { status: 'timed-out', code: 'too-slow', message: `It did not come with the new firmware in time. ${word}` }
+}
+
+/** It went away where only its inbox knows it yet: while it restarts, that is not urgent. */
+function isHere({ presence }: TwinState, told: ToldUpdate): boolean {
+  return presence.status === 'online' && told.presence !== 'offline'
+}
+
+function returnedEnd({ firmware }: TwinState): End {
+  return { status: 'rolled-back', code: 'returned', message: `It is back, and still runs ${firmware?.version}.` }
 }
 
 function dueSoaking(state: TwinState, update: OpenUpdate, now: number): TwinEvent[] {
@@ -198,8 +214,4 @@ function otherContent({ firmware }: TwinState): End {
 
 function unwell(errors: string[] = []): string {
   return errors.length > 0 ? `It says that it is not well: ${errors.join(', ')}` : 'It says that it is not well.'
-}
-
-function awaited({ id }: UpdateRequest, at: number, deadlineAt: number): TwinEvent {
-  return { kind: 'update-awaited', at, id, deadlineAt, cause: BY_TIMER }
 }

@@ -33,7 +33,7 @@ export function wakeOf(state: TwinState): Wake {
     presence: state.presence.status,
     ...(state.presence.status === 'offline' ? { offlineSince: state.presence.since, goodbye: isLeft(state.presence) } : {}),
     presenceTimeoutMs: state.settings.presenceTimeoutMs,
-    ...(state.update?.phase === 'released' && { mayRestart: true }),
+    ...restartOf(state.update),
     ...firmwareOf(state.firmware),
     ...(state.health ? { healthOk: state.health.ok } : {}),
     bounds,
@@ -41,6 +41,11 @@ export function wakeOf(state: TwinState): Wake {
     ...wishesOf(state.desired),
     ...reportedOf(state.reported.state),
   }
+}
+
+function restartOf(update: TwinState['update']): Pick<Wake, 'mayRestart' | 'isBack'> {
+  if (update?.phase !== 'released') return {}
+  return update.returnsBy === undefined ? { mayRestart: true } : { isBack: true }
 }
 
 function firmwareOf(firmware: TwinState['firmware']): Pick<Wake, 'firmware' | 'firmwareSha256'> {

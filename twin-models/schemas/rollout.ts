@@ -88,7 +88,7 @@ function checkWaves(given: WaveRule[], context: z.RefinementCtx): void {
 }
 
 const clock = (most: string) => new RegExp(`^(([01]\\d|2[0-3]):[0-5]\\d${most})$`)
-const windowSchema = z
+export const windowSchema = z
   .strictObject({
     from: z.string().regex(clock(''), 'must be a time from 00:00 to 23:59'),
     to: z.string().regex(clock('|24:00'), 'must be a time from 00:00 to 24:00'),
@@ -148,8 +148,9 @@ export const rolloutRequest = z
     rollbackWaves: rollbackWaves.default([...DEFAULTS.rollbackWaves]),
   })
   .superRefine(({ filter, group }, context) => {
-    if ((filter === undefined) === (group === undefined))
-      context.addIssue({ code: 'custom', path: ['filter'], message: 'one of filter and group is needed' })
+    if ((filter === undefined) !== (group === undefined)) return
+    const message = filter === undefined ? 'one of filter and group is needed' : 'exactly one of filter and group is needed: both are given'
+    context.addIssue({ code: 'custom', path: ['filter'], message })
   })
 
 export function rolloutSpecOf(parsed: z.infer<typeof rolloutRequest>): RolloutSpec {

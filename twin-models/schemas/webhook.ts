@@ -16,7 +16,7 @@ const FIELD_VALUE = /^[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?$/
 const RESERVED =
   /^(host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|date|user-agent|accept|accept-encoding|authorization|cookie|content-.*|proxy-.*|webhook-.*|sec-.*|:.*)$/i
 
-const url = z.string('must be a URL').transform((text, context) => {
+export const url = z.string('must be a URL').transform((text, context) => {
   const parsed = URL.canParse(text) ? new URL(text) : undefined
   const problem = urlProblem(parsed)
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
@@ -43,7 +43,7 @@ const types = z
     return given.includes('*') ? ['*'] : [...new Set(given)]
   })
 
-const headers = z.record(z.string(), z.string('must be a text'), 'must be an object of texts').superRefine((given, context) => {
+export const headers = z.record(z.string(), z.string('must be a text'), 'must be an object of texts').superRefine((given, context) => {
   const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message })
   const entries = Object.entries(given)
   if (entries.length > WEBHOOK_LIMITS.headers) refuse([], `must be at most ${WEBHOOK_LIMITS.headers}`)
@@ -60,7 +60,7 @@ const headers = z.record(z.string(), z.string('must be a text'), 'must be an obj
 })
 
 const credential = z.string('must be a text').min(1).max(WEBHOOK_LIMITS.credential)
-const auth = z
+export const auth = z
   .strictObject({
     bearer: credential.regex(/^[\x21-\x7e]+$/, 'must be visible ASCII characters without blanks').optional(),
     basic: z

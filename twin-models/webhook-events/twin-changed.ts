@@ -66,7 +66,11 @@ const KINDS = {
   },
   'update-released': { ...UPDATE, attempt: whole, until: about(time, 'The device may be told until then.'), deadlineAt: LOOKS_AGAIN },
   'update-postponed': { ...UPDATE, attempt: about(whole, 'The next one.'), deadlineAt: LOOKS_AGAIN, code: text, 'message?': text },
-  'update-awaited': { ...UPDATE, deadlineAt: LOOKS_AGAIN },
+  'update-awaited': {
+    ...UPDATE,
+    deadlineAt: LOOKS_AGAIN,
+    'returnsBy?': about(time, 'The device came with what it had before: until then it may still come with the new firmware.'),
+  },
   'update-soaking': { ...UPDATE, deadlineAt: LOOKS_AGAIN, giveUpAt: about(time, 'Not healthy by then, it never will be.') },
   'rules-changed': {
     set: about(listOf(object({ id: text, version: whole })), 'Rules that are for the device, in these versions.'),

@@ -25,6 +25,8 @@ export interface ExpectedPart {
   /** `progress` is JSON. */
   /** A last word on an update. */
   ending?: true
+  /** A step of an update that its twin hears of. */
+  step?: true
   response?: { command: string; word: DeviceAnswer | { status: 'acknowledged' | 'running'; progress: string | null } }
 }
 
@@ -127,7 +129,8 @@ function isBelievedAhead(own: number, receivedAt: number): boolean {
 }
 
 function updatePart({ status }: Json): ExpectedPart {
-  return { readings: [], ...((status === 'failed' || status === 'rejected') && { ending: true }) }
+  const isStep = status === 'installing' || status === 'rebooting'
+  return { readings: [], ...((status === 'failed' || status === 'rejected') && { ending: true }), ...(isStep && { step: true }) }
 }
 
 function helloPart({ kind }: Received, json: Json): ExpectedPart[] {

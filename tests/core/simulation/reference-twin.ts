@@ -105,8 +105,8 @@ export class ReferenceTwin {
     if (!isWill && !parts.some(({ hello }) => hello)) inputs.push({ kind: 'life', at, ...idOf(parts[0]?.id) })
     for (const { name, value, ts, messageId } of news) inputs.push({ kind: 'reading', at, name, value, ts, ...idOf(messageId) })
     for (const part of parts) {
-      const { id, hello, event, ending } = part
-      if (!refused) this.given.inputs += this.asked.say(part, at) + (ending ? 1 : 0)
+      const { id, hello, event, ending, step } = part
+      if (!refused) this.given.inputs += this.asked.say(part, at) + (ending || step ? 1 : 0)
       if (hello) inputs.push({ kind: 'hello', at, ...hello, ...(isWill ? { will: true } : {}), ...idOf(id) })
       if (!event || refused) continue
       this.given.events++
