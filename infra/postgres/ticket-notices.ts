@@ -1,4 +1,4 @@
-/** What tickets tell people, as notices: they go to their targets by themselves, with those of alarms. */
+/** What tickets tell people, as notices: rows that go to their targets by themselves, with those of alarms. */
 import type { TicketNotices } from '../../activities/ticket-ports.ts'
 import type { Transaction } from './connect.ts'
 import { insertNotices } from './notice-insert.ts'
@@ -9,7 +9,7 @@ export function createTicketNotices(): TicketNotices<Transaction> {
     insert: async (tx, messages) => {
       await insertNotices(
         tx,
-        messages.map((message) => ({ ...message, kind: 'ticket' as const })),
+        messages.map((message) => ({ ...message, kind: 'ticket' })),
       )
     },
   }

@@ -19,6 +19,7 @@ import { rest } from './figures/rest.ts'
 import { largeRollout, rollout } from './figures/rollout.ts'
 import { rules } from './figures/rules.ts'
 import { storage } from './figures/storage.ts'
+import { tickets } from './figures/tickets.ts'
 import { decisions, largeFleet } from './figures/twins.ts'
 import { webhooks } from './figures/webhooks.ts'
 import { wide, wideFloor } from './figures/wide.ts'
@@ -38,6 +39,7 @@ const PARTS: Part[] = [
   ['cost', [cost]],
   ['webhooks', [webhooks]],
   ['rules', [rules]],
+  ['tickets', [tickets]],
   ['rollout', [rollout]],
   ['idle', [idleEnds]],
   ['wide', [wideFloor]],
@@ -51,7 +53,7 @@ const PARTS: Part[] = [
 
 const names = [...new Set(PARTS.map(([name]) => name))]
 /** Together they take as long as all others. */
-const ONLY_WHEN_ASKED = ['bulk', 'webhooks', 'rollout', 'rules']
+const ONLY_WHEN_ASKED = ['bulk', 'webhooks', 'rollout', 'rules', 'tickets']
 const program = new Command('npm run bench --')
   .option('--only <name...>', `only these parts: ${names.join(', ')} (${ONLY_WHEN_ASKED.join(', ')} only when asked for)`)
   .option('--scale <factor>', 'shorten every duration, to try the bench itself', Number, 1)

@@ -17,6 +17,12 @@ export async function rolloutEvents(castor: Castor, id: string): Promise<number>
   return eventsOfAll(castor, "WorkflowType = 'rollout'", (workflowId) => workflowId.endsWith(`:${id}`))
 }
 
+/** Events of all runs of the workflows of these tickets. */
+export async function ticketEvents(castor: Castor, ids: string[]): Promise<number> {
+  const ours = new Set(ids)
+  return eventsOfAll(castor, "WorkflowType = 'maintenanceTicket'", (workflowId) => ours.has(workflowId.split(':').at(-1)!))
+}
+
 async function eventsOfAll(castor: Castor, query: string, isOurs: (workflowId: string) => boolean): Promise<number> {
   const connection = await Connection.connect({ address: castor.temporalAddress, connectTimeout: '10s' })
   try {
