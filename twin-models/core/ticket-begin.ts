@@ -10,8 +10,9 @@ export const FIRST_RISK_MS = 30_000
 export function opened(draft: TicketDraft, sight: TicketSight): TicketChange {
   const { plan } = draft
   const [alarm] = sight.recent
-  const why = plan.rule === null ? '' : ` for rule ${plan.rule}${alarm ? `, alarm ${alarm.n} (${alarm.text})` : ''}`
-  draft.say('opened', `Opened by ${plan.by}${why}.`, plan.by)
+  const cause = alarm ? `, alarm ${alarm.n} (${alarm.text})` : ''
+  const rule = plan.rule === null ? '' : `${plan.by === plan.rule ? '' : ` ${plan.by} for`} rule ${plan.rule}${cause}`
+  draft.say('opened', `Opened by${rule === '' ? ` ${plan.by}` : rule}.`, plan.by)
   draft.set({ alarms: sight.alarms })
   if (sight.worst && isWorse(sight.worst, draft.state.severity)) draft.hasten(sight.worst)
   if (plan.predict === undefined) return told(draft).change({ event: 'opened' })

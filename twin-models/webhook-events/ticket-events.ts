@@ -96,7 +96,7 @@ export const ticketOpened = platformEvent('ticket.opened', 'ticket-opened', {
     device: 'p-1',
     ticket: TICKET,
     what: ['opened', 'told'],
-    text: 'Opened by vibration for rule vibration, alarm 3 (Vibration is 9.1 mm/s). ann is told, and is to accept it until 2026-11-26 22:31:17 UTC.',
+    text: 'Opened by rule vibration, alarm 3 (Vibration is 9.1 mm/s). ann is told, and is to accept it until 2026-11-26 22:31:17 UTC.',
     by: 'vibration',
     origin: { via: 'castor' },
   },
