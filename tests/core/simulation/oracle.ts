@@ -1,20 +1,24 @@
 /**
  * Watches every commit as it becomes true, and holds it to what must always be so (docs/architecture.md §3). It goes by the ingest log
  * alone: a cursor that moves says which messages were processed, and in which order. decision-oracle.ts watches the twins, asked-oracle.ts
- * what is asked of them.
+ * what is asked of them, alarm-oracle.ts their alarms.
  */
 import { FINISHED, type TickChanges } from '../../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE, type Head } from '../../../api/ingest/log.ts'
+import { isFeature } from '../../../twin-models/core/features.ts'
 import type { Batch, TwinInput, TwinState } from '../../../twin-models/core/types.ts'
 import { modelOf } from '../../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../../twin-models/model.ts'
 import type { EntryRecord, MemoryDatabase, RequestRecord } from '../../support/memory-database.ts'
+import { AlarmOracle } from './alarm-oracle.ts'
 import { AskedOracle } from './asked-oracle.ts'
 import { AskedReference } from './asked-reference.ts'
 import { DecisionOracle } from './decision-oracle.ts'
 import { InboxOracle } from './inbox-oracle.ts'
 import { type ProcessedMessage, ReferenceTwin } from './reference-twin.ts'
+import { newInputs } from './row-inputs.ts'
 import type { CommitWatcher } from './troubled-store.ts'
+import { sameFeatures } from './verify-rules.ts'
 import type { World } from './world.ts'
 
 export class Oracle implements CommitWatcher {
@@ -25,19 +29,23 @@ export class Oracle implements CommitWatcher {
   readonly decisions: DecisionOracle
   readonly inboxes: InboxOracle
   readonly asked: AskedOracle
+  readonly alarms: AlarmOracle
   /** Its device is told that a message found its inbox full. */
   onRefused: (incarnation: number) => void = () => {}
   readonly #world: World
   readonly #db: MemoryDatabase
   /** By processor and device: the model as it last read it. */
   readonly #models = new Map<string, DeviceModel>()
+  /** By device: what this tick put into its inbox that its row alone says. */
+  readonly #put = new Map<number, TwinInput[]>()
 
   constructor(world: World, db: MemoryDatabase, inputLimit: number) {
     this.#world = world
     this.#db = db
     this.inboxes = new InboxOracle(world, inputLimit)
     this.asked = new AskedOracle(world, db)
-    this.decisions = new DecisionOracle(world, db, this.twins, this.seals, this.inboxes.full, this.asked)
+    this.alarms = new AlarmOracle(world, this.inboxes.full)
+    this.decisions = new DecisionOracle(world, db, this.twins, this.seals, this.inboxes.full, this.asked, this.alarms)
   }
 
   devicesRead(processor: string, incarnations: number[]): void {
@@ -50,6 +58,7 @@ export class Oracle implements CommitWatcher {
   /** Before the commit is true: the database still says what was before. */
   committing(processor: string, changes: TickChanges): void {
     this.inboxes.begin(changes)
+    this.#lookAtRows(changes)
     this.#takeRequests(processor, changes, ({ kind }) => kind === 'configured')
     for (const { lane, cursors, watermark } of changes.lanes) {
       const before = this.#db.lanes.get(lane)!
@@ -93,8 +102,13 @@ export class Oracle implements CommitWatcher {
       const { settings } = this.#model(processor, request.incarnation)
       this.asked.counts.asked++
       twin.asked.request(request, settings)
-      if (request.kind === 'configured') twin.feed([{ kind: 'configured', at: 0, settings }])
-      else twin.given.inputs++
+      if (request.kind === 'configured') {
+        twin.feed([{ kind: 'configured', at: 0, settings }])
+        this.#takePut(twin, (input) => input.kind === 'configured')
+      } else {
+        twin.given.inputs++
+        this.#takePut(twin, (input) => 'request' in input && input.request === id)
+      }
     }
     if (changes.refusedRequests.length > 0) this.#world.fail('every request is understood', changes.refusedRequests.join())
   }
@@ -117,7 +131,8 @@ export class Oracle implements CommitWatcher {
       if (changes.inboxes.some((change) => change.incarnation === incarnation)) {
         this.#world.noteOf(incarnation, () => `${processor} ${JSON.stringify(message)}`)
         const refused = this.inboxes.refuses(message)
-        const hasEvent = this.#twin(incarnation).take(message, this.#model(processor, incarnation), refused)
+        const { graceSince } = this.#db.lanes.get(entry.lane)!
+        const hasEvent = this.#twin(incarnation).take(message, this.#model(processor, incarnation), refused, graceSince)
         if (refused && !hasEvent)
           this.#world.fail('only what is not merged finds an inbox full', `device ${incarnation}: ${message.payload}`)
         continue
@@ -138,14 +153,45 @@ export class Oracle implements CommitWatcher {
       if (isNew) this.#takeSeal(twin, sealedSeq, sealed, before?.sealedSeq ?? 0, before?.sealed ?? null)
       else if (sealed === null && sealedSeq !== (before?.sealedSeq ?? 0))
         this.#world.fail('seals have rising numbers', `device ${incarnation}`)
-      const { watermark } = lanes.find(({ lane }) => lane === change.lane)!
+      const { watermark, graceSince } = lanes.find(({ lane }) => lane === change.lane)!
+      twin.ruled.time(watermark, graceSince)
       const silences = silencesAt(watermark, isNew ? sealed : null) + silencesAt(watermark, pending)
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
+      this.#takePut(twin, ({ kind }) => kind === 'rules')
+      if (!sameFeatures(change.ruled ? change.features : (before?.features ?? null), twin.ruled.features, watermark, graceSince))
+        this.#world.fail(
+          'functions of readings are kept up with every reading',
+          `device ${incarnation}\n  is       ${change.features}\n  expected ${JSON.stringify(twin.ruled.features)}`,
+        )
+      if (isNew) twin.ruled.settle()
       this.inboxes.take(twin, change, isNew)
       this.asked.checkWords(twin.asked, isNew ? change : { ...change, sealed: null })
       // Nothing waits for it: what it knows now is right, whatever was merged on the way.
       if (pending === null && (change.full ? sealed : before?.sealed) === null) this.#recover(twin)
     }
+  }
+
+  /** Rules that a first batch begins with come before all that is said or asked. */
+  #lookAtRows({ inboxes, removed }: TickChanges): void {
+    this.#put.clear()
+    for (const change of inboxes) {
+      const { incarnation } = change
+      if (removed.includes(incarnation)) continue
+      const before = this.#db.inbox.get(incarnation)
+      const inputs = newInputs(change, before)
+      if (inputs.length === 0) continue
+      this.#put.set(incarnation, inputs)
+      if (!before) this.#takePut(this.#twin(incarnation), ({ kind }) => kind === 'rules')
+    }
+  }
+
+  /** The first such input that its row says, if it says one. */
+  #takePut(twin: ReferenceTwin, isMeant: (input: TwinInput) => boolean): void {
+    const inputs = this.#put.get(twin.incarnation) ?? []
+    const i = inputs.findIndex(isMeant)
+    const [input] = i < 0 ? [] : inputs.splice(i, 1)
+    if (input?.kind === 'rules') twin.ruled.rules(input)
+    else if (input) twin.ruled.give([input])
   }
 
   #takeSeal(twin: ReferenceTwin, seq: number, sealed: string, beforeSeq: number, before: string | null): void {
@@ -173,13 +219,19 @@ export class Oracle implements CommitWatcher {
     const grace = this.#db.lanes.get(incarnation % 16)!.graceSince
     if (Math.max(lastSeen, grace) + presenceTimeoutMs >= watermark) this.#world.fail('no twin is offline whose device spoke', name)
     twin.feed([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
+    twin.ruled.give([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
   }
 
   #recover(twin: ReferenceTwin): void {
     const { incarnation } = twin
     const text = this.#db.devices.get(incarnation)?.state
-    if (!text || !this.inboxes.full.delete(incarnation)) return
+    if (!text) return
+    const isBlurred = this.alarms.settle(incarnation)
+    const wasFull = this.inboxes.full.delete(incarnation)
+    if (!isBlurred && !wasFull) return
     const state = JSON.parse(text) as TwinState
+    twin.ruled.adopt(state, (of) => this.alarms.decidedOf(incarnation, of))
+    if (!wasFull) return
     const [knows, expected] = [valuesOf(state), valuesOf(twin.state)]
     if (knows !== expected)
       this.#world.fail(
@@ -233,7 +285,8 @@ export function messagesOf(entry: EntryRecord): Array<ProcessedMessage & { incar
 /** What a twin knows of its properties, but for what was decided on the way. */
 function valuesOf({ values, ranges }: TwinState): string {
   const watched = Object.entries(ranges).map(([name, { value, newest }]) => [`range of ${name}`, value, newest])
-  return JSON.stringify([...Object.entries(values), ...watched].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)))
+  const own = Object.entries(values).filter(([name]) => !isFeature(name))
+  return JSON.stringify([...own, ...watched].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)))
 }
 
 function silencesAt(at: number, json: string | null): number {
