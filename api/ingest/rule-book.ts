@@ -3,13 +3,13 @@
  * number; the book is read anew when it sees a greater one, and then the devices that stand at an older one are looked at, some with every tick.
  */
 
-import { addInput, beginWithRules } from '../../twin-models/core/inbox.ts'
+import { addInput, beginWithRules, passTime } from '../../twin-models/core/inbox.ts'
 import { rulesNews } from '../../twin-models/core/inbox-features.ts'
 import type { JsonObject, TwinRule } from '../../twin-models/core/types.ts'
 import type { RuleDevice } from '../../twin-models/rules/ready.ts'
 import type { Device } from './device.ts'
 import type { DeviceCache } from './device-cache.ts'
-import type { LaneStore, LiveRule } from './lane-store.ts'
+import type { Lane, LaneStore, LiveRule } from './lane-store.ts'
 import { touch, type Work } from './work.ts'
 
 /** Looked at with one tick. */
@@ -58,10 +58,10 @@ export class RuleBook {
     }
   }
 
-  /** Tells twins of rules that are others now. `at`: the lane's time. */
-  async walk(lanes: number[], at: number, devices: DeviceCache, work: Work): Promise<void> {
+  /** Tells twins of rules that are others now, at the time of their lanes. */
+  async walk(lanes: ReadonlyMap<number, Lane>, devices: DeviceCache, work: Work): Promise<void> {
     if (!this.#isWalking) return
-    const found = await this.#store.outdated(lanes, PER_TICK)
+    const found = await this.#store.outdated([...lanes.keys()], PER_TICK)
     if (found.length < PER_TICK) this.#isWalking = false
     if (found.length === 0) return
     await devices.load(found)
@@ -74,7 +74,12 @@ export class RuleBook {
       device.dirtyRules = true
       touch(work, device)
       const news = rulesNews(device.inbox.features, this.#rulesOf(device, facts.get(incarnation)))
-      if (news) addInput(device.inbox, { kind: 'rules', at: Math.max(at, device.lastSeen), ...news })
+      if (!news) continue
+      const { watermark, graceSince } = lanes.get(device.lane)!
+      const at = Math.max(watermark, device.lastSeen)
+      device.inbox.graceSince = graceSince
+      passTime(device.inbox, at)
+      addInput(device.inbox, { kind: 'rules', at, ...news })
     }
   }
 

@@ -40,7 +40,7 @@ export function withRules(
   for (const name of new Set(Object.values(rules).flatMap(([, ...names]) => names))) {
     const before = own(features?.known ?? {}, name)
     known[name] = before ?? begin(name, at)
-    if (!before) begun.push({ name, value: known[name][0], ts: at, receivedAt: at })
+    if (!before) begun.push({ name, value: known[name][0], ts: at, receivedAt: at, timed: true })
   }
   return { features: Object.keys(rules).length === 0 ? null : { rules, known }, begun }
 }

@@ -60,6 +60,7 @@ export function addMessage(inbox: Inbox, receivedAt: number, counts: boolean, tr
 /** It was a sign of life, and no hello that says more: it wakes a twin that thinks its device away. */
 export function addLife(inbox: Inbox, at: number, messageId?: string): void {
   if (inbox.expected === 'online' || at < inbox.goodbyeAt) return
+  passTime(inbox, at)
   appendPresence(inbox, { kind: 'life', at, ...(messageId === undefined ? {} : { messageId }) }, true)
 }
 
@@ -93,6 +94,16 @@ export function passTime(inbox: Inbox, until: number): boolean {
     pending.open.push(ALL)
   }
   return inbox.pending?.urgent ?? false
+}
+
+/** Time came this far before what is added next, which cannot tell: whatever the twin waits for. */
+export function tellTime(inbox: Inbox, until: number): void {
+  passTime(inbox, until)
+  if (inbox.features === null && inbox.wake.dueAt === undefined && !isAllOpen(inbox)) return
+  const pending = pendingOf(inbox, until)
+  const last = pending.inputs.at(-1)
+  if (last?.kind !== 'tick' || last.at < until) append(pending, { kind: 'tick', at: until }, true)
+  if (!pending.open.includes(ALL)) pending.open.push(ALL)
 }
 
 /** When `passTime` is wanted at the latest. Undefined: whenever a message comes. */
@@ -130,6 +141,7 @@ export function addReported(inbox: Inbox, input: Extract<TwinInput, { kind: 'rep
 
 /** The device's own word on its presence. It wakes when it says something new. */
 export function addHello(inbox: Inbox, hello: Hello): void {
+  passTime(inbox, hello.at)
   const pending = pendingOf(inbox, hello.at)
   const news = isUrgent(inbox.wake, hello, inbox.expected)
   const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= inbox.inputLimit)
@@ -164,6 +176,7 @@ export function addInput(inbox: Inbox, input: TwinInput): boolean {
 /** Silence was found. Nothing happens when the twin is known to think so already. */
 export function addSilence(inbox: Inbox, at: number, lastSeenAt: number): boolean {
   if (inbox.expected !== 'online') return false
+  passTime(inbox, at)
   appendPresence(inbox, { kind: 'silent', at, lastSeenAt }, true)
   return true
 }

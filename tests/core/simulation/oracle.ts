@@ -73,6 +73,11 @@ export class Oracle implements CommitWatcher {
         for (const twin of this.twins.values()) if (twin.incarnation % 16 === lane) twin.loseStream(Number(stream), watermark)
       }
     }
+    // All before their watermarks is processed: what is asked, and silence, come after what time has made of that.
+    for (const { incarnation, lane } of changes.inboxes) {
+      const { watermark, graceSince } = changes.lanes.find((each) => each.lane === lane)!
+      this.twins.get(incarnation)?.ruled.time(watermark, graceSince)
+    }
     this.#takeRequests(processor, changes, ({ kind }) => kind !== 'configured')
     this.#takeInboxes(changes)
   }
@@ -154,7 +159,6 @@ export class Oracle implements CommitWatcher {
       else if (sealed === null && sealedSeq !== (before?.sealedSeq ?? 0))
         this.#world.fail('seals have rising numbers', `device ${incarnation}`)
       const { watermark, graceSince } = lanes.find(({ lane }) => lane === change.lane)!
-      twin.ruled.time(watermark, graceSince)
       const silences = silencesAt(watermark, isNew ? sealed : null) + silencesAt(watermark, pending)
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
       this.#takePut(twin, ({ kind }) => kind === 'rules')
