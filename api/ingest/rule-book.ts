@@ -60,7 +60,8 @@ export class RuleBook {
 
   /** Tells twins of rules that are others now, at the time of their lanes. */
   async walk(lanes: ReadonlyMap<number, Lane>, devices: DeviceCache, work: Work): Promise<void> {
-    if (!this.#isWalking) return
+    // On a new Castor the lanes have no time yet.
+    if (!this.#isWalking || [...lanes.values()].some(({ watermark }) => watermark === 0)) return
     const found = await this.#store.outdated([...lanes.keys()], PER_TICK)
     if (found.length < PER_TICK) this.#isWalking = false
     if (found.length === 0) return

@@ -42,7 +42,7 @@ export class RuleClock {
   /** Before something that is not in order with messages, which it has to come after. */
   tell(device: Device, lanes: ReadonlyMap<number, Lane>): void {
     const lane = lanes.get(device.lane)
-    if (lane === undefined) return
+    if (lane === undefined || lane.watermark === 0) return
     device.inbox.graceSince = lane.graceSince
     tellTime(device.inbox, lane.watermark)
   }

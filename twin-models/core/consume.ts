@@ -94,8 +94,11 @@ function note(draft: TwinState, input: TwinInput): TwinState {
     case 'command-answer':
     case 'update-answer':
       return seen(draft, input.at)
-    case 'rules':
-      return { ...draft, rules: { ...draft.rules, ...Object.fromEntries(input.set.map((rule) => [rule.id, rule])) } }
+    case 'rules': {
+      const rules = { ...draft.rules, ...Object.fromEntries(input.set.map((rule) => [rule.id, rule])) }
+      // What was before is not theirs.
+      return { ...draft, rules, ruleClock: Math.max(draft.ruleClock, input.at) }
+    }
     case 'reading':
       keepValue(draft, input.name, input.value, input.ts)
       return input.timed ? draft : seen(draft, input.at)

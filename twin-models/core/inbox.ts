@@ -60,7 +60,6 @@ export function addMessage(inbox: Inbox, receivedAt: number, counts: boolean, tr
 /** It was a sign of life, and no hello that says more: it wakes a twin that thinks its device away. */
 export function addLife(inbox: Inbox, at: number, messageId?: string): void {
   if (inbox.expected === 'online' || at < inbox.goodbyeAt) return
-  passTime(inbox, at)
   appendPresence(inbox, { kind: 'life', at, ...(messageId === undefined ? {} : { messageId }) }, true)
 }
 

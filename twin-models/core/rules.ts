@@ -78,7 +78,8 @@ export function judge(state: TwinState, { at, ts, names, isMore, isAhead, cause 
     // What comes true by then is for the next moment in order to find.
     if (isAhead && (dueOf(state, rule) ?? Infinity) <= ts) continue
     const isLate = at - ts > rule.lateMs
-    draft.judge(rule, { ts, isLate, isFresh: isRead && !isLate, cause })
+    // What time alone made of a function of readings confirms nothing.
+    draft.judge(rule, { ts, isLate, isFresh: isRead && !isLate && cause.by !== 'timer', cause })
   }
   return draft.judged()
 }

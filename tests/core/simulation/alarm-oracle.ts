@@ -12,10 +12,12 @@ import type { TwinEvent } from '../../../twin-models/core/types.ts'
 import { isOfRules, type RuleReference, ruleOf } from './rule-reference.ts'
 import type { World } from './world.ts'
 
+/** Readings of a week ago count. */
+const OLDEST_MS = 7 * 86_400_000
+
 export class AlarmOracle {
   readonly counts = { alarmsRaised: 0, alarmsCleared: 0, alarmsHeld: 0, alarmsCompared: 0, ruleTicks: 0, lateMemories: 0, rulesTold: 0 }
   readonly #world: World
-  readonly #full: ReadonlySet<number>
   readonly #blurred = new Set<number>()
   /** By device and rule: how many events the real twin has decided. */
   readonly #decided = new Map<string, number>()
@@ -23,23 +25,22 @@ export class AlarmOracle {
   readonly #open = new Map<string, number>()
   readonly #raised = new Map<number, number>()
 
-  constructor(world: World, full: ReadonlySet<number>) {
+  constructor(world: World) {
     this.#world = world
-    this.#full = full
   }
 
-  /** Presence was decided in another order than its lane says. */
+  /** Something was merged, or decided in another order than its lane says. */
   blur(incarnation: number): void {
     this.#blurred.add(incarnation)
   }
 
-  /** Nothing waits for it: what it knows now is what it goes on from. True when that may be something else than was expected. */
+  /** Nothing waits for it, time neither: what it knows now is what it goes on from. True when that may be something else than was expected. */
   settle(incarnation: number): boolean {
     return this.#blurred.delete(incarnation)
   }
 
   isCompared(incarnation: number): boolean {
-    return !this.#blurred.has(incarnation) && !this.#full.has(incarnation)
+    return !this.#blurred.has(incarnation)
   }
 
   decidedOf(incarnation: number, of: string): number {
@@ -87,6 +88,7 @@ export class AlarmOracle {
       this.counts.alarmsRaised++
       if (event.cause.by === 'timer') this.counts.alarmsHeld++
       if (open !== undefined) this.#world.fail('no alarm is raised twice', `${name}, ${open} is there`)
+      if (event.at < this.#world.startedAt - OLDEST_MS) this.#world.fail('no alarm is of a time before its rule', name)
       if (n !== (this.#raised.get(incarnation) ?? 0) + 1) this.#world.fail('alarms of a twin are counted', name)
       this.#raised.set(incarnation, n)
       this.#open.set(key, n)

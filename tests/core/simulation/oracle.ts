@@ -44,7 +44,7 @@ export class Oracle implements CommitWatcher {
     this.#db = db
     this.inboxes = new InboxOracle(world, inputLimit)
     this.asked = new AskedOracle(world, db)
-    this.alarms = new AlarmOracle(world, this.inboxes.full)
+    this.alarms = new AlarmOracle(world)
     this.decisions = new DecisionOracle(world, db, this.twins, this.seals, this.inboxes.full, this.asked, this.alarms)
   }
 
@@ -76,7 +76,7 @@ export class Oracle implements CommitWatcher {
     // All before their watermarks is processed: what is asked, and silence, come after what time has made of that.
     for (const { incarnation, lane } of changes.inboxes) {
       const { watermark, graceSince } = changes.lanes.find((each) => each.lane === lane)!
-      this.twins.get(incarnation)?.ruled.time(watermark, graceSince)
+      if (watermark > 0) this.twins.get(incarnation)?.ruled.time(watermark, graceSince)
     }
     this.#takeRequests(processor, changes, ({ kind }) => kind !== 'configured')
     this.#takeInboxes(changes)
@@ -162,16 +162,19 @@ export class Oracle implements CommitWatcher {
       const silences = silencesAt(watermark, isNew ? sealed : null) + silencesAt(watermark, pending)
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
       this.#takePut(twin, ({ kind }) => kind === 'rules')
-      if (!sameFeatures(change.ruled ? change.features : (before?.features ?? null), twin.ruled.features, watermark, graceSince))
+      const features = change.ruled ? change.features : (before?.features ?? null)
+      if (!sameFeatures(features, twin.ruled.features, twin.ruled.clock, graceSince))
         this.#world.fail(
           'functions of readings are kept up with every reading',
           `device ${incarnation}\n  is       ${change.features}\n  expected ${JSON.stringify(twin.ruled.features)}`,
         )
       if (isNew) twin.ruled.settle()
       this.inboxes.take(twin, change, isNew)
+      if (this.inboxes.full.has(incarnation)) this.alarms.blur(incarnation)
       this.asked.checkWords(twin.asked, isNew ? change : { ...change, sealed: null })
       // Nothing waits for it: what it knows now is right, whatever was merged on the way.
-      if (pending === null && (change.full ? sealed : before?.sealed) === null) this.#recover(twin)
+      if (pending === null && (change.full ? sealed : before?.sealed) === null)
+        this.#recover(twin, features, (change.dueAt ?? Infinity) < watermark)
     }
   }
 
@@ -226,16 +229,14 @@ export class Oracle implements CommitWatcher {
     twin.ruled.give([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
   }
 
-  #recover(twin: ReferenceTwin): void {
+  #recover(twin: ReferenceTwin, features: string | null, isDue: boolean): void {
     const { incarnation } = twin
     const text = this.#db.devices.get(incarnation)?.state
     if (!text) return
-    const isBlurred = this.alarms.settle(incarnation)
-    const wasFull = this.inboxes.full.delete(incarnation)
-    if (!isBlurred && !wasFull) return
+    if (!isDue && this.alarms.settle(incarnation))
+      twin.ruled.adopt(JSON.parse(text), features, (of) => this.alarms.decidedOf(incarnation, of))
+    if (!this.inboxes.full.delete(incarnation)) return
     const state = JSON.parse(text) as TwinState
-    twin.ruled.adopt(state, (of) => this.alarms.decidedOf(incarnation, of))
-    if (!wasFull) return
     const [knows, expected] = [valuesOf(state), valuesOf(twin.state)]
     if (knows !== expected)
       this.#world.fail(

@@ -126,7 +126,7 @@ export class ReferenceTwin {
 
   /** It knows what the real one knows now, and has decided as much. What it decided on every message it keeps. */
   adopt(state: TwinState, decided: (part: string) => number): void {
-    this.state = state
+    this.state = { ...state, rules: {}, memory: {}, alarms: {}, maintenance: null }
     for (const [part, events] of this.decided) if (!isOfSingles(part)) events.length = decided(part)
   }
 

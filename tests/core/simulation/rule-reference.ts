@@ -23,6 +23,8 @@ export class RuleReference {
   /** Rules that read, or have read, more than the readings of one name. */
   readonly several = new Set<string>()
   readonly counts = { late: 0, held: 0, timed: 0 }
+  /** How far time has come. */
+  clock = 0
   /** All that was put into it, and that an inbox may hold singly. */
   given = 0
   /** Until its settings are known. */
@@ -37,6 +39,7 @@ export class RuleReference {
 
   /** Nothing else was received before then. */
   time(at: number, graceSince: number): void {
+    this.clock = Math.max(this.clock, at)
     const readings = this.features ? passed(this.features, at, graceSince) : []
     this.counts.timed += readings.length
     this.give([...readings.map(inputOf), { kind: 'tick', at }])
@@ -85,9 +88,10 @@ export class RuleReference {
   }
 
   /** It knows what the real one knows now, and has decided as much. */
-  adopt(state: TwinState, decided: (of: string) => number): void {
+  adopt(state: TwinState, features: string | null, decided: (of: string) => number): void {
     this.settle()
     this.state = state
+    this.features = features === null ? null : JSON.parse(features)
     for (const [of, events] of this.decided) events.length = decided(of)
   }
 
