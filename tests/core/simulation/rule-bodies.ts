@@ -25,7 +25,7 @@ export function drawRule(world: World, id: string, version: number): TwinRule {
     clearForMs: random.pick([0, 0, 0, 5_000, 15_000]),
     lateMs: random.pick([2_000, 60_000, 60_000]),
     ...(random.chance(0.2) && { worse: [{ when: threshold(world, of, '>'), severity: 'critical' as const }] }),
-    ...(random.chance(0.1) && { schedule: drawSchedule(world) }),
+    ...(random.chance(0.15) && { schedule: drawSchedule(world) }),
     onChange: random.pick(['keep', 'clear']),
   }
 }

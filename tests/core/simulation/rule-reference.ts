@@ -39,7 +39,9 @@ export class RuleReference {
 
   /** Nothing else was received before then. */
   time(at: number, graceSince: number): void {
-    this.clock = Math.max(this.clock, at)
+    // Streams of bridges are read one after the other: what is of another is behind.
+    if (at < this.clock) return
+    this.clock = at
     const readings = this.features ? passed(this.features, at, graceSince) : []
     this.counts.timed += readings.length
     this.give([...readings.map(inputOf), { kind: 'tick', at }])
