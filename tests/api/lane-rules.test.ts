@@ -60,7 +60,7 @@ test('a device whose attributes changed is looked at anew, and told nothing when
   say({ temperature: 20 })
   await lane.processor.tick()
   decide()
-  lane.db.ruleDevices.add(incarnation)
+  lane.db.ruleDevice(incarnation)
   await settle()
   expect(lane.db.ruleDevices.size).toBe(0)
   expect(sealed()).toBeUndefined()

@@ -47,7 +47,7 @@ export class Registry {
     world.note(`device ${incarnation} becomes a ${model.name}`)
     this.counts.models++
     Object.assign(device.record, { model: model.name, modelVersion: model.version })
-    if (this.#db.ruleScopes.length > 0) this.#db.ruleDevices.add(incarnation)
+    this.#db.ruleDevice(incarnation)
     this.#request(incarnation, 'configured')
   }
 

@@ -22,7 +22,7 @@ const NOTICED_MS = 5_000
 
 /** In words. */
 export function rulesUnderWay({ db }: Ruled): string[] {
-  const found = [...db.ruleDevices]
+  const found = [...db.ruleDevices.keys()]
     .filter((incarnation) => db.inbox.has(incarnation))
     .map((device) => `rules of device ${device} are looked at`)
   for (const [incarnation, { dueAt, lane }] of db.inbox) {
