@@ -125,6 +125,7 @@ function addOne(inbox: Inbox, reading: Reading): void {
   if (isSingle) mergeSingles(pending, reading.name)
   if (waking) pending.urgent = true
   merge(pending, reading)
+  if (isSingle && inbox.features) judgeMerged(pending, reading.receivedAt)
 }
 
 /** The device says how it is configured. What is no news decides nothing and is dropped. False when the inbox is full. */
@@ -191,6 +192,13 @@ function appendPresence(inbox: Inbox, given: PresenceNews, urgent: boolean): voi
   }
   append(pending, news, urgent)
   take(inbox, given)
+}
+
+/** What is merged is no moment: rules look at it with this one. There is one at most. */
+function judgeMerged(pending: Pending, at: number): void {
+  pending.inputs = pending.inputs.filter(({ kind }) => kind !== 'tick')
+  append(pending, { kind: 'tick', at }, true)
+  if (!pending.open.includes(ALL)) pending.open.push(ALL)
 }
 
 /** There is no room for more single readings of it: those that wait go before it, since what is merged is older than the inputs. */

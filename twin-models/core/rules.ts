@@ -227,8 +227,9 @@ class Draft {
     }
   }
 
+  /** By when it was received: what a reading of earlier says, it says still. */
   #isOpen({ schedule }: TwinRule, ts: number): boolean {
-    return schedule === undefined || isWithin(schedule, ts)
+    return schedule === undefined || isWithin(schedule, Math.max(ts, this.state.ruleClock))
   }
 
   #remember(rule: string, memory: RuleMemory): void {

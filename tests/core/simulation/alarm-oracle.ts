@@ -8,7 +8,8 @@
  * What an event says of values is compared where a message about the only name of the rule decided: others are of about that time.
  */
 import type { Decision } from '../../../activities/ports.ts'
-import type { TwinEvent } from '../../../twin-models/core/types.ts'
+import { consume } from '../../../twin-models/core/consume.ts'
+import type { TwinEvent, TwinState } from '../../../twin-models/core/types.ts'
 import { isOfRules, type RuleReference, ruleOf } from './rule-reference.ts'
 import type { World } from './world.ts'
 
@@ -37,6 +38,18 @@ export class AlarmOracle {
   /** Nothing waits for it, time neither: what it knows now is what it goes on from. True when that may be something else than was expected. */
   settle(incarnation: number): boolean {
     return this.#blurred.delete(incarnation)
+  }
+
+  /** What a twin that nothing waits for knows was judged: looked at once more at the time that it is, nothing is decided. */
+  checkRest(incarnation: number, state: TwinState): void {
+    if (Object.keys(state.rules).length === 0) return
+    const inputs = [{ kind: 'tick' as const, at: state.ruleClock }]
+    const { events } = consume(state, { seq: state.seq + 1, batch: { messages: 0, lastSeenAt: 0, merged: {}, inputs } }, 0)
+    if (events.some(isOfRules))
+      this.#world.fail(
+        'what is known was judged',
+        `device ${incarnation} would decide ${JSON.stringify(events)} in ${JSON.stringify(state)}`,
+      )
   }
 
   isCompared(incarnation: number): boolean {

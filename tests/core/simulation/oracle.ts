@@ -16,7 +16,7 @@ import { AskedReference } from './asked-reference.ts'
 import { DecisionOracle } from './decision-oracle.ts'
 import { InboxOracle } from './inbox-oracle.ts'
 import { type ProcessedMessage, ReferenceTwin } from './reference-twin.ts'
-import { newInputs } from './row-inputs.ts'
+import { RowInputs } from './row-inputs.ts'
 import type { CommitWatcher } from './troubled-store.ts'
 import { sameFeatures } from './verify-rules.ts'
 import type { World } from './world.ts'
@@ -36,8 +36,8 @@ export class Oracle implements CommitWatcher {
   readonly #db: MemoryDatabase
   /** By processor and device: the model as it last read it. */
   readonly #models = new Map<string, DeviceModel>()
-  /** By device: what this tick put into its inbox that its row alone says. */
-  readonly #put = new Map<number, TwinInput[]>()
+  /** What this tick put into inboxes that their rows alone say. */
+  readonly #put = new RowInputs()
 
   constructor(world: World, db: MemoryDatabase, inputLimit: number) {
     this.#world = world
@@ -58,7 +58,9 @@ export class Oracle implements CommitWatcher {
   /** Before the commit is true: the database still says what was before. */
   committing(processor: string, changes: TickChanges): void {
     this.inboxes.begin(changes)
-    this.#lookAtRows(changes)
+    this.#put.read(changes, this.#db)
+    // Rules that a first batch begins with come before all that is said or asked.
+    for (const incarnation of this.#put.first) this.#put.take(this.#twin(incarnation).ruled, incarnation, ({ kind }) => kind === 'rules')
     this.#takeRequests(processor, changes, ({ kind }) => kind === 'configured')
     for (const { lane, cursors, watermark } of changes.lanes) {
       const before = this.#db.lanes.get(lane)!
@@ -109,10 +111,10 @@ export class Oracle implements CommitWatcher {
       twin.asked.request(request, settings)
       if (request.kind === 'configured') {
         twin.feed([{ kind: 'configured', at: 0, settings }])
-        this.#takePut(twin, (input) => input.kind === 'configured')
+        this.#put.take(twin.ruled, twin.incarnation, (input) => input.kind === 'configured')
       } else {
         twin.given.inputs++
-        this.#takePut(twin, (input) => 'request' in input && input.request === id)
+        this.#put.take(twin.ruled, twin.incarnation, (input) => 'request' in input && input.request === id)
       }
     }
     if (changes.refusedRequests.length > 0) this.#world.fail('every request is understood', changes.refusedRequests.join())
@@ -161,7 +163,7 @@ export class Oracle implements CommitWatcher {
       const { watermark, graceSince } = lanes.find(({ lane }) => lane === change.lane)!
       const silences = silencesAt(watermark, isNew ? sealed : null) + silencesAt(watermark, pending)
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
-      this.#takePut(twin, ({ kind }) => kind === 'rules')
+      this.#put.take(twin.ruled, incarnation, ({ kind }) => kind === 'rules')
       const features = change.ruled ? change.features : (before?.features ?? null)
       if (!sameFeatures(features, twin.ruled.features, twin.ruled.clock, graceSince))
         this.#world.fail(
@@ -176,29 +178,6 @@ export class Oracle implements CommitWatcher {
       if (pending === null && (change.full ? sealed : before?.sealed) === null)
         this.#recover(twin, features, (change.dueAt ?? Infinity) < watermark)
     }
-  }
-
-  /** Rules that a first batch begins with come before all that is said or asked. */
-  #lookAtRows({ inboxes, removed }: TickChanges): void {
-    this.#put.clear()
-    for (const change of inboxes) {
-      const { incarnation } = change
-      if (removed.includes(incarnation)) continue
-      const before = this.#db.inbox.get(incarnation)
-      const inputs = newInputs(change, before)
-      if (inputs.length === 0) continue
-      this.#put.set(incarnation, inputs)
-      if (!before) this.#takePut(this.#twin(incarnation), ({ kind }) => kind === 'rules')
-    }
-  }
-
-  /** The first such input that its row says, if it says one. */
-  #takePut(twin: ReferenceTwin, isMeant: (input: TwinInput) => boolean): void {
-    const inputs = this.#put.get(twin.incarnation) ?? []
-    const i = inputs.findIndex(isMeant)
-    const [input] = i < 0 ? [] : inputs.splice(i, 1)
-    if (input?.kind === 'rules') twin.ruled.rules(input)
-    else if (input) twin.ruled.give([input])
   }
 
   #takeSeal(twin: ReferenceTwin, seq: number, sealed: string, beforeSeq: number, before: string | null): void {
@@ -233,6 +212,7 @@ export class Oracle implements CommitWatcher {
     const { incarnation } = twin
     const text = this.#db.devices.get(incarnation)?.state
     if (!text) return
+    this.alarms.checkRest(incarnation, JSON.parse(text))
     if (!isDue && this.alarms.settle(incarnation))
       twin.ruled.adopt(JSON.parse(text), features, (of) => this.alarms.decidedOf(incarnation, of))
     if (!this.inboxes.full.delete(incarnation)) return

@@ -1,13 +1,44 @@
 /** What a tick put into an inbox of inputs that are neither merged nor dropped there: as its row says, which is how others learn of it. */
-import type { InboxChange } from '../../../api/ingest/lane-store.ts'
+import type { InboxChange, TickChanges } from '../../../api/ingest/lane-store.ts'
 import type { Batch, TwinInput } from '../../../twin-models/core/types.ts'
+import type { MemoryDatabase } from '../../support/memory-database.ts'
+import type { RuleReference } from './rule-reference.ts'
+
+export class RowInputs {
+  /** Devices whose inbox is new. */
+  first: number[] = []
+  readonly #put = new Map<number, TwinInput[]>()
+
+  /** Of a commit, before it is true. */
+  read({ inboxes, removed }: TickChanges, db: MemoryDatabase): void {
+    this.#put.clear()
+    this.first = []
+    for (const change of inboxes) {
+      const { incarnation } = change
+      if (removed.includes(incarnation)) continue
+      const before = db.inbox.get(incarnation)
+      const inputs = newInputs(change, before)
+      if (inputs.length > 0) this.#put.set(incarnation, inputs)
+      if (inputs.length > 0 && !before) this.first.push(incarnation)
+    }
+  }
+
+  /** Gives the first such input, if there is one. */
+  take(ruled: RuleReference, incarnation: number, isMeant: (input: TwinInput) => boolean): void {
+    const inputs = this.#put.get(incarnation) ?? []
+    const i = inputs.findIndex(isMeant)
+    const [input] = i < 0 ? [] : inputs.splice(i, 1)
+    if (input?.kind === 'rules') ruled.rules(input)
+    else if (input) ruled.give([input])
+  }
+}
 
 type Row = Pick<InboxChange, 'pending' | 'sealed' | 'sealedSeq'>
 
 const KEPT = ['configured', 'rules', 'tick', 'alarm', 'maintenance'] as const
 const MENTIONS = new RegExp(`"kind":"(${KEPT.join('|')})"`)
 
-export function newInputs(change: InboxChange, before: Row | undefined): TwinInput[] {
+function newInputs(change: InboxChange, before: Row | undefined): TwinInput[] {
   const isSealed = change.full && change.sealed !== null && change.sealed !== before?.sealed
   const inputs = isSealed ? inputsOf(change.sealed) : []
   // The settings that every first batch begins with come when it is sealed.

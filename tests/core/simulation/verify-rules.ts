@@ -1,5 +1,4 @@
 /** What must be so of rules and alarms once nothing is under way any more. */
-import { consume } from '../../../twin-models/core/consume.ts'
 import { emptyInbox, type Inbox, nextTime } from '../../../twin-models/core/inbox.ts'
 import { type InboxFeatures, passed } from '../../../twin-models/core/inbox-features.ts'
 import { same } from '../../../twin-models/core/plain.ts'
@@ -8,7 +7,7 @@ import { wakeOf } from '../../../twin-models/core/wake.ts'
 import type { DeviceRecord, InboxRecord, MemoryDatabase } from '../../support/memory-database.ts'
 import { readyMade } from '../../support/ready-made-rules.ts'
 import type { Oracle } from './oracle.ts'
-import { isOfRules, type RuleReference } from './rule-reference.ts'
+import type { RuleReference } from './rule-reference.ts'
 import type { World } from './world.ts'
 
 interface Ruled {
@@ -44,7 +43,6 @@ export function verifyRules({ world, db, oracle }: Ruled): void {
     }
     check('a twin has the rules that are for it', Object.values(state.rules).sort(byId), rulesFor(db, device))
     check('alarms are rows', rowsOf(db, incarnation), alarmsOf(state))
-    verifyRest(world, incarnation, state)
     verifyTime(world, db, incarnation, row, state)
     if (oracle.alarms.isCompared(incarnation)) verifyReference(oracle, incarnation, state, ruled, check)
   }
@@ -65,14 +63,6 @@ function verifyReference(
   check('the same alarms are there', Object.values(state.alarms).map(shown).sort(), Object.values(ruled.state.alarms).map(shown).sort())
   check('the same is remembered of rules', state.memory, ruled.state.memory)
   check('the same repair is going on', state.maintenance, ruled.state.maintenance)
-}
-
-/** What is known was judged: looked at once more at the time that it is, nothing is decided. */
-function verifyRest(world: World, incarnation: number, state: TwinState): void {
-  const inputs = [{ kind: 'tick' as const, at: state.ruleClock }]
-  const { events } = consume(state, { seq: state.seq + 1, batch: { messages: 0, lastSeenAt: 0, merged: {}, inputs } }, 0)
-  if (events.some(isOfRules))
-    world.fail('what is known was judged', `device ${incarnation} would decide ${JSON.stringify(events)} in ${JSON.stringify(state)}`)
 }
 
 /** Its row says what it waits for. An outage may have moved that on since: then it is looked at once in vain. */
