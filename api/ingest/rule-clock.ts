@@ -44,7 +44,7 @@ export class RuleClock {
     const lane = lanes.get(device.lane)
     if (lane === undefined || lane.watermark === 0) return
     device.inbox.graceSince = lane.graceSince
-    tellTime(device.inbox, lane.watermark)
+    tellTime(device.inbox, Math.max(lane.watermark, device.lastSeen))
   }
 
   forgetOne(incarnation: number): void {

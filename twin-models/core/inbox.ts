@@ -106,8 +106,10 @@ export function tellTime(inbox: Inbox, until: number): void {
 }
 
 /** When `passTime` is wanted at the latest. Undefined: whenever a message comes. */
-export function nextTime({ features, wake, pending, sealed, graceSince }: Inbox): number | undefined {
-  const passing = features ? nextPassing(features, wake, graceSince) : undefined
+export function nextTime(inbox: Inbox): number | undefined {
+  const { features, wake, pending, sealed, graceSince } = inbox
+  // While all is open, nobody knows what of it is wanted.
+  const passing = features ? nextPassing(features, isAllOpen(inbox) ? undefined : wake, graceSince) : undefined
   const due = pending?.urgent || sealed ? undefined : wake.dueAt
   return due === undefined || passing! < due ? passing : due
 }

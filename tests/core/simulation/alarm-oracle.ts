@@ -9,6 +9,7 @@
  */
 import type { Decision } from '../../../activities/ports.ts'
 import { consume } from '../../../twin-models/core/consume.ts'
+import { dueAt } from '../../../twin-models/core/rules.ts'
 import type { TwinEvent, TwinState } from '../../../twin-models/core/types.ts'
 import { isOfRules, type RuleReference, ruleOf } from './rule-reference.ts'
 import type { World } from './world.ts'
@@ -17,7 +18,7 @@ import type { World } from './world.ts'
 const OLDEST_MS = 7 * 86_400_000
 
 export class AlarmOracle {
-  readonly counts = { alarmsRaised: 0, alarmsCleared: 0, alarmsHeld: 0, alarmsCompared: 0, ruleTicks: 0, lateMemories: 0, rulesTold: 0 }
+  readonly counts = { alarmsRaised: 0, alarmsCleared: 0, alarmsHeld: 0, alarmsCompared: 0, ruleTicks: 0, rulesTold: 0 }
   readonly #world: World
   readonly #blurred = new Set<number>()
   /** By device and rule: how many events the real twin has decided. */
@@ -42,7 +43,8 @@ export class AlarmOracle {
 
   /** What a twin that nothing waits for knows was judged: looked at once more at the time that it is, nothing is decided. */
   checkRest(incarnation: number, state: TwinState): void {
-    if (Object.keys(state.rules).length === 0) return
+    // A reading of earlier may begin what has held for long enough since: its lane tells the time next.
+    if (Object.keys(state.rules).length === 0 || (dueAt(state) ?? Infinity) <= state.ruleClock) return
     const inputs = [{ kind: 'tick' as const, at: state.ruleClock }]
     const { events } = consume(state, { seq: state.seq + 1, batch: { messages: 0, lastSeenAt: 0, merged: {}, inputs } }, 0)
     if (events.some(isOfRules))
@@ -62,6 +64,7 @@ export class AlarmOracle {
 
   decided({ incarnation, seq, events, answers }: Decision, sealed: string | undefined, reference: RuleReference | undefined): void {
     const isFirst = seq === 1
+    if (sealed?.includes('"kind":"tick"')) this.counts.ruleTicks++
     for (const event of events.filter(isOfRules)) {
       const of = ruleOf(event)
       this.#count(incarnation, event)

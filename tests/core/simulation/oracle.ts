@@ -98,6 +98,13 @@ export class Oracle implements CommitWatcher {
     }
   }
 
+  /** Of what its references did. Those of removed devices are gone. */
+  countsOfRules(): { [name: string]: number } {
+    const all = [...this.twins.values()].map(({ ruled }) => ruled.counts)
+    const sum = (of: (counts: (typeof all)[number]) => number): number => all.reduce((total, counts) => total + of(counts), 0)
+    return { lateMemories: sum(({ late }) => late), timedReadings: sum(({ timed }) => timed) }
+  }
+
   /** New settings are taken before the messages of the tick, everything else after them. */
   #takeRequests(processor: string, changes: TickChanges, areNow: (request: RequestRecord) => boolean): void {
     for (const incarnation of changes.removed) this.twins.delete(incarnation)

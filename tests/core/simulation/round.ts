@@ -97,6 +97,7 @@ export class Round {
       ...this.oracle.asked.commands.counts,
       ...this.oracle.asked.updates.counts,
       ...this.oracle.alarms.counts,
+      ...this.oracle.countsOfRules(),
       ...this.ruling.counts,
       ...this.asking.counts,
       ...this.temporal.counts,

@@ -22,7 +22,7 @@ export class RuleReference {
   readonly refused = new Set<string>()
   /** Rules that read, or have read, more than the readings of one name. */
   readonly several = new Set<string>()
-  readonly counts = { late: 0, held: 0, timed: 0 }
+  readonly counts = { late: 0, timed: 0 }
   /** How far time has come. */
   clock = 0
   /** All that was put into it, and that an inbox may hold singly. */
@@ -103,7 +103,6 @@ export class RuleReference {
   }
 
   #note(event: TwinEvent): void {
-    if (event.kind === 'alarm-raised' && event.cause.by === 'timer') this.counts.held++
     const of = ruleOf(event)
     const known = this.decided.get(of)
     if (known) known.push(event)
