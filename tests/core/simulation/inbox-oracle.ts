@@ -63,8 +63,8 @@ export class InboxOracle {
     if (waiting.slice(limit).some(isBounded))
       this.#world.fail('an inbox is bounded', `device ${incarnation}: ${waiting.length} inputs, ${text}`)
     const before = this.#before.get(incarnation) ?? NOTHING
-    // At most as many waited at any moment of the tick: what waited, what its messages said, and a sign of life that an answer recalls.
-    const most = before.waiting + twin.given.inputs + twin.ruled.given - before.inputs + 1
+    // At most as many waited at any moment of the tick: what waited, what its messages said, a sign of life that an answer recalls, and a tick.
+    const most = before.waiting + twin.given.inputs + twin.ruled.given - before.inputs + 2
     this.#noteFull(incarnation, most)
     const given = {
       readings: before.readings + readingsOf(batch?.inputs) + countOf(batch?.merged, ({ count }) => count),

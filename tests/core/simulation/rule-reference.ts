@@ -44,7 +44,8 @@ export class RuleReference {
     this.clock = at
     const readings = this.features ? passed(this.features, at, graceSince) : []
     this.counts.timed += readings.length
-    this.give([...readings.map(inputOf), { kind: 'tick', at }])
+    this.give(readings.map(inputOf))
+    this.#add({ kind: 'tick', at })
   }
 
   /** What a message says, its readings in whatever order. */
@@ -66,11 +67,9 @@ export class RuleReference {
   }
 
   give(inputs: TwinInput[]): void {
-    this.given += inputs.length
-    for (const input of inputs) {
-      if (this.#early) this.#early.push(input)
-      else this.#give(input)
-    }
+    // The lane tells the time in front of a request.
+    for (const input of inputs) this.given += 'request' in input ? 2 : 1
+    for (const input of inputs) this.#add(input)
   }
 
   /** All that waits for the rest of its millisecond: nothing more comes. */
@@ -95,6 +94,11 @@ export class RuleReference {
     this.state = state
     this.features = features === null ? null : JSON.parse(features)
     for (const [of, events] of this.decided) events.length = decided(of)
+  }
+
+  #add(input: TwinInput): void {
+    if (this.#early) this.#early.push(input)
+    else this.#give(input)
   }
 
   #give(input: TwinInput): void {
