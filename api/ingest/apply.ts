@@ -2,7 +2,7 @@
  * What accepted messages change: decoded, told apart from what was seen before, and put into latest values, inboxes, telemetry and dead
  * letters of the tick's work. Devices are changed in memory; nothing is written here.
  */
-import { addHello, addInput, addLife, addMessage, addReadings, addReported } from '../../twin-models/core/inbox.ts'
+import { addHello, addInput, addLife, addMessage, addReadings, addReported, passTime } from '../../twin-models/core/inbox.ts'
 import { mergeLatest } from '../../twin-models/core/latest.ts'
 import type { Reading } from '../../twin-models/core/types.ts'
 import { noteClock } from './clock.ts'
@@ -172,6 +172,7 @@ function applyConnection(device: Device, { kind, connection = 0, stream, receive
   if (kind === 'connect') {
     if (device.connection !== null && device.connection[0] > connection) return
     device.connection = [connection, stream]
+    passTime(device.inbox, receivedAt)
     addLife(device.inbox, receivedAt)
   } else if (device.connection?.[0] === connection) {
     device.connection = null

@@ -50,12 +50,25 @@ export async function takeAnswers({ answers, requests, removed }: Asked, at: num
 
 /**
  * After the messages of the tick, in the order in which they were asked for. Who waits for strong consistency waits until the log was read
- * to its end (`caughtUp`), which was done after the requests were read: so all that was acknowledged before is processed.
+ * to its end (`caughtUp`), which was done after the requests were read: so all that was acknowledged before is processed. What is done with an
+ * alarm comes after what time has made of it (`tellTime`).
  */
-export function takeRequests({ requests }: Asked, at: number, devices: DeviceCache, work: Work, caughtUp: boolean): void {
+export function takeRequests(
+  { requests }: Asked,
+  at: number,
+  devices: DeviceCache,
+  work: Work,
+  caughtUp: boolean,
+  tellTime: (device: Device) => void,
+): void {
   for (const request of requests) {
     if (request.kind === 'configured' || (request.kind === 'deliver' && !caughtUp)) continue
-    take(request, () => inputOf(request, at), devices, work)
+    const inputFor = (device: Device): TwinInput | undefined => {
+      const input = inputOf(request, at)
+      if (input?.kind === 'alarm' || input?.kind === 'maintenance') tellTime(device)
+      return input
+    }
+    take(request, inputFor, devices, work)
   }
 }
 

@@ -78,6 +78,7 @@ export function deviceOf(row: DeviceRow, inputLimit = INPUT_LIMIT): Device {
   }
   const { lastSeen, connection, clock } = row.inbox
   const latest: Latest = JSON.parse(row.inbox.latest)
+  const inbox = inboxOf(row.inbox, inputLimit)
   return {
     ...base,
     lastSeen,
@@ -85,10 +86,10 @@ export function deviceOf(row: DeviceRow, inputLimit = INPUT_LIMIT): Device {
     clock: clock === null ? null : { ...JSON.parse(clock), at: lastSeen },
     latest,
     names: Object.keys(latest).length,
-    inbox: inboxOf(row.inbox, inputLimit),
+    inbox,
     stored: true,
     rules: row.inbox.rules,
-    dueAt: null,
+    dueAt: nextTime(inbox) ?? null,
   }
 }
 

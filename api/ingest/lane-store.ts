@@ -207,11 +207,23 @@ export interface TickChanges {
   /** Nothing is left of these, but their commands and updates: those that had not ended end cancelled. */
   removed: number[]
   /** Devices whose rules were looked at anew because their attributes changed. */
-  reruled: number[]
+  reruled: Outdated[]
 }
 
 export interface LiveRule extends StoredRule {
   tenant: string
+}
+
+/** `asked`: the number of the newest change of its registration that has it looked at anew. Null: its rules changed, not the device. */
+export interface Outdated {
+  incarnation: number
+  asked: number | null
+}
+
+/** `attributes` is JSON. */
+export interface Registered {
+  model: string
+  attributes: string
 }
 
 export interface LaneStore {
@@ -238,9 +250,9 @@ export interface LaneStore {
   ruleChange(): Promise<{ change: number; devices: boolean }>
   liveRules(): Promise<LiveRule[]>
   /** Devices with an inbox that rules may have changed for since they were looked at: they stand at an older change, or have other attributes. */
-  outdated(lanes: number[], limit: number): Promise<number[]>
-  /** Attributes (JSON) by incarnation. */
-  attributes(incarnations: number[]): Promise<Map<number, string>>
+  outdated(lanes: number[], limit: number): Promise<Outdated[]>
+  /** As they are registered now, by incarnation. */
+  registered(incarnations: number[]): Promise<Map<number, Registered>>
   laneDevices(lanes: number[]): AsyncIterable<LaneDevice[]>
   connectedThrough(stream: number, lanes: number[]): Promise<number[]>
   /** Latest values for search, as the twin document shows them (JSON). A copy that lags: not part of any transaction. */

@@ -9,7 +9,7 @@ import { INPUT_LIMIT, nextTime, seal } from '../../twin-models/core/inbox.ts'
 import { applyMessages } from './apply.ts'
 import { readAsked, takeAnswers, takeRequests } from './asked.ts'
 import { Courier, type TwinSignaller } from './courier.ts'
-import { configuredInput, inboxChange } from './device.ts'
+import { configuredInput, type Device, inboxChange } from './device.ts'
 import { DeviceCache } from './device-cache.ts'
 import { type Lane, type LaneStore, LeaseLost, type TickChanges } from './lane-store.ts'
 import { laneOf } from './log.ts'
@@ -141,9 +141,11 @@ export class Processor {
       await takeAnswers(asked, this.#clock(), this.#devices, work)
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
-      takeRequests(asked, this.#clock(), this.#devices, work, !read.more)
-      await this.#noticeTime(read, work)
-      await this.#rules.walk(this.lanes, this.watermark, this.#devices, work)
+      const lanes = new Map(read.lanes.map((lane) => [lane.lane, lane]))
+      const tellTime = (device: Device): void => this.ruleClock.tell(device, lanes)
+      takeRequests(asked, this.#clock(), this.#devices, work, !read.more, tellTime)
+      await this.#noticeTime(read, lanes, work)
+      await this.#rules.walk(lanes, this.#devices, work)
       await this.#seal(work, read)
       return await this.#commit(work, read, started)
     } catch (error) {
@@ -181,8 +183,7 @@ export class Processor {
   }
 
   /** Silence, and what time means to rules. */
-  async #noticeTime(read: Read, work: Work): Promise<void> {
-    const lanes = new Map(read.lanes.map((lane) => [lane.lane, lane]))
+  async #noticeTime(read: Read, lanes: Map<number, Lane>, work: Work): Promise<void> {
     for (const stream of read.finished) await this.#loseConnections(stream, lanes, work)
     for (const clock of [this.silence, this.ruleClock]) {
       const due = clock.due(read.lanes, DUE_PER_TICK)

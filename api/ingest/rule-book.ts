@@ -3,13 +3,13 @@
  * number; the book is read anew when it sees a greater one, and then the devices that stand at an older one are looked at, some with every tick.
  */
 
-import { addInput, beginWithRules } from '../../twin-models/core/inbox.ts'
+import { addInput, beginWithRules, passTime } from '../../twin-models/core/inbox.ts'
 import { rulesNews } from '../../twin-models/core/inbox-features.ts'
 import type { JsonObject, TwinRule } from '../../twin-models/core/types.ts'
 import type { RuleDevice } from '../../twin-models/rules/ready.ts'
 import type { Device } from './device.ts'
 import type { DeviceCache } from './device-cache.ts'
-import type { LaneStore, LiveRule } from './lane-store.ts'
+import type { Lane, LaneStore, LiveRule, Registered } from './lane-store.ts'
 import { touch, type Work } from './work.ts'
 
 /** Looked at with one tick. */
@@ -51,30 +51,45 @@ export class RuleBook {
   async prepare(devices: Device[]): Promise<void> {
     const fresh = devices.filter((device) => !device.stored && device.rules !== this.#change)
     const ruled = fresh.filter(({ tenant }) => this.#tenants.has(tenant))
-    const facts = ruled.length === 0 ? new Map<number, string>() : await this.#store.attributes(ruled.map(({ incarnation }) => incarnation))
+    const facts =
+      ruled.length === 0 ? new Map<number, Registered>() : await this.#store.registered(ruled.map(({ incarnation }) => incarnation))
     for (const device of fresh) {
       device.rules = this.#change
-      device.firstRules = this.#rulesOf(device, facts.get(device.incarnation))
+      device.firstRules = this.#rulesOf(device, facts.get(device.incarnation)?.attributes)
     }
   }
 
-  /** Tells twins of rules that are others now. `at`: the lane's time. */
-  async walk(lanes: number[], at: number, devices: DeviceCache, work: Work): Promise<void> {
-    if (!this.#isWalking) return
-    const found = await this.#store.outdated(lanes, PER_TICK)
+  /** Tells twins of rules that are others now, at the time of their lanes. */
+  async walk(lanes: ReadonlyMap<number, Lane>, devices: DeviceCache, work: Work): Promise<void> {
+    // On a new Castor the lanes have no time yet.
+    if (!this.#isWalking || [...lanes.values()].some(({ watermark }) => watermark === 0)) return
+    const found = await this.#store.outdated([...lanes.keys()], PER_TICK)
     if (found.length < PER_TICK) this.#isWalking = false
     if (found.length === 0) return
-    await devices.load(found)
-    const facts = await this.#store.attributes(found)
-    for (const incarnation of found) {
-      work.changes.reruled.push(incarnation)
+    const incarnations = found.map(({ incarnation }) => incarnation)
+    await devices.load(incarnations)
+    const facts = await this.#store.registered(incarnations)
+    for (const outdated of found) {
+      const { incarnation } = outdated
       const device = devices.get(incarnation)
+      const fact = facts.get(incarnation)
+      if (device?.model && fact && fact.model !== device.model.name) {
+        // It is another one since this tick began: its new settings come first.
+        this.#isWalking = true
+        continue
+      }
+      work.changes.reruled.push(outdated)
       if (!device) continue
       device.rules = this.#change
       device.dirtyRules = true
       touch(work, device)
-      const news = rulesNews(device.inbox.features, this.#rulesOf(device, facts.get(incarnation)))
-      if (news) addInput(device.inbox, { kind: 'rules', at: Math.max(at, device.lastSeen), ...news })
+      const news = rulesNews(device.inbox.features, this.#rulesOf(device, fact?.attributes))
+      if (!news) continue
+      const { watermark, graceSince } = lanes.get(device.lane)!
+      const at = Math.max(watermark, device.lastSeen)
+      device.inbox.graceSince = graceSince
+      passTime(device.inbox, at)
+      addInput(device.inbox, { kind: 'rules', at, ...news })
     }
   }
 

@@ -1,5 +1,5 @@
 /** When time alone means something to the rules of a device: a condition has held for long enough, a value is missing, a count falls. */
-import { nextTime, passTime } from '../../twin-models/core/inbox.ts'
+import { nextTime, passTime, tellTime } from '../../twin-models/core/inbox.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Device } from './device.ts'
 import type { Lane, LaneDevice } from './lane-store.ts'
@@ -37,6 +37,14 @@ export class RuleClock {
     }
     this.watch(device)
     return false
+  }
+
+  /** Before something that is not in order with messages, which it has to come after. */
+  tell(device: Device, lanes: ReadonlyMap<number, Lane>): void {
+    const lane = lanes.get(device.lane)
+    if (lane === undefined || lane.watermark === 0) return
+    device.inbox.graceSince = lane.graceSince
+    tellTime(device.inbox, Math.max(lane.watermark, device.lastSeen))
   }
 
   forgetOne(incarnation: number): void {

@@ -34,6 +34,7 @@ export class Silence {
   check(device: Device, lanes: ReadonlyMap<number, Lane>): boolean {
     const lane = lanes.get(laneOf(device.incarnation))
     if (lane === undefined || device.connection !== null || device.inbox.expected !== 'online') return false
+    device.inbox.graceSince = lane.graceSince
     const deadline = Math.max(device.lastSeen, lane.graceSince) + device.inbox.wake.presenceTimeoutMs
     if (deadline < lane.watermark) return addSilence(device.inbox, lane.watermark, device.lastSeen)
     this.#deadlines.set(device.incarnation, deadline + 1)

@@ -142,7 +142,12 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
       from json_to_recordset(${JSON.stringify(changes.errors)}::text::json) as new (stream int, incarnation int, body text)`)
   }
   if (changes.reruled.length > 0) {
-    statements.push(tx`delete from rule_devices where incarnation in (select unnest(${ints(changes.reruled)}::text::int[]))`)
+    // Not where it changed once more since.
+    statements.push(tx`
+      delete from rule_devices d
+      using unnest(${ints(changes.reruled.map(({ incarnation }) => incarnation))}::text::int[],
+        ${ints(changes.reruled.map(({ asked }) => asked))}::text::bigint[]) as seen (incarnation, number)
+      where d.incarnation = seen.incarnation and d.number = seen.number`)
   }
   if (changes.answers.length > 0) {
     statements.push(tx`delete from twin_answers where id in (select unnest(${ints(changes.answers)}::text::bigint[]))`)

@@ -1,5 +1,5 @@
 /** Rules as the owners of the lanes read them: which are live, and for which devices they may be others than those that their twins know. */
-import type { LiveRule } from '../../api/ingest/lane-store.ts'
+import type { LiveRule, Outdated, Registered } from '../../api/ingest/lane-store.ts'
 import { epochMs } from './columns.ts'
 import type { Queries } from './connect.ts'
 
@@ -17,19 +17,19 @@ export async function liveRules(sql: Queries): Promise<LiveRule[]> {
     where r.status = 'live' order by r.tenant, r.name`
 }
 
-export async function outdatedDevices(sql: Queries, lanes: number[], limit: number): Promise<number[]> {
-  const rows = await sql<Array<{ incarnation: number }>>`
-    select i.incarnation from twin_inbox i join devices d using (incarnation)
+export async function outdatedDevices(sql: Queries, lanes: number[], limit: number): Promise<Outdated[]> {
+  return await sql<Outdated[]>`
+    select i.incarnation, r.number::float8 as asked
+    from twin_inbox i join devices d using (incarnation) left join rule_devices r using (incarnation)
     where i.lane in (select unnest(${`{${lanes.join(',')}}`}::text::int[]))
       and (exists (select from rule_scopes s where s.tenant = d.tenant and s.model in ('', d.model) and s.change > i.rules)
-        or exists (select from rule_devices r where r.incarnation = i.incarnation))
+        or r.number is not null)
     limit ${limit}`
-  return rows.map((row) => row.incarnation)
 }
 
-export async function attributesOf(sql: Queries, incarnations: number[]): Promise<Map<number, string>> {
-  const rows = await sql<Array<{ incarnation: number; attributes: string }>>`
-    select incarnation, attributes::text as attributes from devices
+export async function registeredDevices(sql: Queries, incarnations: number[]): Promise<Map<number, Registered>> {
+  const rows = await sql<Array<Registered & { incarnation: number }>>`
+    select incarnation, model, attributes::text as attributes from devices
     where incarnation in (select unnest(${`{${incarnations.join(',')}}`}::text::int[]))`
-  return new Map(rows.map((row) => [row.incarnation, row.attributes]))
+  return new Map(rows.map(({ incarnation, ...row }) => [incarnation, row]))
 }

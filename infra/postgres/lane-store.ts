@@ -3,7 +3,7 @@ import type { CommandState, DeviceRow, InboxRow, LaneDevice, LaneStore, LogEntry
 import { HEARTBEAT_LANE } from '../../api/ingest/log.ts'
 import type { Sql } from './connect.ts'
 import { commitTick } from './lane-commit.ts'
-import { attributesOf, liveRules, outdatedDevices, ruleChange } from './lane-rules.ts'
+import { liveRules, outdatedDevices, registeredDevices, ruleChange } from './lane-rules.ts'
 import { updateStates } from './lane-updates.ts'
 import { currentLanes } from './leases.ts'
 
@@ -36,7 +36,7 @@ export function postgresLaneStore(sql: Sql): LaneStore {
     ruleChange: () => ruleChange(sql),
     liveRules: () => liveRules(sql),
     outdated: (lanes, limit) => outdatedDevices(sql, lanes, limit),
-    attributes: (incarnations) => attributesOf(sql, incarnations),
+    registered: (incarnations) => registeredDevices(sql, incarnations),
     laneDevices: (lanes) => laneDevices(sql, lanes),
     connectedThrough: async (stream, lanes) => {
       const rows = await sql<{ incarnation: number }[]>`

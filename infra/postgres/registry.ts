@@ -93,8 +93,9 @@ async function updateDevice(sql: Sql, tenant: string, device: string, change: (r
       where d.incarnation = ${row.incarnation} returning ${tx.unsafe(DEVICE_COLUMNS)}`
     // The owner of its lane looks anew which rules are for it.
     await tx`
-      insert into rule_devices select ${row.incarnation}::int where exists (select from rule_scopes where tenant = ${tenant})
-      on conflict do nothing`
+      insert into rule_devices (incarnation)
+      select ${row.incarnation}::int where exists (select from rule_scopes where tenant = ${tenant})
+      on conflict (incarnation) do update set number = default`
     if (changed.model === row.model) return { row: after!, request: undefined }
     const request = randomUUID()
     await insertRequest(tx, { id: request, tenant, incarnation: row.incarnation, kind: 'configured', body: '{}' })

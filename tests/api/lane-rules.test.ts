@@ -1,6 +1,8 @@
 /** Rules on their way into twins: with the first batch, after a change, as time passes, and when another processor goes on. */
 import { beforeEach, expect, test } from 'vitest'
+import type { TickChanges } from '../../api/ingest/lane-store.ts'
 import { Processor } from '../../api/ingest/processor.ts'
+import { newWork } from '../../api/ingest/work.ts'
 import { consume } from '../../twin-models/core/consume.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import type { Batch, TwinEvent, TwinInput, TwinRule, TwinState } from '../../twin-models/core/types.ts'
@@ -60,10 +62,65 @@ test('a device whose attributes changed is looked at anew, and told nothing when
   say({ temperature: 20 })
   await lane.processor.tick()
   decide()
-  lane.db.ruleDevices.add(incarnation)
+  lane.db.ruleDevice(incarnation)
   await settle()
   expect(lane.db.ruleDevices.size).toBe(0)
   expect(sealed()).toBeUndefined()
+})
+
+test('a change of a device that comes while it is looked at is not lost, nor its model before its new settings', async () => {
+  rule(above('hot', 80))
+  rule(above('cold', 5), 'thermostat')
+  say({ temperature: 20 })
+  await lane.processor.tick()
+  decide()
+  await settle()
+  lane.db.ruleDevice(incarnation)
+  const first = lane.db.ruleDevices.get(incarnation)!
+  lane.db.ruleDevice(incarnation)
+  await memoryLaneStore(lane.db).commit(reruled(incarnation, first))
+  expect(lane.db.ruleDevices.has(incarnation)).toBe(true)
+
+  // As if it changed between two reads of one tick.
+  Object.assign(lane.db.devices.get(incarnation)!, { model: 'thermostat' })
+  await settle()
+  expect(lane.db.ruleDevices.has(incarnation)).toBe(true)
+  lane.db.request('00000000-0000-4000-8000-000000000001', 'demo', incarnation, 'configured')
+  await settle()
+  expect(sealed()?.inputs.map(({ kind }) => kind)).toEqual(['configured', 'rules'])
+  expect(sealed()?.inputs[1]).toMatchObject({ set: [{ id: 'cold' }], removed: ['hot'] })
+  expect(lane.db.ruleDevices.size).toBe(0)
+})
+
+test('a row does not wait any longer when another processor takes what it waited for', async () => {
+  rule({ ...above('hot', 80), forMs: 60_000 })
+  say({ temperature: 90 })
+  await lane.processor.tick()
+  decide()
+  await settle()
+  expect(row().dueAt).toBe(NOW + 60_000)
+  const next = await takenOver()
+  lane.now += 1_000
+  say({ temperature: 70 })
+  await next.tick()
+  decide()
+  await next.tick()
+  expect(row().dueAt).toBeNull()
+})
+
+test('what is done with an alarm comes after what time has made of it', async () => {
+  rule({ ...above('hot', 80), forMs: 60_000 })
+  say({ temperature: 90 })
+  await lane.processor.tick()
+  decide()
+  await settle()
+  lane.now = NOW + 60_500
+  await beat()
+  lane.now = NOW + 62_000
+  const ask = { rule: 'hot', action: 'acknowledge', by: 'ann' }
+  lane.db.request('00000000-0000-4000-8000-000000000002', 'demo', incarnation, 'alarm', JSON.stringify(ask))
+  await beat()
+  expect(decide().map(({ kind }) => kind)).toEqual(['alarm-raised', 'alarm-acknowledged'])
 })
 
 test('what has held for long enough is noticed as time passes, in order with messages', async () => {
@@ -112,11 +169,7 @@ test('another processor goes on where one stopped: what waits for its time, and 
   say({ temperature: 91 })
   await lane.processor.tick()
 
-  const store = memoryLaneStore(lane.db)
-  const signaller = { deliver: async () => true, remove: async () => true }
-  const next = new Processor({ makeRules: readyMade, store, signaller, clock: () => lane.now, pause: async () => {} })
-  for (const record of lane.db.lanes.values()) record.owner = null
-  await next.takeOver(claimLanes(lane.db, 'q', 16))
+  const next = await takenOver()
   lane.now += 1_000
   say({ temperature: 92 })
   await next.tick()
@@ -150,6 +203,20 @@ function say(values: Record<string, number>): void {
 
 function other(): number {
   return lane.db.register('demo', `o-${lane.now}`, 'thermostat', '1.0.0').incarnation
+}
+
+/** Another processor goes on. */
+async function takenOver(): Promise<Processor> {
+  const store = memoryLaneStore(lane.db)
+  const signaller = { deliver: async () => true, remove: async () => true }
+  const next = new Processor({ makeRules: readyMade, store, signaller, clock: () => lane.now, pause: async () => {} })
+  for (const record of lane.db.lanes.values()) record.owner = null
+  await next.takeOver(claimLanes(lane.db, 'q', 16))
+  return next
+}
+
+function reruled(incarnation: number, asked: number): TickChanges {
+  return { ...newWork([]).changes, reruled: [{ incarnation, asked }] }
 }
 
 /** Somebody else speaks, so that the lane's time moves. */

@@ -14,11 +14,13 @@ import {
   emptyInbox,
   INPUT_LIMIT,
   type Inbox,
+  nextTime,
   openedBy,
   seal,
+  tellTime,
 } from '../../twin-models/core/inbox.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
-import type { Batch, JsonObject, TwinEvent, TwinInput, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
+import type { Batch, JsonObject, TwinEvent, TwinInput, TwinRule, TwinSettings, TwinState } from '../../twin-models/core/types.ts'
 import { firstWake, wakeOf } from '../../twin-models/core/wake.ts'
 import { updateRequest } from '../support/asked-twin.ts'
 
@@ -56,6 +58,17 @@ class Pair {
   temperature(at: number, value: number): void {
     this.message(at)
     addReadings(this.inbox, [{ name: 'temperature', value, ts: at, receivedAt: at }])
+  }
+
+  humidity(at: number, value: number): void {
+    this.message(at)
+    addReadings(this.inbox, [{ name: 'humidity', value, ts: at, receivedAt: at }])
+  }
+
+  /** Its twin has it. */
+  rule(at: number, ...when: Parameters<typeof ruleOf>): void {
+    addInput(this.inbox, { kind: 'rules', at, set: [ruleOf(...when)], removed: [] })
+    this.decide()
   }
 
   report(at: number, more: Partial<Extract<TwinInput, { kind: 'reported' }>>): boolean {
@@ -379,6 +392,15 @@ describe('a full inbox', () => {
     expect(pair.state.health).toEqual({ ok: true, battery: 99 })
   })
 
+  test('has rules look at what it merged', () => {
+    const pair = new Pair(2)
+    pair.rule(1_500, 'change(humidity,60000)', '>', 5)
+    for (const [n, value] of [10, 20, 21, 22].entries()) pair.humidity(3_000 + n, value)
+    expect(pair.waiting).toEqual(['tick 3003'])
+    pair.decide()
+    expect(pair.decided.at(-1)).toEqual(['alarm-raised', 3_003])
+  })
+
   test('wakes its twin for what it merged, once the answer says that it matters', () => {
     const pair = new Pair(2)
     pair.temperature(2_000, 40)
@@ -390,3 +412,42 @@ describe('a full inbox', () => {
     expect(pair.decided.at(-1)).toEqual(['range-changed', 3_002, 'normal'])
   })
 })
+
+describe('time that rules wait for', () => {
+  test('comes before a silence, a goodbye and what is done with an alarm, if it came before', () => {
+    const pair = new Pair()
+    pair.rule(1_500, 'missing(humidity,2000)', '=', true)
+    const ways = [
+      () => addSilence(pair.inbox, 9_000, 1_000),
+      () => addHello(pair.inbox, { kind: 'hello', at: 9_000, status: 'offline', will: true }),
+      () => tellTime(pair.inbox, 9_000),
+    ]
+    for (const way of ways) {
+      const inbox = JSON.parse(JSON.stringify(pair.inbox))
+      way()
+      expect(pair.waiting.slice(0, 1)).toEqual(['reading 3500'])
+      Object.assign(pair.inbox, inbox)
+    }
+  })
+
+  test('is told where the twin cannot know that it passes', () => {
+    const pair = new Pair()
+    pair.rule(1_500, 'humidity', '>', 5)
+    tellTime(pair.inbox, 2_000)
+    tellTime(pair.inbox, 3_000)
+    expect(pair.waiting).toEqual(['tick 2000', 'tick 3000'])
+  })
+
+  test('is looked at while nobody knows what the twin wants to know', () => {
+    const pair = new Pair()
+    addInput(pair.inbox, { kind: 'rules', at: 1_500, set: [ruleOf('missing(humidity,2000)', '=', true)], removed: [] })
+    expect(nextTime(pair.inbox)).toBe(3_500)
+  })
+})
+
+type Comparison = Extract<TwinRule['when'], { kind: 'compare' }>['comparison']
+
+function ruleOf(name: string, comparison: Comparison, value: number | boolean): TwinRule {
+  const when = { kind: 'compare' as const, path: ['telemetry' as const, name, 'value'] as [string, ...string[]], comparison, value }
+  return { id: 'r', version: 1, severity: 'minor', text: ['r'], when, forMs: 0, clearForMs: 0, lateMs: 60_000, onChange: 'keep' }
+}

@@ -20,6 +20,7 @@ import {
   passTime,
   presenceAfter,
   seal,
+  tellTime,
 } from '../../twin-models/core/inbox.ts'
 import { fedBy, fedByHealth, type InboxFeatures, passed, withRules } from '../../twin-models/core/inbox-features.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
@@ -128,8 +129,8 @@ type Step =
   | { step: 'event' }
   | { step: 'hello'; status: 'online' | 'offline'; battery: number }
   | { step: 'rules'; set: TwinRule[]; removed: string[] }
-  | { step: 'alarm'; rule: string; action: AlarmAsk['action'] }
-  | { step: 'maintenance'; ms: number | null }
+  | { step: 'alarm'; rule: string; action: AlarmAsk['action']; aheadMs: number }
+  | { step: 'maintenance'; ms: number | null; aheadMs: number }
   | { step: 'wait'; ms: number }
   | { step: 'seal'; routine: boolean }
   | { step: 'answer' }
@@ -140,6 +141,7 @@ const age = fc.oneof(
   { weight: 1, arbitrary: fc.nat(60) },
   { weight: 1, arbitrary: fc.integer({ min: 101, max: 400 }) },
 )
+const aheadMs = fc.constantFrom(0, 0, 1, 50)
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 10,
@@ -187,9 +189,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         'comment' as const,
         'assign' as const,
       ),
+      aheadMs,
     }),
   },
-  { weight: 1, arbitrary: fc.record({ step: fc.constant('maintenance' as const), ms: fc.constantFrom(null, 40, 90) }) },
+  { weight: 1, arbitrary: fc.record({ step: fc.constant('maintenance' as const), ms: fc.constantFrom(null, 40, 90), aheadMs }) },
   { weight: 4, arbitrary: fc.record({ step: fc.constant('wait' as const), ms: fc.nat(90) }) },
   { weight: 4, arbitrary: fc.record({ step: fc.constant('seal' as const), routine: fc.boolean() }) },
   { weight: 4, arbitrary: fc.constant({ step: 'answer' as const }) },
@@ -337,11 +340,18 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
       // Only when it is said to be needed.
       const due = nextTime(inbox)
       if (due !== undefined && due < at) passTime(inbox, at)
-    } else if (step.step === 'rules' || step.step === 'alarm' || step.step === 'maintenance') {
+    } else if (step.step === 'rules') {
       const input = inputOfStep(step, at, ++asked)
       fed.time(at)
       fed.give(input.kind === 'rules' ? fed.withRules(input) : [input])
       passTime(inbox, at)
+      addInput(inbox, input)
+    } else if (step.step === 'alarm' || step.step === 'maintenance') {
+      // It has the time of the clock, which messages that come later may be behind.
+      const input = inputOfStep(step, at + step.aheadMs, ++asked)
+      fed.time(at)
+      fed.give([input])
+      tellTime(inbox, at)
       addInput(inbox, input)
     } else if (step.step === 'hello') {
       const hello = { kind: 'hello' as const, at, status: step.status, health: { ok: true, battery: step.battery } }

@@ -1,6 +1,6 @@
 /** What a rule means, case by case. That merging changes nothing of it stands in rules.property.test.ts. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import { consume } from '../../twin-models/core/consume.ts'
+import { consume, consumeOwn } from '../../twin-models/core/consume.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import { dueAt } from '../../twin-models/core/rules.ts'
 import type { Condition, TwinEvent, TwinInput, TwinRule, TwinState, Value } from '../../twin-models/core/types.ts'
@@ -213,6 +213,65 @@ describe('other rules', () => {
     expect(twin.ask({ kind: 'silent', at: twin.now, lastSeenAt: twin.now })).toEqual(['raised hot: temperature is 20'])
     expect(twin.say(20)).toEqual(['cleared hot by rule'])
     expect(twin.ask({ kind: 'reported', at: twin.now, ts: twin.now, state: { mode: 'manual' } })).toEqual(['raised hot: temperature is 20'])
+  })
+})
+
+/** Found by the simulation. */
+describe('time', () => {
+  const gone: Condition = { kind: 'compare', path: ['telemetry', 'missing(temperature,60000)', 'value'], comparison: '=', value: true }
+
+  test('passes with what is in order with messages, and not with requests, which have the clock of who takes them', () => {
+    twin.rules(rule(temperature('>', 80), { forMs: MINUTE }))
+    twin.say(85)
+    for (const kind of ['deliver', 'maintenance'] as const) {
+      const more = kind === 'deliver' ? {} : { until: T0 + 9 * MINUTE, by: 'ann' }
+      expect(twin.ask({ kind, at: T0 + 2 * MINUTE, request: 'q', ...more } as TwinInput)).toEqual([])
+    }
+    twin.now += 30_000
+    expect(twin.say(70)).toEqual([])
+    twin.now += 5 * MINUTE
+    expect(twin.tick()).toEqual([])
+  })
+
+  test('is not the own timer of the twin either', () => {
+    twin.rules(rule(temperature('>', 80), { forMs: MINUTE }))
+    twin.say(85)
+    expect(consumeOwn(twin.state, { kind: 'due', at: T0 + 2 * MINUTE, sent: [] }, T0 + 2 * MINUTE).events).toEqual([])
+  })
+
+  test('is no sign of life: what it makes of a function of readings does not hold up a silence', () => {
+    twin.rules(rule(gone))
+    twin.say(20)
+    twin.ask({ kind: 'reading', at: T0 + MINUTE, name: 'missing(temperature,60000)', value: true, ts: T0 + MINUTE, timed: true })
+    expect(twin.state.presence.lastSeenAt).toBe(T0)
+    twin.ask({ kind: 'silent', at: T0 + 2 * MINUTE, lastSeenAt: T0 })
+    expect(twin.state.presence.status).toBe('offline')
+  })
+
+  test('confirms nothing that came late', () => {
+    const both: Condition = { kind: 'or', terms: [temperature('>', 80), gone] }
+    twin.rules(rule(both))
+    twin.now += 10 * MINUTE
+    expect(twin.say(85, T0 + MINUTE)).toEqual([])
+    const at = twin.now + 2 * MINUTE
+    expect(twin.ask({ kind: 'reading', at, name: 'missing(temperature,60000)', value: false, ts: at, timed: true })).toEqual([])
+  })
+
+  test('before a rule was there is not its time: nothing is raised for schedules of the past', () => {
+    const schedule = { from: 0, to: 60, days: [0, 1, 2, 3, 4, 5, 6], zone: [0] as [number] }
+    const no: Condition = { kind: 'not', term: temperature('>', 80) }
+    twin.rules(rule(no, { schedule }))
+    twin.tick()
+    expect(twin.state.alarmCount).toBe(0)
+  })
+
+  test('of a schedule is that of receipt: a reading of before it opened does not close it', () => {
+    const schedule = { from: 10 * 60, to: 11 * 60, days: [0, 1, 2, 3, 4, 5, 6], zone: [0] as [number] }
+    twin.rules(rule(temperature('>', 80), { schedule }))
+    expect(twin.say(85)).toEqual(['raised hot: temperature is 85'])
+    expect(twin.state.alarms.hot).toBeDefined()
+    twin.now += MINUTE
+    expect(twin.ask({ kind: 'reading', at: twin.now, name: 'temperature', value: 86, ts: T0 - 1 })).toEqual([])
   })
 })
 

@@ -16,13 +16,24 @@ test.each(['1', '2', '3', '4', drawn])(
   },
 )
 
-test('inboxes are full now and then, and what they refuse is a dead letter; and wishes, commands and updates go every way that there is', async () => {
-  const { rounds, failure } = await simulate({ seed: '12', steps: STEPS })
+test('inboxes are full now and then, and what they refuse is a dead letter; and wishes, commands, updates and rules go every way that there is', async () => {
+  const { rounds, failure } = await simulate({ seed: '106', steps: STEPS })
   expect(failure && failureText(failure)).toBeUndefined()
   const counts = rounds[0]!.counts
   const ways = ['converged', 'diverged', 'conflicts', 'commandsSent', 'cancelsSent', 'lateWords', 'deadlines', 'askedAgain', 'refusals']
   const ofUpdates = ['updatesSent', 'updatesHealthy']
-  for (const way of ['refusedEvents', ...ways, ...ofUpdates]) expect(counts[way], way).toBeGreaterThan(0)
+  const ofRules = [
+    'rulesChanged',
+    'rulesRemoved',
+    'rulesTold',
+    'alarmsRaised',
+    'alarmsCleared',
+    'alarmsHeld',
+    'alarmsCompared',
+    'alarmAsks',
+  ]
+  const ofTime = ['ruleTicks', 'timedReadings', 'lateMemories', 'maintenance']
+  for (const way of ['refusedEvents', ...ways, ...ofUpdates, ...ofRules, ...ofTime]) expect(counts[way], way).toBeGreaterThan(0)
 })
 
 test('the same seed is the same run, to the last step', async () => {

@@ -236,7 +236,8 @@ export class MemoryDatabase {
   /** Live ones, by tenant and name. */
   readonly rules = new Map<string, LiveRule>()
   readonly ruleScopes: Array<{ tenant: string; model: string | null; change: number }> = []
-  readonly ruleDevices = new Set<number>()
+  /** By incarnation: the number of the change that has it looked at anew. */
+  readonly ruleDevices = new Map<number, number>()
   /** By incarnation, then by which alarm of the device. */
   readonly alarms = new Map<number, Map<number, AlarmRecord>>()
   readonly history = new Map<number, HistoryRecord[]>()
@@ -249,6 +250,7 @@ export class MemoryDatabase {
   #incarnations = 0
   #answerIds = 0
   #connections = 0
+  #ruleDeviceChanges = 0
 
   constructor(clock: () => number) {
     this.clock = clock
@@ -339,6 +341,11 @@ export class MemoryDatabase {
     if (rule) this.rules.set(key, rule)
     else this.rules.delete(key)
     for (const row of [before, rule]) if (row) this.ruleScopes.push({ tenant, model: row.model, change: this.ruleScopes.length + 1 })
+  }
+
+  /** Its model or attributes changed. */
+  ruleDevice(incarnation: number): void {
+    if (this.ruleScopes.length > 0) this.ruleDevices.set(incarnation, ++this.#ruleDeviceChanges)
   }
 
   openStream(): number {

@@ -85,10 +85,17 @@ export function memoryLaneStore(db: MemoryDatabase): LaneStore {
     ruleChange: async () => ({ change: Math.max(0, ...db.ruleScopes.map(({ change }) => change)), devices: db.ruleDevices.size > 0 }),
     liveRules: async () => [...db.rules.values()],
     outdated: async (lanes, limit) =>
-      first(db.inbox, limit, ([incarnation, row]) => lanes.includes(row.lane) && isOutdated(db, incarnation, row)).map(
-        ([incarnation]) => incarnation,
+      first(db.inbox, limit, ([incarnation, row]) => lanes.includes(row.lane) && isOutdated(db, incarnation, row)).map(([incarnation]) => ({
+        incarnation,
+        asked: db.ruleDevices.get(incarnation) ?? null,
+      })),
+    registered: async (incarnations) =>
+      new Map(
+        incarnations.flatMap((incarnation) => {
+          const device = db.devices.get(incarnation)
+          return device ? [[incarnation, { model: device.model, attributes: '{}' }]] : []
+        }),
       ),
-    attributes: async (incarnations) => new Map(incarnations.map((incarnation) => [incarnation, '{}'])),
     laneDevices: async function* (lanes) {
       yield [...db.inbox].filter(([, { lane }]) => lanes.includes(lane)).map(([incarnation, row]) => laneDevice(db, incarnation, row))
     },
@@ -147,7 +154,7 @@ function apply(db: MemoryDatabase, changes: TickChanges): void {
   for (const { incarnation, digest, seenAt } of changes.messageIds) db.messageIds.set(`${incarnation} ${digest}`, seenAt)
   for (const { path: _, ...letter } of changes.deadLetters) db.deadLetters.push(letter)
   db.deviceErrors.push(...changes.errors)
-  for (const incarnation of changes.reruled) db.ruleDevices.delete(incarnation)
+  for (const { incarnation, asked } of changes.reruled) if (db.ruleDevices.get(incarnation) === asked) db.ruleDevices.delete(incarnation)
   for (const id of changes.answers) db.answers.delete(id)
   for (const { id, seq } of changes.requests) {
     const request = db.requests.get(id)
@@ -223,6 +230,7 @@ function writeReading(db: MemoryDatabase, { incarnation, property, ts, receivedA
 function forget(db: MemoryDatabase, incarnation: number): void {
   db.inbox.delete(incarnation)
   db.wishes.delete(incarnation)
+  db.ruleDevices.delete(incarnation)
   for (const command of db.commandsOf(incarnation)) {
     if (command.endedAt === null) Object.assign(command, { status: 'cancelled', code: 'device-removed', endedAt: db.clock() })
   }

@@ -33,15 +33,15 @@ const VALUE_NAMES = 200
 const VALUE_LENGTH = 1_000
 
 export function consume(state: TwinState, { seq, batch }: Seal, now: number): Step {
-  return step(state, { ...state, seq: Math.max(state.seq, seq) }, batch, now, false)
+  return step(state, { ...state, seq: Math.max(state.seq, seq) }, batch, now)
 }
 
 /** For what the twin itself finds, by its timer: a decision without a seal. */
 export function consumeOwn(state: TwinState, input: TwinInput, now: number): Step {
-  return step(state, state, { messages: 0, lastSeenAt: 0, merged: {}, inputs: [input] }, now, true)
+  return step(state, state, { messages: 0, lastSeenAt: 0, merged: {}, inputs: [input] }, now)
 }
 
-function step(before: TwinState, from: TwinState, batch: Batch, now: number, isOwn: boolean): Step {
+function step(before: TwinState, from: TwinState, batch: Batch, now: number): Step {
   const revision = before.revision + 1
   let draft: TwinState = { ...from, revision, values: { ...from.values }, ranges: { ...from.ranges } }
   const events: TwinEvent[] = []
@@ -68,9 +68,9 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number, isO
   // Its receipt may be later than an input of this batch (a silence, a goodbye) and must not void it: the whole batch's time counts at the end.
   draft = { ...draft, presence: { ...from.presence, ...statusOf(draft) } }
   for (const moment of momentsOf(batch.inputs)) {
-    // What the twin finds by itself is not in order with messages: time passes only with those.
-    if (!isOwn && moment.at > draft.ruleClock) judged(elapse(draft, moment.at))
-    if (!isOwn) judged(elapse(draft, moment.ts, moment.at))
+    // Time passes only with messages, and what is in order with them.
+    if (!moment.isAhead && moment.at > draft.ruleClock) judged(elapse(draft, moment.at))
+    if (!moment.isAhead) judged(elapse(draft, moment.ts, moment.at))
     for (const input of moment.inputs) take(input)
     judged(judge(draft, moment))
   }
@@ -92,13 +92,16 @@ function note(draft: TwinState, input: TwinInput): TwinState {
     case 'command-answer':
     case 'update-answer':
       return seen(draft, input.at)
-    case 'rules':
-      return { ...draft, rules: { ...draft.rules, ...Object.fromEntries(input.set.map((rule) => [rule.id, rule])) } }
+    case 'rules': {
+      const rules = { ...draft.rules, ...Object.fromEntries(input.set.map((rule) => [rule.id, rule])) }
+      // What was before is not theirs.
+      return { ...draft, rules, ruleClock: Math.max(draft.ruleClock, input.at) }
+    }
     case 'update-step':
       return seen(noteStep(draft, input), input.at)
     case 'reading':
       keepValue(draft, input.name, input.value, input.ts)
-      return seen(draft, input.at)
+      return input.timed ? draft : seen(draft, input.at)
     case 'hello': {
       const health = input.health && boundedHealth(input.health)
       const next = health && !healthDiffers(draft.health, health) ? { ...draft, health } : draft

@@ -40,7 +40,7 @@ export function withRules(
   for (const name of new Set(Object.values(rules).flatMap(([, ...names]) => names))) {
     const before = own(features?.known ?? {}, name)
     known[name] = before ?? begin(name, at)
-    if (!before) begun.push({ name, value: known[name][0], ts: at, receivedAt: at })
+    if (!before) begun.push({ name, value: known[name][0], ts: at, receivedAt: at, timed: true })
   }
   return { features: Object.keys(rules).length === 0 ? null : { rules, known }, begun }
 }
@@ -97,13 +97,13 @@ export function passed({ known }: InboxFeatures, until: number, graceSince = 0):
   return found.sort((a, b) => a.ts - b.ts)
 }
 
-/** When time alone will make of one what the twin wants to know. */
-export function nextPassing({ known }: InboxFeatures, wake: Wake, graceSince = 0): number | undefined {
+/** When time alone will make of one what the twin wants to know. Without `wake`: anything. */
+export function nextPassing({ known }: InboxFeatures, wake: Wake | undefined, graceSince = 0): number | undefined {
   let next: number | undefined
   for (const name of Object.keys(known)) {
     const [value, state] = withGrace(name, known[name]!, graceSince)
-    const bounds = own(wake.bounds, name)
-    const at = bounds && timeCrossing(featureNamed(name), state, value, bounds)
+    const bounds = wake && own(wake.bounds, name)
+    const at = wake && !bounds ? undefined : timeCrossing(featureNamed(name), state, value, bounds)
     if (at !== undefined && (next === undefined || at < next)) next = at
   }
   return next

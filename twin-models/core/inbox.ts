@@ -96,9 +96,21 @@ export function passTime(inbox: Inbox, until: number): boolean {
   return inbox.pending?.urgent ?? false
 }
 
+/** Time came this far before what is added next, which cannot tell: whatever the twin waits for. */
+export function tellTime(inbox: Inbox, until: number): void {
+  passTime(inbox, until)
+  if (inbox.features === null && inbox.wake.dueAt === undefined && !isAllOpen(inbox)) return
+  const pending = pendingOf(inbox, until)
+  const last = pending.inputs.at(-1)
+  if (last?.kind !== 'tick' || last.at < until) append(pending, { kind: 'tick', at: until }, true)
+  if (!pending.open.includes(ALL)) pending.open.push(ALL)
+}
+
 /** When `passTime` is wanted at the latest. Undefined: whenever a message comes. */
-export function nextTime({ features, wake, pending, sealed, graceSince }: Inbox): number | undefined {
-  const passing = features ? nextPassing(features, wake, graceSince) : undefined
+export function nextTime(inbox: Inbox): number | undefined {
+  const { features, wake, pending, sealed, graceSince } = inbox
+  // While all is open, nobody knows what of it is wanted.
+  const passing = features ? nextPassing(features, isAllOpen(inbox) ? undefined : wake, graceSince) : undefined
   const due = pending?.urgent || sealed ? undefined : wake.dueAt
   return due === undefined || passing! < due ? passing : due
 }
@@ -116,6 +128,7 @@ function addOne(inbox: Inbox, reading: Reading): void {
   if (isSingle) mergeSingles(pending, reading.name)
   if (waking) pending.urgent = true
   merge(pending, reading)
+  if (isSingle && inbox.features) judgeMerged(pending, reading.receivedAt)
 }
 
 /** The device says how it is configured. What is no news decides nothing and is dropped. False when the inbox is full. */
@@ -131,6 +144,7 @@ export function addReported(inbox: Inbox, input: Extract<TwinInput, { kind: 'rep
 
 /** The device's own word on its presence. It wakes when it says something new. */
 export function addHello(inbox: Inbox, hello: Hello): void {
+  passTime(inbox, hello.at)
   const pending = pendingOf(inbox, hello.at)
   const news = isUrgent(inbox.wake, hello, inbox.expected)
   const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= inbox.inputLimit)
@@ -175,6 +189,7 @@ export function addUpdateStep(inbox: Inbox, step: Extract<TwinInput, { kind: 'up
 /** Silence was found. Nothing happens when the twin is known to think so already. */
 export function addSilence(inbox: Inbox, at: number, lastSeenAt: number): boolean {
   if (inbox.expected !== 'online') return false
+  passTime(inbox, at)
   appendPresence(inbox, { kind: 'silent', at, lastSeenAt }, true)
   return true
 }
@@ -190,6 +205,13 @@ function appendPresence(inbox: Inbox, given: PresenceNews, urgent: boolean): voi
   }
   append(pending, news, urgent)
   take(inbox, given)
+}
+
+/** What is merged is no moment: rules look at it with this one. There is one at most. */
+function judgeMerged(pending: Pending, at: number): void {
+  pending.inputs = pending.inputs.filter(({ kind }) => kind !== 'tick')
+  append(pending, { kind: 'tick', at }, true)
+  if (!pending.open.includes(ALL)) pending.open.push(ALL)
 }
 
 /** There is no room for more single readings of it: those that wait go before it, since what is merged is older than the inputs. */

@@ -17,7 +17,7 @@ export function momentsOf(inputs: TwinInput[]): MomentInputs[] {
     const { at } = input
     const ts = input.kind === 'reading' ? input.ts : at
     if (!last || last.at !== at || last.ts !== ts || !isOfMessage(input) || !isOfMessage(last.inputs[0]!)) {
-      last = { at, ts, names: new Set(), isMore: false, cause: causeOf(input), inputs: [] }
+      last = { at, ts, names: new Set(), isMore: false, isAhead: isAhead(input), cause: causeOf(input), inputs: [] }
       moments.push(last)
     }
     last.inputs.push(input)
@@ -61,6 +61,11 @@ const OF_MESSAGES: ReadonlySet<string> = new Set<TwinInput['kind']>([
 
 function isOfMessage(input: TwinInput): boolean {
   return OF_MESSAGES.has(input.kind) && !('timed' in input)
+}
+
+/** Of the time that the clock says, which messages that are not read yet may be older than. */
+function isAhead(input: TwinInput): boolean {
+  return 'request' in input || input.kind === 'configured' || input.kind === 'due' || input.kind === 'backstop'
 }
 
 function causeOf(input: TwinInput): Cause {

@@ -39,6 +39,8 @@ export interface Moment {
   names: ReadonlySet<string>
   /** It is more than readings: every rule is judged. */
   isMore: boolean
+  /** It is not in order with messages: others that come after it may be older. No time has passed with it. */
+  isAhead: boolean
   cause: Cause
 }
 
@@ -68,13 +70,16 @@ export function elapse(state: TwinState, until: number, receivedAt?: number): Ju
 }
 
 /** What a moment means, after its inputs were decided and noted. */
-export function judge(state: TwinState, { at, ts, names, isMore, cause }: Moment): Judged {
+export function judge(state: TwinState, { at, ts, names, isMore, isAhead, cause }: Moment): Judged {
   const draft = new Draft(state)
   for (const rule of Object.values(state.rules)) {
     const isRead = namesOf(rule).some((name) => names.has(name))
     if (!isRead && !isMore) continue
+    // What comes true by then is for the next moment in order to find.
+    if (isAhead && (dueOf(state, rule) ?? Infinity) <= ts) continue
     const isLate = at - ts > rule.lateMs
-    draft.judge(rule, { ts, isLate, isFresh: isRead && !isLate, cause })
+    // What time alone made of a function of readings confirms nothing.
+    draft.judge(rule, { ts, isLate, isFresh: isRead && !isLate && cause.by !== 'timer', cause })
   }
   return draft.judged()
 }
@@ -101,15 +106,21 @@ function nextDue(state: TwinState): { at: number; rule?: TwinRule } | undefined 
   const consider = (at: number | undefined, rule?: TwinRule): void => {
     if (at !== undefined && (next === undefined || at < next.at)) next = rule ? { at, rule } : { at }
   }
-  for (const rule of Object.values(state.rules)) {
-    const memory = own(state.memory, rule.id)
-    const alarm = own(state.alarms, rule.id)
-    if (memory?.heldSince !== undefined && (alarm || !memory.late)) consider(memory.heldSince + holdMs(rule, alarm), rule)
-    if (rule.schedule && (alarm || holds(state, rule, rule.when))) consider(nextChange(rule.schedule, state.ruleClock), rule)
-  }
+  for (const rule of Object.values(state.rules)) consider(dueOf(state, rule), rule)
   for (const { shelvedUntil } of Object.values(state.alarms)) consider(shelvedUntil)
   consider(state.maintenance?.until)
   return next
+}
+
+/** When time alone may make something of it. */
+function dueOf(state: TwinState, rule: TwinRule): number | undefined {
+  const memory = own(state.memory, rule.id)
+  const alarm = own(state.alarms, rule.id)
+  const isHeld = memory?.heldSince !== undefined && (alarm || !memory.late)
+  const held = isHeld ? memory.heldSince! + holdMs(rule, alarm) : undefined
+  const counts = rule.schedule && (alarm || holds(state, rule, rule.when))
+  const changes = counts ? nextChange(rule.schedule!, state.ruleClock) : undefined
+  return held === undefined || changes! < held ? changes : held
 }
 
 interface Look {
@@ -216,8 +227,9 @@ class Draft {
     }
   }
 
+  /** By when it was received: what a reading of earlier says, it says still. */
   #isOpen({ schedule }: TwinRule, ts: number): boolean {
-    return schedule === undefined || isWithin(schedule, ts)
+    return schedule === undefined || isWithin(schedule, Math.max(ts, this.state.ruleClock))
   }
 
   #remember(rule: string, memory: RuleMemory): void {

@@ -42,7 +42,9 @@ alter table twin_inbox
   add column features text,                       -- functions of readings that its rules compare (core/inbox-features.ts)
   add column due_at   bigint;                     -- epoch ms: when time alone makes something of its rules
 
--- Devices whose attributes changed: which rules are for them is looked at anew.
+-- Devices whose model or attributes changed: which rules are for them is looked at anew. Each change has a number of its own, so that one that
+-- comes while another is looked at is not lost.
 create table rule_devices (
-  incarnation integer primary key
+  incarnation integer primary key,
+  number      bigint not null generated always as identity
 );

@@ -89,7 +89,7 @@ export class AskedOracle {
 
   #takeAnswers({ incarnation }: Decision, inputs: TwinInput[], answers: Decision['answers'], { refused }: AskedReference): void {
     const asked = inputs.flatMap((input) => ('request' in input ? [input.request] : []))
-    const ofUpdates = new Set(inputs.flatMap((input) => (input.kind === 'update' ? [input.request] : [])))
+    const ofOthers = new Set(inputs.flatMap((input) => (input.kind === 'update' || input.kind === 'alarm' ? [input.request] : [])))
     if (asked.join() !== answers.map(({ request }) => request).join())
       this.#fail('each request is answered by the decision that takes it', incarnation, answers, asked)
     for (const { request, answer } of answers) {
@@ -98,7 +98,7 @@ export class AskedOracle {
       this.counts.answered++
       const isRefused = 'refused' in (answer as object)
       if (isRefused) this.counts.refusals++
-      if (!ofUpdates.has(request) && isRefused !== refused.has(request))
+      if (!ofOthers.has(request) && isRefused !== refused.has(request))
         this.#fail('a wish for another version is refused, and no other', incarnation, answer, [...refused])
       const row = this.#db.requests.get(request)
       if (row?.answer !== JSON.stringify(answer)) this.#fail('an answer is there for who asked', incarnation, row, answer)

@@ -17,6 +17,9 @@ export type LastWord = Extract<TwinInput, { kind: 'command-answer' }>
 /** Kinds of inputs that concern what is asked. */
 const ASKED = new Set<TwinInput['kind']>(['configured', 'wish', 'reported', 'command', 'cancel', 'command-answer', 'deliver'])
 
+/** Kinds of requests that others watch. */
+const ELSEWHERE = new Set(['update', 'cancel-update', 'alarm', 'maintenance'])
+
 export function isAsked({ kind }: TwinEvent): boolean {
   return /^(desired|reported|command)-/.test(kind)
 }
@@ -48,9 +51,9 @@ export class AskedReference {
     return report || response ? 1 : 0
   }
 
-  /** Updates are decided on with presence and firmware, too: update-ledger.ts holds them to their rules. */
+  /** Updates are decided on with presence and firmware, too: update-ledger.ts holds them to their rules. Alarms: rule-reference.ts. */
   request(request: RequestRecord, settings: TwinSettings): void {
-    if (request.kind === 'update' || request.kind === 'cancel-update') return
+    if (ELSEWHERE.has(request.kind)) return
     this.#queue.push(request.kind === 'configured' ? { settings } : { request })
   }
 

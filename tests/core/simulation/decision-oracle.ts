@@ -5,9 +5,11 @@ import type { Pending } from '../../../twin-models/core/inbox.ts'
 import { unpack } from '../../../twin-models/core/merged.ts'
 import type { Batch, TwinEvent, Wake } from '../../../twin-models/core/types.ts'
 import type { MemoryDatabase } from '../../support/memory-database.ts'
+import type { AlarmOracle } from './alarm-oracle.ts'
 import type { AskedOracle } from './asked-oracle.ts'
 import { isAsked } from './asked-reference.ts'
 import { isOfSingles, partOf, type ReferenceTwin } from './reference-twin.ts'
+import { isOfRules } from './rule-reference.ts'
 import type { World } from './world.ts'
 
 export class DecisionOracle {
@@ -19,6 +21,7 @@ export class DecisionOracle {
   /** Devices of which more waited than fits: what was merged then is decided on in fewer steps. */
   readonly #full: ReadonlySet<number>
   readonly #asked: AskedOracle
+  readonly #alarms: AlarmOracle
   /** Per device and part: how many events the real twin has decided. */
   readonly #decided = new Map<string, number>()
 
@@ -29,8 +32,10 @@ export class DecisionOracle {
     seals: ReadonlyMap<string, string>,
     full: ReadonlySet<number>,
     asked: AskedOracle,
+    alarms: AlarmOracle,
   ) {
     this.#asked = asked
+    this.#alarms = alarms
     this.#full = full
     this.#world = world
     this.#db = db
@@ -47,7 +52,8 @@ export class DecisionOracle {
     const { events } = consume(JSON.parse(state), { seq: row.sealedSeq + 1, batch: batchOf(JSON.parse(row.pending)) }, 0)
     const wake: Wake = JSON.parse(row.wake)
     // A device on an update may go away for a moment.
-    if (events.some((event) => !(wake.mayRestart && isGoodbye(event))))
+    const mayWait = wake.mayRestart && events.some(isGoodbye)
+    if (events.some((event) => !(mayWait && (isGoodbye(event) || isOfRules(event)))))
       this.#world.fail('what would be decided is urgent', `device ${incarnation}: ${row.pending} would decide ${JSON.stringify(events)}`)
   }
 
@@ -61,10 +67,12 @@ export class DecisionOracle {
     if (seq !== before.decidedSeq && seq !== before.decidedSeq + 1)
       this.#world.fail('each seal is consumed by exactly one decision', `${name}: ${seq} after ${before.decidedSeq}`)
     if (seq > 0 && !this.#seals.has(`${incarnation} ${seq}`)) this.#world.fail('only what is sealed is decided on', `${name}: ${seq}`)
-    for (const event of events) if (!isAsked(event) && !event.kind.startsWith('update-')) this.#compare(incarnation, event)
-    const reference = this.#twins.get(incarnation)?.asked
+    for (const event of events)
+      if (!isAsked(event) && !event.kind.startsWith('update-') && !isOfRules(event)) this.#compare(incarnation, event)
+    const reference = this.#twins.get(incarnation)
     const sealed = seq > before.decidedSeq ? this.#seals.get(`${incarnation} ${seq}`) : undefined
-    if (reference) this.#asked.decided(decision, reference, sealed)
+    this.#alarms.decided(decision, sealed, reference?.ruled)
+    if (reference) this.#asked.decided(decision, reference.asked, sealed)
   }
 
   /** A seal is on its way to its twin. */
@@ -108,6 +116,7 @@ export class DecisionOracle {
     const isSilence = expected.kind === 'presence-changed' && expected.reason === 'silence' && expected.at <= watermark
     if (!isSilence) this.#world.fail('the backstop decides only what the lanes found', `device ${twin.incarnation}: ${text(event)}`)
     twin.backstopAt = event.at
+    this.#alarms.blur(twin.incarnation)
   }
 }
 

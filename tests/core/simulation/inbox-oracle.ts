@@ -3,6 +3,7 @@
  * and no more waits singly than the limit allows. A device event, a report or a last word beyond it is a dead letter instead.
  */
 import type { InboxChange, TickChanges } from '../../../api/ingest/lane-store.ts'
+import { isFeature } from '../../../twin-models/core/features.ts'
 import type { Pending } from '../../../twin-models/core/inbox.ts'
 import type { Batch, TwinInput } from '../../../twin-models/core/types.ts'
 import type { ReferenceTwin } from './reference-twin.ts'
@@ -58,18 +59,18 @@ export class InboxOracle {
     const batch: Batch | null = isSealed ? JSON.parse(sealed!) : null
     const waiting = [...(batch?.inputs ?? []), ...(pending?.inputs ?? [])]
     // The settings that every first batch begins with come when it is sealed.
-    const limit = this.#limit + (batch && sealedSeq === 1 ? 1 : 0)
+    const limit = this.#limit + (batch && sealedSeq === 1 ? 1 : 0) + begunIn(waiting)
     if (waiting.slice(limit).some(isBounded))
       this.#world.fail('an inbox is bounded', `device ${incarnation}: ${waiting.length} inputs, ${text}`)
     const before = this.#before.get(incarnation) ?? NOTHING
-    // At most as many waited at any moment of the tick: what waited, what its messages said, and a sign of life that an answer recalls.
-    const most = before.waiting + twin.given.inputs - before.inputs + 1
+    // At most as many waited at any moment of the tick: what waited, what its messages said, a sign of life that an answer recalls, and a tick.
+    const most = before.waiting + twin.given.inputs + twin.ruled.given - before.inputs + 2
     this.#noteFull(incarnation, most)
     const given = {
       readings: before.readings + readingsOf(batch?.inputs) + countOf(batch?.merged, ({ count }) => count),
       events: before.events + eventsOf(batch?.inputs),
     }
-    this.#before.set(incarnation, { ...given, waiting: pending?.inputs.length ?? 0, inputs: twin.given.inputs })
+    this.#before.set(incarnation, { ...given, waiting: pending?.inputs.length ?? 0, inputs: twin.given.inputs + twin.ruled.given })
     this.#compare(twin, given, pending)
   }
 
@@ -104,8 +105,15 @@ function isBounded({ kind }: TwinInput): boolean {
   return kind === 'event' || kind === 'reading'
 }
 
+/** Not functions of readings, which rule-reference.ts computes, too. */
 function readingsOf(inputs: TwinInput[] = []): number {
-  return inputs.filter(({ kind }) => kind === 'reading').length
+  return inputs.filter((input) => input.kind === 'reading' && !isFeature(input.name)).length
+}
+
+/** What rules of a first batch compare, as it begins: these are few. */
+function begunIn(inputs: TwinInput[]): number {
+  const rules = inputs.findIndex(({ kind }) => kind === 'rules')
+  return inputs.slice(0, Math.max(0, rules)).filter((input) => input.kind === 'reading' && isFeature(input.name)).length
 }
 
 function eventsOf(inputs: TwinInput[] = []): number {
@@ -113,5 +121,5 @@ function eventsOf(inputs: TwinInput[] = []): number {
 }
 
 function countOf<T>(merged: { [name: string]: T } = {}, count: (entry: T) => number): number {
-  return Object.values(merged).reduce((sum, entry) => sum + count(entry), 0)
+  return Object.entries(merged).reduce((sum, [name, entry]) => sum + (isFeature(name) ? 0 : count(entry)), 0)
 }

@@ -1,20 +1,24 @@
 /**
  * Watches every commit as it becomes true, and holds it to what must always be so (docs/architecture.md §3). It goes by the ingest log
  * alone: a cursor that moves says which messages were processed, and in which order. decision-oracle.ts watches the twins, asked-oracle.ts
- * what is asked of them.
+ * what is asked of them, alarm-oracle.ts their alarms.
  */
 import { FINISHED, type TickChanges } from '../../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE, type Head } from '../../../api/ingest/log.ts'
+import { isFeature } from '../../../twin-models/core/features.ts'
 import type { Batch, TwinInput, TwinState } from '../../../twin-models/core/types.ts'
 import { modelOf } from '../../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../../twin-models/model.ts'
 import type { EntryRecord, MemoryDatabase, RequestRecord } from '../../support/memory-database.ts'
+import { AlarmOracle } from './alarm-oracle.ts'
 import { AskedOracle } from './asked-oracle.ts'
 import { AskedReference } from './asked-reference.ts'
 import { DecisionOracle } from './decision-oracle.ts'
 import { InboxOracle } from './inbox-oracle.ts'
 import { type ProcessedMessage, ReferenceTwin } from './reference-twin.ts'
+import { RowInputs } from './row-inputs.ts'
 import type { CommitWatcher } from './troubled-store.ts'
+import { sameFeatures } from './verify-rules.ts'
 import type { World } from './world.ts'
 
 export class Oracle implements CommitWatcher {
@@ -25,19 +29,23 @@ export class Oracle implements CommitWatcher {
   readonly decisions: DecisionOracle
   readonly inboxes: InboxOracle
   readonly asked: AskedOracle
+  readonly alarms: AlarmOracle
   /** Its device is told that a message found its inbox full. */
   onRefused: (incarnation: number) => void = () => {}
   readonly #world: World
   readonly #db: MemoryDatabase
   /** By processor and device: the model as it last read it. */
   readonly #models = new Map<string, DeviceModel>()
+  /** What this tick put into inboxes that their rows alone say. */
+  readonly #put = new RowInputs()
 
   constructor(world: World, db: MemoryDatabase, inputLimit: number) {
     this.#world = world
     this.#db = db
     this.inboxes = new InboxOracle(world, inputLimit)
     this.asked = new AskedOracle(world, db)
-    this.decisions = new DecisionOracle(world, db, this.twins, this.seals, this.inboxes.full, this.asked)
+    this.alarms = new AlarmOracle(world)
+    this.decisions = new DecisionOracle(world, db, this.twins, this.seals, this.inboxes.full, this.asked, this.alarms)
   }
 
   devicesRead(processor: string, incarnations: number[]): void {
@@ -50,6 +58,9 @@ export class Oracle implements CommitWatcher {
   /** Before the commit is true: the database still says what was before. */
   committing(processor: string, changes: TickChanges): void {
     this.inboxes.begin(changes)
+    this.#put.read(changes, this.#db)
+    // Rules that a first batch begins with come before all that is said or asked.
+    for (const incarnation of this.#put.first) this.#put.take(this.#twin(incarnation).ruled, incarnation, ({ kind }) => kind === 'rules')
     this.#takeRequests(processor, changes, ({ kind }) => kind === 'configured')
     for (const { lane, cursors, watermark } of changes.lanes) {
       const before = this.#db.lanes.get(lane)!
@@ -63,6 +74,11 @@ export class Oracle implements CommitWatcher {
         if (cursor !== FINISHED || old[stream] === FINISHED) continue
         for (const twin of this.twins.values()) if (twin.incarnation % 16 === lane) twin.loseStream(Number(stream), watermark)
       }
+    }
+    // All before their watermarks is processed: what is asked, and silence, come after what time has made of that.
+    for (const { incarnation, lane } of changes.inboxes) {
+      const { watermark, graceSince } = changes.lanes.find((each) => each.lane === lane)!
+      if (watermark > 0) this.twins.get(incarnation)?.ruled.time(watermark, graceSince)
     }
     this.#takeRequests(processor, changes, ({ kind }) => kind !== 'configured')
     this.#takeInboxes(changes)
@@ -82,6 +98,13 @@ export class Oracle implements CommitWatcher {
     }
   }
 
+  /** Of what its references did. Those of removed devices are gone. */
+  countsOfRules(): { [name: string]: number } {
+    const all = [...this.twins.values()].map(({ ruled }) => ruled.counts)
+    const sum = (of: (counts: (typeof all)[number]) => number): number => all.reduce((total, counts) => total + of(counts), 0)
+    return { lateMemories: sum(({ late }) => late), timedReadings: sum(({ timed }) => timed) }
+  }
+
   /** New settings are taken before the messages of the tick, everything else after them. */
   #takeRequests(processor: string, changes: TickChanges, areNow: (request: RequestRecord) => boolean): void {
     for (const incarnation of changes.removed) this.twins.delete(incarnation)
@@ -93,8 +116,13 @@ export class Oracle implements CommitWatcher {
       const { settings } = this.#model(processor, request.incarnation)
       this.asked.counts.asked++
       twin.asked.request(request, settings)
-      if (request.kind === 'configured') twin.feed([{ kind: 'configured', at: 0, settings }])
-      else twin.given.inputs++
+      if (request.kind === 'configured') {
+        twin.feed([{ kind: 'configured', at: 0, settings }])
+        this.#put.take(twin.ruled, twin.incarnation, (input) => input.kind === 'configured')
+      } else {
+        twin.given.inputs++
+        this.#put.take(twin.ruled, twin.incarnation, (input) => 'request' in input && input.request === id)
+      }
     }
     if (changes.refusedRequests.length > 0) this.#world.fail('every request is understood', changes.refusedRequests.join())
   }
@@ -117,7 +145,8 @@ export class Oracle implements CommitWatcher {
       if (changes.inboxes.some((change) => change.incarnation === incarnation)) {
         this.#world.noteOf(incarnation, () => `${processor} ${JSON.stringify(message)}`)
         const refused = this.inboxes.refuses(message)
-        const hasEvent = this.#twin(incarnation).take(message, this.#model(processor, incarnation), refused)
+        const { graceSince } = this.#db.lanes.get(entry.lane)!
+        const hasEvent = this.#twin(incarnation).take(message, this.#model(processor, incarnation), refused, graceSince)
         if (refused && !hasEvent)
           this.#world.fail('only what is not merged finds an inbox full', `device ${incarnation}: ${message.payload}`)
         continue
@@ -138,13 +167,23 @@ export class Oracle implements CommitWatcher {
       if (isNew) this.#takeSeal(twin, sealedSeq, sealed, before?.sealedSeq ?? 0, before?.sealed ?? null)
       else if (sealed === null && sealedSeq !== (before?.sealedSeq ?? 0))
         this.#world.fail('seals have rising numbers', `device ${incarnation}`)
-      const { watermark } = lanes.find(({ lane }) => lane === change.lane)!
+      const { watermark, graceSince } = lanes.find(({ lane }) => lane === change.lane)!
       const silences = silencesAt(watermark, isNew ? sealed : null) + silencesAt(watermark, pending)
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
+      this.#put.take(twin.ruled, incarnation, ({ kind }) => kind === 'rules')
+      const features = change.ruled ? change.features : (before?.features ?? null)
+      if (!sameFeatures(features, twin.ruled.features, twin.ruled.clock, graceSince))
+        this.#world.fail(
+          'functions of readings are kept up with every reading',
+          `device ${incarnation}\n  is       ${change.features}\n  expected ${JSON.stringify(twin.ruled.features)}`,
+        )
+      if (isNew) twin.ruled.settle()
       this.inboxes.take(twin, change, isNew)
+      if (this.inboxes.full.has(incarnation)) this.alarms.blur(incarnation)
       this.asked.checkWords(twin.asked, isNew ? change : { ...change, sealed: null })
       // Nothing waits for it: what it knows now is right, whatever was merged on the way.
-      if (pending === null && (change.full ? sealed : before?.sealed) === null) this.#recover(twin)
+      if (pending === null && (change.full ? sealed : before?.sealed) === null)
+        this.#recover(twin, features, (change.dueAt ?? Infinity) < watermark)
     }
   }
 
@@ -173,12 +212,17 @@ export class Oracle implements CommitWatcher {
     const grace = this.#db.lanes.get(incarnation % 16)!.graceSince
     if (Math.max(lastSeen, grace) + presenceTimeoutMs >= watermark) this.#world.fail('no twin is offline whose device spoke', name)
     twin.feed([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
+    twin.ruled.give([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
   }
 
-  #recover(twin: ReferenceTwin): void {
+  #recover(twin: ReferenceTwin, features: string | null, isDue: boolean): void {
     const { incarnation } = twin
     const text = this.#db.devices.get(incarnation)?.state
-    if (!text || !this.inboxes.full.delete(incarnation)) return
+    if (!text) return
+    this.alarms.checkRest(incarnation, JSON.parse(text))
+    if (!isDue && this.alarms.settle(incarnation))
+      twin.ruled.adopt(JSON.parse(text), features, (of) => this.alarms.decidedOf(incarnation, of))
+    if (!this.inboxes.full.delete(incarnation)) return
     const state = JSON.parse(text) as TwinState
     const [knows, expected] = [valuesOf(state), valuesOf(twin.state)]
     if (knows !== expected)
@@ -233,7 +277,8 @@ export function messagesOf(entry: EntryRecord): Array<ProcessedMessage & { incar
 /** What a twin knows of its properties, but for what was decided on the way. */
 function valuesOf({ values, ranges }: TwinState): string {
   const watched = Object.entries(ranges).map(([name, { value, newest }]) => [`range of ${name}`, value, newest])
-  return JSON.stringify([...Object.entries(values), ...watched].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)))
+  const own = Object.entries(values).filter(([name]) => !isFeature(name))
+  return JSON.stringify([...own, ...watched].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)))
 }
 
 function silencesAt(at: number, json: string | null): number {

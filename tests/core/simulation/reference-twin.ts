@@ -1,6 +1,7 @@
 /**
  * What one device's twin should know and decide: fed with every message singly, in processing order, by the simplest means. It knows
- * nothing of inboxes, seals or wake conditions. What is asked of it has a reference of its own (asked-reference.ts).
+ * nothing of inboxes, seals or wake conditions. What is asked of it, and its rules, have references of their own (asked-reference.ts,
+ * rule-reference.ts).
  */
 import { consume } from '../../../twin-models/core/consume.ts'
 import { initialState } from '../../../twin-models/core/initial.ts'
@@ -8,6 +9,7 @@ import type { TwinEvent, TwinInput, TwinSettings, TwinState } from '../../../twi
 import type { DeviceModel } from '../../../twin-models/model.ts'
 import type { AskedReference } from './asked-reference.ts'
 import { type ExpectedReading, expectedParts } from './expected-decode.ts'
+import { RuleReference } from './rule-reference.ts'
 
 export interface ProcessedMessage {
   stream: number
@@ -21,6 +23,7 @@ export interface ProcessedMessage {
 export class ReferenceTwin {
   readonly incarnation: number
   readonly asked: AskedReference
+  readonly ruled = new RuleReference()
   /** Decided, by part of the twin: presence, each range, events, … The order within a part is what counts. */
   readonly decided = new Map<string, TwinEvent[]>()
   readonly telemetry = new Map<string, ExpectedReading>()
@@ -51,6 +54,7 @@ export class ReferenceTwin {
     const early = this.#early ?? []
     this.#early = null
     this.feed([{ kind: 'configured', at, settings }])
+    this.ruled.start({ kind: 'configured', at, settings })
     for (const inputs of early) {
       this.given.inputs -= inputs.length
       this.feed(inputs)
@@ -80,12 +84,15 @@ export class ReferenceTwin {
     }
   }
 
-  /** `refused`: its inbox had no room for the device event, the report or the last word. False when there was none. */
-  take(message: ProcessedMessage, model: DeviceModel, refused: boolean): boolean {
+  /**
+   * `refused`: its inbox had no room for the device event, the report or the last word. False when there was none. `graceSince`: of its lane, as the
+   * tick found it.
+   */
+  take(message: ProcessedMessage, model: DeviceModel, refused: boolean, graceSince: number): boolean {
     this.processed++
     const { kind, receivedAt: at, connection } = message
     if (kind === 'connect' || kind === 'disconnect') {
-      this.#takeConnection(message)
+      this.#takeConnection(message, graceSince)
       return false
     }
     const isWill = kind === 'will'
@@ -113,16 +120,17 @@ export class ReferenceTwin {
       inputs.push({ kind: 'event', at, ...event, ...idOf(id) })
     }
     if (inputs.length > 0) this.feed(inputs)
+    this.ruled.say(at, inputs, graceSince)
     return parts.some(({ event, report, response, ending }) => event ?? report ?? response ?? ending)
   }
 
   /** It knows what the real one knows now, and has decided as much. What it decided on every message it keeps. */
   adopt(state: TwinState, decided: (part: string) => number): void {
-    this.state = state
+    this.state = { ...state, rules: {}, memory: {}, alarms: {}, maintenance: null }
     for (const [part, events] of this.decided) if (!isOfSingles(part)) events.length = decided(part)
   }
 
-  #takeConnection({ kind, connection = 0, stream, receivedAt }: ProcessedMessage): void {
+  #takeConnection({ kind, connection = 0, stream, receivedAt }: ProcessedMessage, graceSince: number): void {
     this.lastSeen = Math.max(this.lastSeen, receivedAt)
     if (kind === 'disconnect') {
       if (this.connection?.number === connection) this.connection = null
@@ -131,6 +139,7 @@ export class ReferenceTwin {
     if (this.connection !== null && this.connection.number > connection) return
     this.connection = { number: connection, stream }
     this.feed([{ kind: 'life', at: receivedAt }])
+    this.ruled.say(receivedAt, [{ kind: 'life', at: receivedAt }], graceSince)
   }
 
   /** Its bridge is dead, and everything of it is processed: it counts as there until now. */

@@ -47,6 +47,7 @@ export class Registry {
     world.note(`device ${incarnation} becomes a ${model.name}`)
     this.counts.models++
     Object.assign(device.record, { model: model.name, modelVersion: model.version })
+    this.#db.ruleDevice(incarnation)
     this.#request(incarnation, 'configured')
   }
 

@@ -8,6 +8,7 @@ import { Asking } from './asking.ts'
 import { Bridge } from './bridge.ts'
 import { Oracle } from './oracle.ts'
 import { Registry } from './registry.ts'
+import { Ruling } from './ruling.ts'
 import { SimProcessor } from './sim-processor.ts'
 import { MiniTemporal } from './temporal/mini-temporal.ts'
 import { Trouble } from './trouble.ts'
@@ -46,6 +47,7 @@ export class Round {
   readonly registry: Registry
   readonly asking: Asking
   readonly updating: Updating
+  readonly ruling: Ruling
   readonly #trouble: Trouble
   readonly #processors: SimProcessor[] = []
   readonly #bridges: Bridge[] = []
@@ -73,6 +75,7 @@ export class Round {
     this.oracle.onRefused = (incarnation) => this.#tellRefusal(incarnation)
     this.asking = new Asking({ ...asked, devices: () => this.registry.devices })
     this.updating = new Updating({ ...asked, ledger: this.oracle.asked.updates, devices: () => this.registry.devices })
+    this.ruling = new Ruling({ ...asked, acknowledged: this.oracle.asked.acknowledged, devices: () => this.registry.devices })
   }
 
   async run(steps: number): Promise<RoundReport> {
@@ -80,6 +83,7 @@ export class Round {
     for (let i = world.between(2, 3); i > 0; i--) this.#startProcessor()
     for (let i = 2; i > 0; i--) this.#startBridge()
     for (let i = world.between(4, 40); i > 0; i--) this.registry.register(`d-${i}`)
+    this.ruling.begin()
     world.start(() => this.#mischief())
     world.start(() => this.#ask())
     await world.run(() => world.steps >= steps)
@@ -92,6 +96,9 @@ export class Round {
       ...this.oracle.asked.counts,
       ...this.oracle.asked.commands.counts,
       ...this.oracle.asked.updates.counts,
+      ...this.oracle.alarms.counts,
+      ...this.oracle.countsOfRules(),
+      ...this.ruling.counts,
       ...this.asking.counts,
       ...this.temporal.counts,
       ...this.registry.counts,
@@ -169,11 +176,13 @@ export class Round {
   }
 
   async #ask(): Promise<void> {
-    const { world, asking, updating } = this
+    const { world, asking, updating, ruling } = this
     for (;;) {
       await world.sleep(world.random.between(100, 2_000), 'somebody asks')
       if (this.#draining) return
-      if (world.random.chance(0.2)) updating.act()
+      const dice = world.random.next()
+      if (dice < 0.2) updating.act()
+      else if (dice < 0.4) ruling.act()
       else asking.act()
     }
   }

@@ -58,7 +58,7 @@ export function troubledStore({ processor, life, world, db, trouble, watcher, in
     ruleChange: () => ask('a change of rules', () => store.ruleChange()),
     liveRules: () => ask('rules', () => store.liveRules()),
     outdated: (lanes, limit) => ask('devices of other rules', () => store.outdated(lanes, limit)),
-    attributes: (incarnations) => ask('attributes', () => store.attributes(incarnations)),
+    registered: (incarnations) => ask('registrations', () => store.registered(incarnations)),
     laneDevices: async function* (lanes) {
       yield* await ask('devices of lanes', async () => store.laneDevices(lanes))
     },

@@ -100,10 +100,23 @@ function verifyHistory({ world, db }: Asked, { incarnation, decided }: DeviceRec
 }
 
 function inHistory(state: TwinState): object {
-  const { presence, ranges, firmware, health, settings, recentEvents, update, endedUpdates } = state
+  const { presence, ranges, firmware, health, settings, recentEvents, update, endedUpdates, alarms, alarmCount, maintenance } = state
   const { lastSeenAt: _, ...status } = presence
   const statuses = Object.fromEntries(Object.entries(ranges).map(([name, { status, since }]) => [name, { status, since }]))
-  return { ...askedPart(state), presence: status, ranges: statuses, firmware, ok: health?.ok, settings, recentEvents, update, endedUpdates }
+  return {
+    ...askedPart(state),
+    presence: status,
+    ranges: statuses,
+    firmware,
+    ok: health?.ok,
+    settings,
+    recentEvents,
+    update,
+    endedUpdates,
+    alarms,
+    alarmCount,
+    maintenance,
+  }
 }
 
 /** Its model takes what a device reports of it. */

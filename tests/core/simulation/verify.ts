@@ -8,6 +8,7 @@ import type { ReferenceTwin } from './reference-twin.ts'
 import type { Registry } from './registry.ts'
 import type { MiniTemporal } from './temporal/mini-temporal.ts'
 import { askedUnderWay, verifyAsked } from './verify-asked.ts'
+import { rulesUnderWay, verifyRules } from './verify-rules.ts'
 import type { World } from './world.ts'
 
 interface Simulated {
@@ -21,7 +22,7 @@ interface Simulated {
 /** What is still under way, in words; empty when all is drained. */
 export function underWay(simulated: Simulated): string[] {
   const { db, temporal } = simulated
-  const found = askedUnderWay(simulated)
+  const found = [...askedUnderWay(simulated), ...rulesUnderWay(simulated)]
   for (const { lane, cursors, owner } of db.lanes.values()) {
     const read = JSON.parse(cursors) as { [stream: string]: number }
     if (owner === null) found.push(`lane ${lane} has no owner`)
@@ -62,6 +63,7 @@ export function verify(simulated: Simulated): void {
   for (const twin of oracle.twins.values()) verifyTwin(simulated, twin)
   verifyAccepted(simulated)
   verifyAsked(simulated)
+  verifyRules(simulated)
 }
 
 /** Each accepted message was processed, or belonged to a registration that ended. */

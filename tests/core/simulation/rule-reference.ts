@@ -1,0 +1,146 @@
+/**
+ * What one device's twin should decide by its rules: given every reading of every message, every moment that passes, and what people and other
+ * rules mean for its alarms, singly, in the order in which its lane took them. It knows nothing of inboxes, seals or wake conditions.
+ *
+ * What is of one millisecond is decided together, as when it comes out of an inbox: up to the seal that ends it.
+ */
+import { consume } from '../../../twin-models/core/consume.ts'
+import { fedBy, fedByHealth, type InboxFeatures, passed, withRules } from '../../../twin-models/core/inbox-features.ts'
+import { initialState } from '../../../twin-models/core/initial.ts'
+import { isOfOneName } from '../../../twin-models/core/rule-names.ts'
+import type { Reading, TwinEvent, TwinInput, TwinState } from '../../../twin-models/core/types.ts'
+
+type ReadingInput = Extract<TwinInput, { kind: 'reading' }>
+type RulesInput = Extract<TwinInput, { kind: 'rules' }>
+
+export class RuleReference {
+  state: TwinState = initialState()
+  features: InboxFeatures | null = null
+  /** Decided, by rule; what is of no rule by its kind. */
+  readonly decided = new Map<string, TwinEvent[]>()
+  /** Requests that are refused, since there is no such alarm. */
+  readonly refused = new Set<string>()
+  /** Rules that read, or have read, more than the readings of one name. */
+  readonly several = new Set<string>()
+  readonly counts = { late: 0, timed: 0 }
+  /** How far time has come. */
+  clock = 0
+  /** All that was put into it, and that an inbox may hold singly. */
+  given = 0
+  /** Until its settings are known. */
+  #early: TwinInput[] | null = []
+  readonly #waiting: TwinInput[] = []
+
+  start(configured: TwinInput): void {
+    const early = this.#early ?? []
+    this.#early = null
+    for (const input of [configured, ...early]) this.#give(input)
+  }
+
+  /** Nothing else was received before then. */
+  time(at: number, graceSince: number): void {
+    // Streams of bridges are read one after the other: what is of another is behind.
+    if (at < this.clock) return
+    this.clock = at
+    const readings = this.features ? passed(this.features, at, graceSince) : []
+    this.counts.timed += readings.length
+    this.give(readings.map(inputOf))
+    this.#add({ kind: 'tick', at })
+  }
+
+  /** What a message says, its readings in whatever order. */
+  say(at: number, inputs: TwinInput[], graceSince: number): void {
+    this.time(at, graceSince)
+    const { features } = this
+    const readings = inOrder(inputs.filter((input): input is ReadingInput => input.kind === 'reading'))
+    const fed = features ? inOrder(readings.flatMap((input) => [input, ...fedBy(features, readingOf(input)).map(inputOf)])) : readings
+    const lives = inputs.filter(({ kind }) => kind === 'life')
+    const others = inputs.filter(({ kind }) => kind !== 'life' && kind !== 'reading')
+    this.give([...lives, ...fed, ...others.flatMap((input) => [input, ...this.#fedBy(input)])])
+  }
+
+  rules(input: RulesInput): void {
+    const { features, begun } = withRules(this.features, input, input.at)
+    this.features = features
+    for (const rule of input.set) if (!isOfOneName(rule)) this.several.add(rule.id)
+    this.give([...begun.map(inputOf), input])
+  }
+
+  give(inputs: TwinInput[]): void {
+    // The lane tells the time in front of a request.
+    for (const input of inputs) this.given += 'request' in input ? 2 : 1
+    for (const input of inputs) this.#add(input)
+  }
+
+  /** All that waits for the rest of its millisecond: nothing more comes. */
+  settle(): void {
+    const inputs = this.#waiting.splice(0)
+    if (inputs.length === 0) return
+    const before = this.state
+    const { state, events, answers } = consume(
+      before,
+      { seq: before.seq + 1, batch: { messages: 1, lastSeenAt: 0, merged: {}, inputs } },
+      0,
+    )
+    this.state = state
+    for (const [rule, { late }] of Object.entries(state.memory)) if (late && !before.memory[rule]?.late) this.counts.late++
+    for (const { request, answer } of answers) if ('refused' in answer) this.refused.add(request)
+    for (const event of events.filter(isOfRules)) this.#note(event)
+  }
+
+  /** It knows what the real one knows now, and has decided as much. */
+  adopt(state: TwinState, features: string | null, decided: (of: string) => number): void {
+    this.settle()
+    this.state = state
+    this.features = features === null ? null : JSON.parse(features)
+    for (const [of, events] of this.decided) events.length = decided(of)
+  }
+
+  #add(input: TwinInput): void {
+    if (this.#early) this.#early.push(input)
+    else this.#give(input)
+  }
+
+  #give(input: TwinInput): void {
+    if (this.#waiting.length > 0 && this.#waiting[0]!.at !== input.at) this.settle()
+    this.#waiting.push(input)
+  }
+
+  #note(event: TwinEvent): void {
+    const of = ruleOf(event)
+    const known = this.decided.get(of)
+    if (known) known.push(event)
+    else this.decided.set(of, [event])
+  }
+
+  #fedBy(input: TwinInput): TwinInput[] {
+    if (!this.features) return []
+    if (input.kind === 'hello' && input.health) return fedByHealth(this.features, input.health, input.at).map(inputOf)
+    if (input.kind !== 'event') return []
+    const { name, data: value, ts, at: receivedAt } = input
+    return fedBy(this.features, { name, value, ts, receivedAt }, true).map(inputOf)
+  }
+}
+
+/** Decided by rules, or about alarms. */
+export function isOfRules({ kind }: TwinEvent): boolean {
+  return kind.startsWith('alarm-') || kind === 'rules-changed' || kind === 'maintenance-changed'
+}
+
+/** What it is about: events of one rule come in order. */
+export function ruleOf(event: TwinEvent): string {
+  if (event.kind === 'alarm-raised') return event.alarm.rule
+  return event.kind.startsWith('alarm-') ? (event as { rule: string }).rule : event.kind
+}
+
+function inOrder(readings: ReadingInput[]): ReadingInput[] {
+  return readings.toSorted((a, b) => a.ts - b.ts)
+}
+
+function readingOf({ name, value, ts, at: receivedAt, messageId }: ReadingInput): Reading {
+  return { name, value, ts, receivedAt, ...(messageId !== undefined && { messageId }) }
+}
+
+function inputOf({ name, value, ts, receivedAt: at, messageId, timed }: Reading): ReadingInput {
+  return { kind: 'reading', at, name, value, ts, ...(messageId !== undefined && { messageId }), ...(timed && { timed }) }
+}
