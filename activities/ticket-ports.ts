@@ -127,4 +127,6 @@ export interface TicketQuestion {
   model: string
   /** Of the ticket. */
   requestedBy: string
+  /** Of readings since then alone. Absent: of all. */
+  since?: number
 }

@@ -14,6 +14,8 @@ export interface FeaturesAsked {
   settings: PredictionSettings
   /** Of twins. */
   models: (name: string) => DeviceModel | undefined
+  /** Epoch ms. Readings before it are left aside; null or absent: none are. */
+  since?: number | null
   /** Epoch ms. */
   now: number
 }
@@ -47,9 +49,10 @@ export async function gatherFeatures(sql: Queries, asked: FeaturesAsked): Promis
 }
 
 /** Numbers and booleans; what else a device measured is no number. Each window by its range of the index. */
-async function valuesOf(sql: Queries, { tenant, incarnation, now }: FeaturesAsked, windows: Window[]): Promise<WindowValues[]> {
+async function valuesOf(sql: Queries, { tenant, incarnation, since, now }: FeaturesAsked, windows: Window[]): Promise<WindowValues[]> {
   if (windows.length === 0) return []
   const until = new Date(now)
+  const from = typeof since === 'number' ? new Date(since) : null
   return sql<WindowValues[]>`
     select w.name, w.ms, count(t.value)::int as count, avg(t.value) as mean, min(t.value) as min, max(t.value) as max, stddev_pop(t.value) as stddev,
       (array_agg(t.value order by t.ts) filter (where t.is_first))[1] as first, (array_agg(t.value order by t.ts) filter (where t.is_last))[1] as last
@@ -59,6 +62,7 @@ async function valuesOf(sql: Queries, { tenant, incarnation, now }: FeaturesAske
       select value, ts, ts = min(ts) over () as is_first, ts = max(ts) over () as is_last from (
         select ts, coalesce(number, case other when 'true' then 1 when 'false' then 0 end) as value from telemetry
         where incarnation = ${incarnation} and property = p.property and ts <= ${until} and ts > ${until}::timestamptz - make_interval(secs => w.ms / 1000)
+          and (${from}::timestamptz is null or ts >= ${from}::timestamptz)
           and (number is not null or other in ('true', 'false'))
         order by ts desc limit ${MOST_READINGS}
       ) newest

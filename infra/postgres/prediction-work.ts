@@ -15,7 +15,8 @@ export function createPredictionStore(sql: Sql, models: (name: string) => Device
     find: (tenant, id) => findPrediction(sql, tenant, id),
     claim: (prediction, workflow) => claim(sql, prediction, workflow),
     model: ({ tenant, model }) => servedModel(sql, tenant, model),
-    features: ({ tenant, incarnation }, settings) => gatherFeatures(sql, { tenant, incarnation, settings, models, now: Date.now() }),
+    features: ({ tenant, incarnation, readingsSince }, settings) =>
+      gatherFeatures(sql, { tenant, incarnation, settings, models, since: readingsSince, now: Date.now() }),
     settle: (prediction, settled) => sql.begin((tx) => settle(tx, prediction, settled)),
   }
 }

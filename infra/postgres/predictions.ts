@@ -15,6 +15,8 @@ export interface PredictionRequest {
   requestedBy: RequestedBy
   /** A UUID. With the same it is the same prediction, however often it is asked for. Absent: a new one. */
   id?: string
+  /** Epoch ms: readings before it are left aside. Absent: none are. */
+  since?: number
 }
 
 /**
@@ -23,15 +25,16 @@ export interface PredictionRequest {
  * the same moment may go beyond that bound by as many as they are.
  */
 export async function requestPrediction(sql: Queries, request: PredictionRequest): Promise<string> {
-  const { tenant, incarnation, device, model, requestedBy, id = randomUUID() } = request
+  const { tenant, incarnation, device, model, requestedBy, id = randomUUID(), since } = request
+  const from = since === undefined ? null : new Date(since)
   const [row] = await sql<[{ known: boolean; served: boolean; waiting: number; written: boolean }]>`
     with checked as (
       select exists (select from devices where tenant = ${tenant} and incarnation = ${incarnation} and device = ${device}) as known,
         exists (select from prediction_models where tenant = ${tenant} and name = ${model}) as served,
         (select count(*)::int from (select from predictions where tenant = ${tenant} and status = 'waiting' limit ${MOST_WAITING}) counted) as waiting
     ), written as (
-      insert into predictions (id, tenant, incarnation, device, model, requested_kind, requested_by)
-      select ${id}::uuid, ${tenant}::text, ${incarnation}::int, ${device}::text, ${model}::text, ${requestedBy.kind}::text, ${requestedBy.name}::text
+      insert into predictions (id, tenant, incarnation, device, model, requested_kind, requested_by, readings_since)
+      select ${id}::uuid, ${tenant}::text, ${incarnation}::int, ${device}::text, ${model}::text, ${requestedBy.kind}::text, ${requestedBy.name}::text, ${from}::timestamptz
       from checked where known and served and waiting < ${MOST_WAITING}
       on conflict (id) do nothing returning id
     )
@@ -107,7 +110,7 @@ export type StoredPrediction = Omit<Prediction, 'requestedBy' | 'features'> & {
 }
 
 export const PREDICTION_COLUMNS = `id, tenant, incarnation, device, model, requested_kind as "requestedKind", requested_by as "requestedName", status,
-  ${epochMs('asked_at')} as "askedAt", ${epochMs('answered_at')} as "answeredAt", features, probability, threshold, horizon_ms as "horizonMs", explanation,
+  ${epochMs('readings_since')} as "readingsSince", ${epochMs('asked_at')} as "askedAt", ${epochMs('answered_at')} as "answeredAt", features, probability, threshold, horizon_ms as "horizonMs", explanation,
   model_version as "modelVersion", latency_ms as "latencyMs", error, outcome, ${epochMs('outcome_at')} as "outcomeAt", outcome_by as "outcomeBy",
   outcome_note as "outcomeNote"`
 

@@ -65,7 +65,7 @@ async function take(
     where id = ${id}`
   await writeStory(tx, id, change.story)
   if (change.maintenance !== undefined) await askForMaintenance(tx, ticket, n, change.maintenance)
-  if (change.predict) await askForPrediction(tx, ticket, predictions)
+  if (change.predict) await askForPrediction(tx, ticket, predictions, change.predictSince)
   if (change.notices.length > 0) await tellPeople(tx, { notices, publicUrl }, ticket, { ...change, n })
   if (change.event) await tellSystems(tx, id, change.event, change.story, change.origin)
 }
@@ -99,11 +99,17 @@ async function askForMaintenance(tx: Transaction, { id, tenant, incarnation }: T
 }
 
 /** A model that cannot be asked is as one that failed: the ticket says so, and goes on. */
-async function askForPrediction(tx: Transaction, ticket: Ticket, predictions: TicketPredictions<Transaction>): Promise<void> {
+async function askForPrediction(
+  tx: Transaction,
+  ticket: Ticket,
+  predictions: TicketPredictions<Transaction>,
+  since: number | undefined,
+): Promise<void> {
   const { id, tenant, incarnation, plan } = ticket
   let [asked, problem]: [string | null, string | null] = [null, null]
   try {
-    asked = await predictions.request(tx, { tenant, incarnation, device: plan.device, model: plan.predict ?? '', requestedBy: id })
+    const question = { tenant, incarnation, device: plan.device, model: plan.predict ?? '', requestedBy: id }
+    asked = await predictions.request(tx, { ...question, ...(since !== undefined && { since }) })
   } catch (error) {
     if (!(error instanceof CastorError)) throw error
     problem = error.message.slice(0, 300)

@@ -234,13 +234,22 @@ describe('verifying', () => {
     const quiet = sight([alarm(1, T0, { clearedAt: T0 + MINUTE })])
     const high = done({ predict: 'pump-failure' })
     expect(high.go(30 * MINUTE, quiet)).toEqual(['verifying', 'predict'])
-    expect(high.changes.at(-1)).toMatchObject({ predict: true })
+    // Of readings since the repair: those of before it say that it is needed.
+    expect(high.changes.at(-1)).toMatchObject({ predict: true, predictSince: high.state.doneAt })
     expect(high.go(0, { ...quiet, prediction: { status: 'answered', probability: 0.71, threshold: 0.3 } })).toEqual(['reopened', 'told'])
     expect(high.state.reason).toBe('The risk is still high: pump-failure predicts 71 %, its threshold is 30 %.')
     const low = done({ predict: 'pump-failure' })
     low.go(30 * MINUTE, quiet)
     expect(low.go(0, { ...quiet, prediction: { status: 'answered', probability: 0.041, threshold: 0.3 } })).toEqual(['closed'])
     expect(low.state.reason).toContain('and the risk is low: pump-failure predicts 4.1 %, its threshold is 30 %.')
+  })
+
+  test('where the alarm of before lingered, the risk is that of readings since it was cleared', () => {
+    const ticket = done({ predict: 'pump-failure' })
+    ticket.go(20 * MINUTE)
+    const clearedAt = ticket.now
+    expect(ticket.go(30 * MINUTE, sight([alarm(1, T0, { clearedAt })]))).toEqual(['predict'])
+    expect(ticket.changes.at(-1)).toMatchObject({ predictSince: clearedAt })
   })
 
   test('a prediction that cannot be had is asked for three times, and then the alarms alone decide', () => {

@@ -95,6 +95,25 @@ describe('features', () => {
     })
   })
 
+  test('of a prediction that is about what came since a repair leave out what was measured before it', async () => {
+    const incarnation = await pump(database.sql, 'p-1')
+    await predictionModel(database.sql, 'wear', URL, { inputs: [over('max'), over('count'), over('change')] })
+    await measured(database.sql, incarnation, 'vibration', [
+      [120_000, 9],
+      [50_000, 1.5],
+      [1_000, 1.4],
+    ])
+    const asked = { tenant: 'demo', incarnation, device: 'p-1', model: 'wear', requestedBy: BY }
+    const of = async (since?: number) => {
+      const id = await requestPrediction(database.sql, { ...asked, ...(since !== undefined && { since }) })
+      const { settings } = (await store.model(await stored(id)))!
+      return store.features(await stored(id), settings)
+    }
+    expect(await of(Date.now() - 60_000)).toEqual({ features: { max: 1.5, count: 2, change: expect.closeTo(-0.1, 9) } })
+    expect(await of()).toMatchObject({ features: { max: 9, count: 3 } })
+    expect(await of(Date.now())).toEqual({ problem: expect.stringContaining('has no value') })
+  })
+
   test('are of that device alone, and of numbers alone', async () => {
     const [incarnation, neighbour] = [await pump(database.sql, 'p-1'), await pump(database.sql, 'p-2')]
     await measured(database.sql, neighbour, 'vibration', [[1_000, 9]])

@@ -189,6 +189,24 @@ describe('a step', () => {
     expect(await counted(device)).toEqual({ all: 1, open: 0 })
   })
 
+  test('asks its model of readings since the repair, where it is verified', async () => {
+    const { sql } = database
+    const device = await pump(sql)
+    const alarms = alarmsOf(sql, device)
+    const opened = await openTicket(sql, ticketOf(device, await alarms.raise(), { predict: 'wear', verifyForMs: 1_000 }))
+    const asked: Array<number | undefined> = []
+    const { request } = recorded.models
+    recorded.models.request = async (_tx, { since }) => {
+      asked.push(since)
+      return randomUUID()
+    }
+    const run = await working(opened!.id)
+    await run.settle()
+    await run.take({ ...run.changeOf({ action: 'done', by: 'ann' }), predict: true, predictSince: 1_700_000_000_000 })
+    recorded.models.request = request
+    expect(asked).toEqual([undefined, 1_700_000_000_000])
+  })
+
   test('whose model cannot be asked says so, and is done', async () => {
     const { sql } = database
     const device = await pump(sql)

@@ -119,7 +119,7 @@ export class TicketDraft {
     this.set({ missed, dueAt: this.now + Math.min(doneMs * 2 ** Math.min(missed, 30), Math.max(doneMs, LONGEST_MISSED_MS)) })
   }
 
-  change(more: Pick<TicketChange, 'event' | 'maintenance' | 'predict'>): TicketChange {
+  change(more: Pick<TicketChange, 'event' | 'maintenance' | 'predict' | 'predictSince'>): TicketChange {
     return {
       ...{ state: this.state, story: this.#story, notices: [...this.#notices.values()] },
       ...more,

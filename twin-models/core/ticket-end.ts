@@ -30,7 +30,7 @@ export function verified(draft: TicketDraft, sight: TicketSight): TicketChange |
     case 'predict':
       draft.set({ prediction: { tries: (draft.state.prediction?.tries ?? 0) + 1, askedAt: draft.now } })
       draft.say('predict', verdict.words)
-      return draft.change({ predict: true })
+      return draft.change({ predict: true, predictSince: verdict.since })
     case 'relapse':
       // Its alarm is the evidence, and no news besides.
       draft.set({ alarms: Math.max(draft.state.alarms, Math.min(sight.alarms, ALARMS_TOLD)) })

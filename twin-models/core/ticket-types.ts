@@ -220,6 +220,8 @@ export interface TicketChange {
   maintenance?: number | null
   /** Its prediction is to be asked for. */
   predict?: true
+  /** Of readings since then alone: what was measured before a repair says nothing of it. Absent: of all. */
+  predictSince?: number
   /** Which event tells other systems of it. */
   event?: 'opened' | 'updated' | 'closed'
   origin?: TicketOrigin

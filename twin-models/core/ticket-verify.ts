@@ -11,9 +11,12 @@ import type { TicketPlan, TicketSight, TicketState } from './ticket-types.ts'
 
 export type Verdict =
   | { kind: 'wait'; until: number }
-  | { kind: 'predict'; words: string }
+  /** `since`: the risk is that of readings since then. */
+  | { kind: 'predict'; words: string; since: number }
   | { kind: 'relapse'; evidence: string }
   | { kind: 'passed'; words: string }
+
+type Risk = Exclude<Verdict, { kind: 'predict' }> | { kind: 'predict'; words: string }
 
 const TRIES = 3
 /** How long an answer is waited for, and until it is asked for again when it failed. */
@@ -36,10 +39,11 @@ export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSig
   if (now < quietUntil) return { kind: 'wait', until: quietUntil }
   const stayedAway = plan.rule === null ? '' : `Its condition stayed away since ${time(quietUntil - plan.verifyForMs)}`
   if (plan.predict === undefined) return { kind: 'passed', words: `${stayedAway}.` }
-  return predicted(state, plan.predict, sight, now, stayedAway)
+  const verdict = predicted(state, plan.predict, sight, now, stayedAway)
+  return verdict.kind === 'predict' ? { ...verdict, since: quietUntil - plan.verifyForMs } : verdict
 }
 
-function predicted({ prediction }: TicketState, model: string, sight: TicketSight, now: number, stayedAway: string): Verdict {
+function predicted({ prediction }: TicketState, model: string, sight: TicketSight, now: number, stayedAway: string): Risk {
   if (!prediction) return { kind: 'predict', words: `${stayedAway === '' ? '' : `${stayedAway}. `}${model} is asked for the risk.` }
   const { status = 'waiting', detail = 'no reason was given' } = sight.prediction ?? {}
   const { tries, askedAt } = prediction

@@ -34,6 +34,8 @@ export interface Prediction {
   model: string
   requestedBy: RequestedBy
   status: PredictionStatus
+  /** Older readings are left aside. Null: none are. */
+  readingsSince: number | null
   askedAt: number
   /** Or when it failed. */
   answeredAt: number | null

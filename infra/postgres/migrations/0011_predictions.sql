@@ -25,6 +25,7 @@ create table predictions (
   model          text not null,                 -- name of the prediction model, which may be gone
   requested_kind text not null,                 -- rule, ticket, schedule, person
   requested_by   text not null,
+  readings_since timestamptz,                   -- older ones are left aside, as those of before a repair; null: none are
   asked_at       timestamptz not null default date_trunc('milliseconds', now()),
   status         text not null default 'waiting', -- waiting, answered, failed
   workflow       text,                          -- id of the workflow that asks; null: none was started yet
