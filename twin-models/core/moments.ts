@@ -29,12 +29,16 @@ export function momentsOf(inputs: TwinInput[]): MomentInputs[] {
 
 /** Within what was received at one time. */
 function readingsFirst(inputs: TwinInput[]): TwinInput[] {
-  if (!inputs.some(isReading)) return inputs
+  const lastReading = new Map<number, number>()
+  inputs.forEach((input, i) => {
+    if (isReading(input)) lastReading.set(input.at, i)
+  })
+  if (lastReading.size === 0) return inputs
   const ordered: TwinInput[] = []
   let signs: TwinInput[] = []
   inputs.forEach((input, i) => {
     const isSign = input.kind === 'life' || input.kind === 'hello'
-    const isFollowed = inputs.slice(i + 1).some((later) => isReading(later) && later.at === input.at)
+    const isFollowed = i < (lastReading.get(input.at) ?? -1)
     if (isSign && isFollowed) signs.push(input)
     else ordered.push(input)
     if (isFollowed) return
