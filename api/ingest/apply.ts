@@ -169,10 +169,10 @@ function addToInbox(
 
 function applyConnection(device: Device, { kind, connection = 0, stream, receivedAt }: LogMessage): void {
   device.lastSeen = Math.max(device.lastSeen, receivedAt)
+  passTime(device.inbox, receivedAt)
   if (kind === 'connect') {
     if (device.connection !== null && device.connection[0] > connection) return
     device.connection = [connection, stream]
-    passTime(device.inbox, receivedAt)
     addLife(device.inbox, receivedAt)
   } else if (device.connection?.[0] === connection) {
     device.connection = null

@@ -132,6 +132,7 @@ export class ReferenceTwin {
 
   #takeConnection({ kind, connection = 0, stream, receivedAt }: ProcessedMessage, graceSince: number): void {
     this.lastSeen = Math.max(this.lastSeen, receivedAt)
+    this.ruled.time(receivedAt, graceSince)
     if (kind === 'disconnect') {
       if (this.connection?.number === connection) this.connection = null
       return
@@ -139,7 +140,7 @@ export class ReferenceTwin {
     if (this.connection !== null && this.connection.number > connection) return
     this.connection = { number: connection, stream }
     this.feed([{ kind: 'life', at: receivedAt }])
-    this.ruled.say(receivedAt, [{ kind: 'life', at: receivedAt }], graceSince)
+    this.ruled.give([{ kind: 'life', at: receivedAt }])
   }
 
   /** Its bridge is dead, and everything of it is processed: it counts as there until now. */
