@@ -21,6 +21,9 @@ export const SEEN = `(
 export async function sightOf(tx: Transaction, id: string, predictions: TicketPredictions<Transaction>): Promise<TicketSight> {
   const [row] = await tx<Array<SightRow>>`
     select exists (select from devices d where d.incarnation = t.incarnation and d.tenant = t.tenant) as "isThere", ${tx.unsafe(SEEN)} as seen,
+      exists (
+        select from devices d join twin_inbox i using (incarnation)
+        where d.incarnation = t.incarnation and (i.urgent or i.sealed_seq > d.decided_seq)) as "isBehind",
       all_of_it.alarms, all_of_it.rank, coalesce(newest.alarms, '[]') as recent, prediction, prediction_problem as problem, t.tenant,
       external_system as system, external_key as key, external_url as url, external_status as status
     from tickets t,
@@ -32,9 +35,10 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
           'clearedAt', ${tx.unsafe(epochMs('cleared_at'))}) order by n desc)::text as alarms
         from (select * from alarms a where a.incarnation = t.incarnation and a.rule = t.rule and a.n >= t.alarm order by n desc limit ${MOST_ALARMS}) a) newest
     where t.id = ${id}`
-  const { isThere, seen, alarms, rank, recent, prediction, problem } = row!
+  const { isThere, isBehind, seen, alarms, rank, recent, prediction, problem } = row!
   return {
     ...{ isThere, seen, alarms, ...(rank !== null && { worst: SEVERITY_OF_RANK[rank - 1]! }) },
+    ...(isBehind && { isBehind }),
     recent: (JSON.parse(recent) as Array<SeenAlarm & { clearedAt: number | null }>).map(({ clearedAt, ...alarm }) => ({
       ...alarm,
       ...(clearedAt !== null && { clearedAt }),
@@ -48,6 +52,7 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
 interface SightRow {
   tenant: string
   isThere: boolean
+  isBehind: boolean
   seen: string
   alarms: number
   rank: number | null

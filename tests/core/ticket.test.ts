@@ -230,6 +230,24 @@ describe('verifying', () => {
     expect(lingering.state.reason).toContain('Alarm 1, raised on 2026-11-26 08:00:00 UTC, is still there')
   })
 
+  test('is judged when its twin has decided what came until then, and without that after five minutes', () => {
+    const [cleared, there] = [sight([alarm(1, T0, { clearedAt: T0 + MINUTE })]), sight([alarm(1, T0)])]
+    for (const [late, current, words] of [
+      // It was cleared meanwhile, raised again, or is still there.
+      [there, cleared, ['closed']],
+      [cleared, sight([alarm(2, T0 + HOUR), alarm(1, T0, { clearedAt: T0 + MINUTE })]), ['reopened', 'told']],
+      [there, there, ['reopened', 'told']],
+    ] as const) {
+      const ticket = done()
+      expect(ticket.go(30 * MINUTE, { ...late, isBehind: true })).toEqual(['verifying'])
+      expect(nextTicketStep(ticket.state, ticket.plan, ticket.sight, ticket.now)).toEqual({ kind: 'wait', until: ticket.now + 2_000 })
+      expect(ticket.go(2_000, current)).toEqual(words)
+      const patient = done()
+      expect(patient.go(35 * MINUTE - 1, { ...late, isBehind: true })).toEqual(['verifying'])
+      expect(patient.go(1, { ...late, isBehind: true })).toEqual(late === there ? ['reopened', 'told'] : ['closed'])
+    }
+  })
+
   test('a risk that is still high reopens it, one below the threshold closes it', () => {
     const quiet = sight([alarm(1, T0, { clearedAt: T0 + MINUTE })])
     const high = done({ predict: 'pump-failure' })

@@ -167,22 +167,7 @@ describe.skipIf(missing('bash', 'curl'))('from a reading to a repaired machine (
   })
 
   test('both are closed, and whatever was killed, nothing of it is lost or twice', async () => {
-    const [tickets, notices, alarms, predictions] = await run(left).catch(async (e) => {
-      console.log(
-        JSON.stringify(
-          await Promise.all(
-            (await castor.rest('GET', '/v1/tickets')).body.items.map(
-              async ({ id }: Json) => (await castor.rest('GET', '/v1/tickets/' + id)).body,
-            ),
-          ),
-          null,
-          1,
-        ),
-        (await castor.rest('GET', '/v1/alarms')).body.items,
-        await written('notices.txt'),
-      )
-      throw e
-    })
+    const [tickets, notices, alarms, predictions] = await run(left)
     expect(tickets.items.map(({ device, relapses }: Json) => [device, relapses]).toSorted()).toEqual([
       ['sim-pump-0001', 0],
       ['sim-pump-0002', 1],

@@ -189,6 +189,21 @@ describe('a step', () => {
     expect(await counted(device)).toEqual({ all: 1, open: 0 })
   })
 
+  test('sees that news of its device wait for the twin', async () => {
+    const { sql } = database
+    const device = await pump(sql)
+    const opened = await openTicket(sql, ticketOf(device, await alarmsOf(sql, device).raise(), { verifyForMs: 1_000 }))
+    const run = await working(opened!.id)
+    const isBehind = async () => (await run.take()).sight.isBehind
+    expect(await isBehind()).toBeUndefined()
+    await sql`insert into twin_inbox (incarnation, lane, sealed_seq) values (${device.incarnation}, 0, 3)`
+    expect(await isBehind()).toBe(true)
+    await sql`update devices set decided_seq = 3 where incarnation = ${device.incarnation}`
+    expect(await isBehind()).toBeUndefined()
+    await sql`update twin_inbox set urgent = true where incarnation = ${device.incarnation}`
+    expect(await isBehind()).toBe(true)
+  })
+
   test('asks its model of readings since the repair, where it is verified', async () => {
     const { sql } = database
     const device = await pump(sql)

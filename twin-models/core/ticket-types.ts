@@ -179,6 +179,8 @@ export interface TicketSight {
   recent: SeenAlarm[]
   /** Changes with all of that. */
   seen: string
+  /** News of its device wait for the twin to decide them: alarms may have been raised or cleared that nobody knows yet. */
+  isBehind?: true
   /** The newest that was asked for. */
   prediction?: SeenPrediction
   external?: SeenExternal

@@ -3,6 +3,9 @@
  * of before was cleared: that one has as long to go. An alarm that was raised since is a relapse. Then, where it names a prediction model,
  * the risk is asked for, of readings since the repair, and has to be below the model's threshold.
  *
+ * Both are judged when the twin has decided what came until then: alarms of one whose worker died a moment ago are those of before. Where that takes
+ * too long, by what is known.
+ *
  * A prediction that cannot be had holds nobody up for ever: after three tries the alarms alone decide, and that is said.
  */
 import { time } from './markdown.ts'
@@ -33,14 +36,20 @@ export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSig
   const watchedUntil = doneAt + plan.verifyForMs
   if (newest && newest.clearedAt === undefined) {
     if (now < watchedUntil) return { kind: 'wait', until: watchedUntil }
+    if (isBehind(sight, watchedUntil, now)) return { kind: 'wait', until: nextLook(watchedUntil, now, PATIENCE_MS) }
     return { kind: 'relapse', evidence: `Alarm ${newest.n}, raised on ${time(newest.raisedAt)}, is still there: ${newest.text}` }
   }
   const quietUntil = Math.max(watchedUntil, (newest?.clearedAt ?? 0) + plan.verifyForMs)
   if (now < quietUntil) return { kind: 'wait', until: quietUntil }
+  if (isBehind(sight, quietUntil, now)) return { kind: 'wait', until: nextLook(quietUntil, now, PATIENCE_MS) }
   const stayedAway = plan.rule === null ? '' : `Its condition stayed away since ${time(quietUntil - plan.verifyForMs)}`
   if (plan.predict === undefined) return { kind: 'passed', words: `${stayedAway}.` }
   const verdict = predicted(state, plan.predict, sight, now, stayedAway)
   return verdict.kind === 'predict' ? { ...verdict, since: quietUntil - plan.verifyForMs } : verdict
+}
+
+function isBehind(sight: TicketSight, since: number, now: number): boolean {
+  return sight.isBehind === true && now < since + PATIENCE_MS
 }
 
 function predicted({ prediction }: TicketState, model: string, sight: TicketSight, now: number, stayedAway: string): Risk {
