@@ -4,11 +4,16 @@
  *
  * Not compared, but for that there is one alarm of a rule at a time: what a twin decides of which
  * - more waited than its inbox holds, so that single readings were merged (inbox-oracle.ts: until nothing waits any more);
- * - its own timer noticed a silence before its lane told of it: presence is another one then, until nothing waits.
+ * - its own timer noticed a silence before its lane told of it: presence is another one then, until nothing waits;
+ * - a message came after what time had made of the moments that followed it: streams of bridges are read one after the other, and how far time
+ *   has come by then depends on what its inbox told of the later ones;
+ * - something went missing in the second before an outage of ours: lanes look once a second, and after it that counts anew.
  * What an event says of values is compared where a message about the only name of the rule decided: others are of about that time.
  */
 import type { Decision } from '../../../activities/ports.ts'
 import { consume } from '../../../twin-models/core/consume.ts'
+import { type InboxFeatures, passed } from '../../../twin-models/core/inbox-features.ts'
+import { same } from '../../../twin-models/core/plain.ts'
 import { dueAt } from '../../../twin-models/core/rules.ts'
 import type { TwinEvent, TwinState } from '../../../twin-models/core/types.ts'
 import { isOfRules, type RuleReference, ruleOf } from './rule-reference.ts'
@@ -52,6 +57,20 @@ export class AlarmOracle {
         'what is known was judged',
         `device ${incarnation} would decide ${JSON.stringify(events)} in ${JSON.stringify(state)}`,
       )
+  }
+
+  /** Its inbox row is to be written. `full`: more waited than it holds. */
+  checkRow(incarnation: number, ruled: RuleReference, row: string | null, graceSince: number, full: boolean): void {
+    const differing = differences(row, ruled.features, ruled.clock, graceSince)
+    const isExcused = ruled.hadOutage && differing.every((name) => name.startsWith('missing('))
+    if (differing.length > 0 && !isExcused)
+      this.#world.fail(
+        'functions of readings are kept up with every reading',
+        `device ${incarnation}, ${differing}\n  is       ${row}\n  expected ${JSON.stringify(ruled.features)}`,
+      )
+    if (differing.length > 0) ruled.features = JSON.parse(row!)
+    if (differing.length > 0 || ruled.isDisordered || full) this.#blurred.add(incarnation)
+    ruled.hadOutage = ruled.isDisordered = false
   }
 
   isCompared(incarnation: number): boolean {
@@ -115,6 +134,17 @@ export class AlarmOracle {
     }
   }
 }
+
+/** Names of functions that are not the same, as far as time has come in both; 'rules' where those of others are compared. */
+function differences(row: string | null, expected: InboxFeatures | null, until: number, graceSince: number): string[] {
+  const is: InboxFeatures = row === null ? NONE : JSON.parse(row)
+  const should: InboxFeatures = expected ? JSON.parse(JSON.stringify(expected)) : NONE
+  for (const each of [is, should]) passed(each, until, graceSince)
+  if (!same(is.rules, should.rules)) return ['rules']
+  return Object.keys({ ...is.known, ...should.known }).filter((name) => !same(is.known[name], should.known[name]))
+}
+
+const NONE: InboxFeatures = { rules: {}, known: {} }
 
 function isAlarmAsk(sealed: string, request: string): boolean {
   const { inputs } = JSON.parse(sealed) as { inputs: Array<{ kind: string; request?: string }> }

@@ -25,10 +25,17 @@ export class RuleReference {
   readonly counts = { late: 0, timed: 0 }
   /** How far time has come. */
   clock = 0
+  /** An outage moved the time from which something is missing. */
+  hadOutage = false
+  /** Time had made something of its rules that a message of before came after: streams of bridges are read one after the other. */
+  isDisordered = false
   /** All that was put into it, and that an inbox may hold singly. */
   given = 0
   /** Until its settings are known. */
   #early: TwinInput[] | null = []
+  #graceSince = 0
+  /** When time alone made something of its rules, last. */
+  #timedAt = 0
   readonly #waiting: TwinInput[] = []
 
   start(configured: TwinInput): void {
@@ -39,12 +46,14 @@ export class RuleReference {
 
   /** Nothing else was received before then. */
   time(at: number, graceSince: number): void {
-    // Streams of bridges are read one after the other: what is of another is behind.
     if (at < this.clock) return
     this.clock = at
+    if (graceSince !== this.#graceSince) this.hadOutage = true
+    this.#graceSince = graceSince
     const readings = this.features ? passed(this.features, at, graceSince) : []
     this.counts.timed += readings.length
     this.give(readings.map(inputOf))
+    if (readings.length > 0) this.#timedAt = Math.max(this.#timedAt, readings.at(-1)!.ts)
     this.#add({ kind: 'tick', at })
   }
 
@@ -103,11 +112,13 @@ export class RuleReference {
 
   #give(input: TwinInput): void {
     if (this.#waiting.length > 0 && this.#waiting[0]!.at !== input.at) this.settle()
+    if (input.at < this.#timedAt && isOfDevice(input)) this.isDisordered = true
     this.#waiting.push(input)
   }
 
   #note(event: TwinEvent): void {
     const of = ruleOf(event)
+    if (event.cause.by === 'timer') this.#timedAt = Math.max(this.#timedAt, event.at)
     const known = this.decided.get(of)
     if (known) known.push(event)
     else this.decided.set(of, [event])
@@ -131,6 +142,11 @@ export function isOfRules({ kind }: TwinEvent): boolean {
 export function ruleOf(event: TwinEvent): string {
   if (event.kind === 'alarm-raised') return event.alarm.rule
   return event.kind.startsWith('alarm-') ? (event as { rule: string }).rule : event.kind
+}
+
+/** It has the time of a message. */
+function isOfDevice(input: TwinInput): boolean {
+  return (input.kind === 'reading' && !input.timed) || input.kind === 'life' || input.kind === 'hello' || input.kind === 'event'
 }
 
 function inOrder(readings: ReadingInput[]): ReadingInput[] {
