@@ -27,7 +27,7 @@ export class AlarmOracle {
   readonly #world: World
   readonly #blurred = new Set<number>()
   /** By device and rule: how many events the real twin has decided. */
-  readonly #decided = new Map<string, number>()
+  readonly #decided = new Map<number, Map<string, number>>()
   /** By device and rule: which alarm is there. And by device how many there were. */
   readonly #open = new Map<string, number>()
   readonly #raised = new Map<number, number>()
@@ -77,8 +77,10 @@ export class AlarmOracle {
     return !this.#blurred.has(incarnation)
   }
 
-  decidedOf(incarnation: number, of: string): number {
-    return this.#decided.get(`${incarnation} ${of}`) ?? 0
+  decidedOf(incarnation: number): Map<string, number> {
+    const known = this.#decided.get(incarnation) ?? new Map<string, number>()
+    this.#decided.set(incarnation, known)
+    return known
   }
 
   decided({ incarnation, seq, events, answers }: Decision, sealed: string | undefined, reference: RuleReference | undefined): void {
@@ -87,8 +89,9 @@ export class AlarmOracle {
     for (const event of events.filter(isOfRules)) {
       const of = ruleOf(event)
       this.#count(incarnation, event)
-      const n = this.decidedOf(incarnation, of)
-      this.#decided.set(`${incarnation} ${of}`, n + 1)
+      const counts = this.decidedOf(incarnation)
+      const n = counts.get(of) ?? 0
+      counts.set(of, n + 1)
       if (reference && this.isCompared(incarnation)) this.#compare(incarnation, event, n, reference, isFirst)
     }
     if (sealed === undefined || !reference || !this.isCompared(incarnation)) return
@@ -99,12 +102,14 @@ export class AlarmOracle {
     }
   }
 
-  #compare(incarnation: number, event: TwinEvent, n: number, { decided, several }: RuleReference, isFirst: boolean): void {
+  #compare(incarnation: number, event: TwinEvent, n: number, { decided, several, saysOthers }: RuleReference, isFirst: boolean): void {
     this.counts.alarmsCompared++
     const of = ruleOf(event)
     const expected = decided.get(of)?.[n]
     const isExact = !several.has(of) && event.cause.by === 'message' && !isFirst
-    const [is, wanted] = [text(event, isExact), expected ? text(expected, isExact) : 'nothing']
+    // Which of the alarms of its device it is depends on the order within a moment.
+    const left = ['n', ...(isExact ? [] : ['values']), ...(isExact && !saysOthers.has(of) ? [] : ['text'])]
+    const [is, wanted] = [textOf(event, left), expected ? textOf(expected, left) : 'nothing']
     if (is !== wanted)
       this.#world.fail(
         'a woken twin raises and clears what one given every reading does',
@@ -151,8 +156,6 @@ function isAlarmAsk(sealed: string, request: string): boolean {
   return inputs.some((input) => input.kind === 'alarm' && input.request === request)
 }
 
-/** Which of the alarms of its device it is depends on the order within a moment. */
-function text(event: TwinEvent, isExact: boolean): string {
-  const left = isExact ? ['n'] : ['n', 'text', 'values']
+function textOf(event: TwinEvent, left: string[]): string {
   return JSON.stringify(event, (key, value) => (left.includes(key) ? undefined : value))
 }

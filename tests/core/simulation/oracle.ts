@@ -214,8 +214,7 @@ export class Oracle implements CommitWatcher {
     const text = this.#db.devices.get(incarnation)?.state
     if (!text) return
     this.alarms.checkRest(incarnation, JSON.parse(text))
-    if (!isDue && this.alarms.settle(incarnation))
-      twin.ruled.adopt(JSON.parse(text), features, (of) => this.alarms.decidedOf(incarnation, of))
+    if (!isDue && this.alarms.settle(incarnation)) twin.ruled.adopt(JSON.parse(text), features, this.alarms.decidedOf(incarnation))
     if (!this.inboxes.full.delete(incarnation)) return
     const state = JSON.parse(text) as TwinState
     const [knows, expected] = [valuesOf(state), valuesOf(twin.state)]

@@ -7,7 +7,7 @@
 import { consume } from '../../../twin-models/core/consume.ts'
 import { fedBy, fedByHealth, type InboxFeatures, passed, withRules } from '../../../twin-models/core/inbox-features.ts'
 import { initialState } from '../../../twin-models/core/initial.ts'
-import { isOfOneName } from '../../../twin-models/core/rule-names.ts'
+import { isOfOneName, namesOf } from '../../../twin-models/core/rule-names.ts'
 import type { Reading, TwinEvent, TwinInput, TwinState } from '../../../twin-models/core/types.ts'
 
 type ReadingInput = Extract<TwinInput, { kind: 'reading' }>
@@ -22,6 +22,8 @@ export class RuleReference {
   readonly refused = new Set<string>()
   /** Rules that read, or have read, more than the readings of one name. */
   readonly several = new Set<string>()
+  /** Rules whose text has, or had, a value that they do not compare. */
+  readonly saysOthers = new Set<string>()
   readonly counts = { late: 0, timed: 0 }
   /** How far time has come. */
   clock = 0
@@ -71,7 +73,10 @@ export class RuleReference {
   rules(input: RulesInput): void {
     const { features, begun } = withRules(this.features, input, input.at)
     this.features = features
-    for (const rule of input.set) if (!isOfOneName(rule)) this.several.add(rule.id)
+    for (const rule of input.set) {
+      if (!isOfOneName(rule)) this.several.add(rule.id)
+      if (rule.text.some((part) => typeof part !== 'string' && !namesOf(rule).includes(part[1]!))) this.saysOthers.add(rule.id)
+    }
     this.give([...begun.map(inputOf), input])
   }
 
@@ -98,11 +103,15 @@ export class RuleReference {
   }
 
   /** It knows what the real one knows now, and has decided as much. */
-  adopt(state: TwinState, features: string | null, decided: (of: string) => number): void {
+  adopt(state: TwinState, features: string | null, decided: ReadonlyMap<string, number>): void {
     this.settle()
     this.state = state
     this.features = features === null ? null : JSON.parse(features)
-    for (const [of, events] of this.decided) events.length = decided(of)
+    for (const of of new Set([...this.decided.keys(), ...decided.keys()])) {
+      const events = this.decided.get(of) ?? []
+      events.length = decided.get(of) ?? 0
+      this.decided.set(of, events)
+    }
   }
 
   #add(input: TwinInput): void {

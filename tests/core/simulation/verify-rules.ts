@@ -57,7 +57,7 @@ function verifyReference(
 ): void {
   ruled.settle()
   for (const [of, events] of ruled.decided) {
-    const decided = oracle.alarms.decidedOf(incarnation, of)
+    const decided = oracle.alarms.decidedOf(incarnation).get(of) ?? 0
     check('no alarm is lost', [of, ...events.slice(0, decided)], [of, ...events])
   }
   check('the same alarms are there', Object.values(state.alarms).map(shown).sort(), Object.values(ruled.state.alarms).map(shown).sort())
