@@ -4,11 +4,16 @@
  *
  * Not compared, but for that there is one alarm of a rule at a time: what a twin decides of which
  * - more waited than its inbox holds, so that single readings were merged (inbox-oracle.ts: until nothing waits any more);
- * - its own timer noticed a silence before its lane told of it: presence is another one then, until nothing waits.
+ * - its own timer noticed a silence before its lane told of it: presence is another one then, until nothing waits;
+ * - a message came after what time had made of the moments that followed it: streams of bridges are read one after the other, and how far time
+ *   has come by then depends on what its inbox told of the later ones;
+ * - something went missing in the second before an outage of ours: lanes look once a second, and after it that counts anew.
  * What an event says of values is compared where a message about the only name of the rule decided: others are of about that time.
  */
 import type { Decision } from '../../../activities/ports.ts'
 import { consume } from '../../../twin-models/core/consume.ts'
+import { type InboxFeatures, passed } from '../../../twin-models/core/inbox-features.ts'
+import { same } from '../../../twin-models/core/plain.ts'
 import { dueAt } from '../../../twin-models/core/rules.ts'
 import type { TwinEvent, TwinState } from '../../../twin-models/core/types.ts'
 import { isOfRules, type RuleReference, ruleOf } from './rule-reference.ts'
@@ -22,7 +27,7 @@ export class AlarmOracle {
   readonly #world: World
   readonly #blurred = new Set<number>()
   /** By device and rule: how many events the real twin has decided. */
-  readonly #decided = new Map<string, number>()
+  readonly #decided = new Map<number, Map<string, number>>()
   /** By device and rule: which alarm is there. And by device how many there were. */
   readonly #open = new Map<string, number>()
   readonly #raised = new Map<number, number>()
@@ -54,12 +59,28 @@ export class AlarmOracle {
       )
   }
 
+  /** Its inbox row is to be written. `full`: more waited than it holds. */
+  checkRow(incarnation: number, ruled: RuleReference, row: string | null, graceSince: number, full: boolean): void {
+    const differing = differences(row, ruled.features, ruled.clock, graceSince)
+    const isExcused = ruled.hadOutage && differing.every((name) => name.startsWith('missing('))
+    if (differing.length > 0 && !isExcused)
+      this.#world.fail(
+        'functions of readings are kept up with every reading',
+        `device ${incarnation}, ${differing}\n  is       ${row}\n  expected ${JSON.stringify(ruled.features)}`,
+      )
+    if (differing.length > 0) ruled.features = JSON.parse(row!)
+    if (differing.length > 0 || ruled.isDisordered || full) this.#blurred.add(incarnation)
+    ruled.hadOutage = ruled.isDisordered = false
+  }
+
   isCompared(incarnation: number): boolean {
     return !this.#blurred.has(incarnation)
   }
 
-  decidedOf(incarnation: number, of: string): number {
-    return this.#decided.get(`${incarnation} ${of}`) ?? 0
+  decidedOf(incarnation: number): Map<string, number> {
+    const known = this.#decided.get(incarnation) ?? new Map<string, number>()
+    this.#decided.set(incarnation, known)
+    return known
   }
 
   decided({ incarnation, seq, events, answers }: Decision, sealed: string | undefined, reference: RuleReference | undefined): void {
@@ -68,8 +89,9 @@ export class AlarmOracle {
     for (const event of events.filter(isOfRules)) {
       const of = ruleOf(event)
       this.#count(incarnation, event)
-      const n = this.decidedOf(incarnation, of)
-      this.#decided.set(`${incarnation} ${of}`, n + 1)
+      const counts = this.decidedOf(incarnation)
+      const n = counts.get(of) ?? 0
+      counts.set(of, n + 1)
       if (reference && this.isCompared(incarnation)) this.#compare(incarnation, event, n, reference, isFirst)
     }
     if (sealed === undefined || !reference || !this.isCompared(incarnation)) return
@@ -80,12 +102,14 @@ export class AlarmOracle {
     }
   }
 
-  #compare(incarnation: number, event: TwinEvent, n: number, { decided, several }: RuleReference, isFirst: boolean): void {
+  #compare(incarnation: number, event: TwinEvent, n: number, { decided, several, saysOthers }: RuleReference, isFirst: boolean): void {
     this.counts.alarmsCompared++
     const of = ruleOf(event)
     const expected = decided.get(of)?.[n]
     const isExact = !several.has(of) && event.cause.by === 'message' && !isFirst
-    const [is, wanted] = [text(event, isExact), expected ? text(expected, isExact) : 'nothing']
+    // Which of the alarms of its device it is depends on the order within a moment.
+    const left = ['n', ...(isExact ? [] : ['values']), ...(isExact && !saysOthers.has(of) ? [] : ['text'])]
+    const [is, wanted] = [textOf(event, left), expected ? textOf(expected, left) : 'nothing']
     if (is !== wanted)
       this.#world.fail(
         'a woken twin raises and clears what one given every reading does',
@@ -116,13 +140,22 @@ export class AlarmOracle {
   }
 }
 
+/** Names of functions that are not the same, as far as time has come in both; 'rules' where those of others are compared. */
+function differences(row: string | null, expected: InboxFeatures | null, until: number, graceSince: number): string[] {
+  const is: InboxFeatures = row === null ? NONE : JSON.parse(row)
+  const should: InboxFeatures = expected ? JSON.parse(JSON.stringify(expected)) : NONE
+  for (const each of [is, should]) passed(each, until, graceSince)
+  if (!same(is.rules, should.rules)) return ['rules']
+  return Object.keys({ ...is.known, ...should.known }).filter((name) => !same(is.known[name], should.known[name]))
+}
+
+const NONE: InboxFeatures = { rules: {}, known: {} }
+
 function isAlarmAsk(sealed: string, request: string): boolean {
   const { inputs } = JSON.parse(sealed) as { inputs: Array<{ kind: string; request?: string }> }
   return inputs.some((input) => input.kind === 'alarm' && input.request === request)
 }
 
-/** Which of the alarms of its device it is depends on the order within a moment. */
-function text(event: TwinEvent, isExact: boolean): string {
-  const left = isExact ? ['n'] : ['n', 'text', 'values']
+function textOf(event: TwinEvent, left: string[]): string {
   return JSON.stringify(event, (key, value) => (left.includes(key) ? undefined : value))
 }

@@ -53,7 +53,9 @@ export class DecisionOracle {
     const wake: Wake = JSON.parse(row.wake)
     // A device on an update may go away for a moment.
     const mayWait = wake.mayRestart && events.some(isGoodbye)
-    if (events.some((event) => !(mayWait && (isGoodbye(event) || isOfRules(event)))))
+    // What time made of its rules meanwhile its lane tells next.
+    const isDue = row.dueAt !== null && row.dueAt <= this.#db.lanes.get(row.lane)!.watermark
+    if (events.some((event) => !(mayWait && isGoodbye(event)) && !((mayWait || isDue) && isOfRules(event))))
       this.#world.fail('what would be decided is urgent', `device ${incarnation}: ${row.pending} would decide ${JSON.stringify(events)}`)
   }
 

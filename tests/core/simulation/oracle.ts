@@ -18,7 +18,6 @@ import { InboxOracle } from './inbox-oracle.ts'
 import { type ProcessedMessage, ReferenceTwin } from './reference-twin.ts'
 import { RowInputs } from './row-inputs.ts'
 import type { CommitWatcher } from './troubled-store.ts'
-import { sameFeatures } from './verify-rules.ts'
 import type { World } from './world.ts'
 
 export class Oracle implements CommitWatcher {
@@ -172,14 +171,9 @@ export class Oracle implements CommitWatcher {
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
       this.#put.take(twin.ruled, incarnation, ({ kind }) => kind === 'rules')
       const features = change.ruled ? change.features : (before?.features ?? null)
-      if (!sameFeatures(features, twin.ruled.features, twin.ruled.clock, graceSince))
-        this.#world.fail(
-          'functions of readings are kept up with every reading',
-          `device ${incarnation}\n  is       ${change.features}\n  expected ${JSON.stringify(twin.ruled.features)}`,
-        )
       if (isNew) twin.ruled.settle()
       this.inboxes.take(twin, change, isNew)
-      if (this.inboxes.full.has(incarnation)) this.alarms.blur(incarnation)
+      this.alarms.checkRow(incarnation, twin.ruled, features, graceSince, this.inboxes.full.has(incarnation))
       this.asked.checkWords(twin.asked, isNew ? change : { ...change, sealed: null })
       // Nothing waits for it: what it knows now is right, whatever was merged on the way.
       if (pending === null && (change.full ? sealed : before?.sealed) === null)
@@ -220,8 +214,7 @@ export class Oracle implements CommitWatcher {
     const text = this.#db.devices.get(incarnation)?.state
     if (!text) return
     this.alarms.checkRest(incarnation, JSON.parse(text))
-    if (!isDue && this.alarms.settle(incarnation))
-      twin.ruled.adopt(JSON.parse(text), features, (of) => this.alarms.decidedOf(incarnation, of))
+    if (!isDue && this.alarms.settle(incarnation)) twin.ruled.adopt(JSON.parse(text), features, this.alarms.decidedOf(incarnation))
     if (!this.inboxes.full.delete(incarnation)) return
     const state = JSON.parse(text) as TwinState
     const [knows, expected] = [valuesOf(state), valuesOf(twin.state)]

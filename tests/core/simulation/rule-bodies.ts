@@ -20,10 +20,10 @@ export function drawRule(world: World, id: string, version: number): TwinRule {
     severity,
     text: ['is ', ['telemetry', of.name, 'value']],
     when: drawWhen(world, of),
-    ...(random.chance(0.4) && { clear: random.chance(0.8) ? threshold(world, of, random.pick(['<', '<='])) : drawAtom(world, of) }),
+    ...(random.chance(0.5) && { clear: random.chance(0.8) ? threshold(world, of, random.pick(['<', '<='])) : drawAtom(world, of) }),
     forMs: random.pick([0, 0, 0, 5_000, 20_000]),
     clearForMs: random.pick([0, 0, 0, 5_000, 15_000]),
-    lateMs: random.pick([2_000, 60_000, 60_000]),
+    lateMs: random.pick([1_000, 1_000, 60_000]),
     ...(random.chance(0.2) && { worse: [{ when: threshold(world, of, '>'), severity: 'critical' as const }] }),
     ...(random.chance(0.15) && { schedule: drawSchedule(world) }),
     onChange: random.pick(['keep', 'clear']),
@@ -36,9 +36,9 @@ type Of = (typeof READINGS)[number]
 function drawWhen(world: World, of: Of): Condition {
   const { random } = world
   const dice = random.next()
-  if (dice < 0.45) return threshold(world, of, random.pick(['>', '>=', '>', '<', '!=']))
-  if (dice < 0.75) return drawAtom(world, of)
-  if (dice < 0.8) return { kind: 'not', term: drawAtom(world, of) }
+  if (dice < 0.4) return threshold(world, of, random.pick(['>', '>=', '>', '<', '!=']))
+  if (dice < 0.65) return drawAtom(world, of)
+  if (dice < 0.7) return { kind: 'not', term: drawAtom(world, of) }
   const terms = [threshold(world, of, '>'), random.chance(0.5) ? drawAtom(world, of) : threshold(world, random.pick(READINGS), '>')]
   return { kind: random.pick(['and', 'and', 'or']), terms }
 }

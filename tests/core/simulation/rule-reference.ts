@@ -7,7 +7,7 @@
 import { consume } from '../../../twin-models/core/consume.ts'
 import { fedBy, fedByHealth, type InboxFeatures, passed, withRules } from '../../../twin-models/core/inbox-features.ts'
 import { initialState } from '../../../twin-models/core/initial.ts'
-import { isOfOneName } from '../../../twin-models/core/rule-names.ts'
+import { isOfOneName, namesOf } from '../../../twin-models/core/rule-names.ts'
 import type { Reading, TwinEvent, TwinInput, TwinState } from '../../../twin-models/core/types.ts'
 
 type ReadingInput = Extract<TwinInput, { kind: 'reading' }>
@@ -22,13 +22,22 @@ export class RuleReference {
   readonly refused = new Set<string>()
   /** Rules that read, or have read, more than the readings of one name. */
   readonly several = new Set<string>()
+  /** Rules whose text has, or had, a value that they do not compare. */
+  readonly saysOthers = new Set<string>()
   readonly counts = { late: 0, timed: 0 }
   /** How far time has come. */
   clock = 0
+  /** An outage moved the time from which something is missing. */
+  hadOutage = false
+  /** Time had made something of its rules that a message of before came after: streams of bridges are read one after the other. */
+  isDisordered = false
   /** All that was put into it, and that an inbox may hold singly. */
   given = 0
   /** Until its settings are known. */
   #early: TwinInput[] | null = []
+  #graceSince = 0
+  /** When time alone made something of its rules, last. */
+  #timedAt = 0
   readonly #waiting: TwinInput[] = []
 
   start(configured: TwinInput): void {
@@ -39,12 +48,14 @@ export class RuleReference {
 
   /** Nothing else was received before then. */
   time(at: number, graceSince: number): void {
-    // Streams of bridges are read one after the other: what is of another is behind.
     if (at < this.clock) return
     this.clock = at
+    if (graceSince !== this.#graceSince) this.hadOutage = true
+    this.#graceSince = graceSince
     const readings = this.features ? passed(this.features, at, graceSince) : []
     this.counts.timed += readings.length
     this.give(readings.map(inputOf))
+    if (readings.length > 0) this.#timedAt = Math.max(this.#timedAt, readings.at(-1)!.ts)
     this.#add({ kind: 'tick', at })
   }
 
@@ -62,7 +73,10 @@ export class RuleReference {
   rules(input: RulesInput): void {
     const { features, begun } = withRules(this.features, input, input.at)
     this.features = features
-    for (const rule of input.set) if (!isOfOneName(rule)) this.several.add(rule.id)
+    for (const rule of input.set) {
+      if (!isOfOneName(rule)) this.several.add(rule.id)
+      if (rule.text.some((part) => typeof part !== 'string' && !namesOf(rule).includes(part[1]!))) this.saysOthers.add(rule.id)
+    }
     this.give([...begun.map(inputOf), input])
   }
 
@@ -89,11 +103,15 @@ export class RuleReference {
   }
 
   /** It knows what the real one knows now, and has decided as much. */
-  adopt(state: TwinState, features: string | null, decided: (of: string) => number): void {
+  adopt(state: TwinState, features: string | null, decided: ReadonlyMap<string, number>): void {
     this.settle()
     this.state = state
     this.features = features === null ? null : JSON.parse(features)
-    for (const [of, events] of this.decided) events.length = decided(of)
+    for (const of of new Set([...this.decided.keys(), ...decided.keys()])) {
+      const events = this.decided.get(of) ?? []
+      events.length = decided.get(of) ?? 0
+      this.decided.set(of, events)
+    }
   }
 
   #add(input: TwinInput): void {
@@ -103,11 +121,13 @@ export class RuleReference {
 
   #give(input: TwinInput): void {
     if (this.#waiting.length > 0 && this.#waiting[0]!.at !== input.at) this.settle()
+    if (input.at < this.#timedAt && isOfDevice(input)) this.isDisordered = true
     this.#waiting.push(input)
   }
 
   #note(event: TwinEvent): void {
     const of = ruleOf(event)
+    if (event.cause.by === 'timer') this.#timedAt = Math.max(this.#timedAt, event.at)
     const known = this.decided.get(of)
     if (known) known.push(event)
     else this.decided.set(of, [event])
@@ -131,6 +151,11 @@ export function isOfRules({ kind }: TwinEvent): boolean {
 export function ruleOf(event: TwinEvent): string {
   if (event.kind === 'alarm-raised') return event.alarm.rule
   return event.kind.startsWith('alarm-') ? (event as { rule: string }).rule : event.kind
+}
+
+/** It has the time of a message. */
+function isOfDevice(input: TwinInput): boolean {
+  return (input.kind === 'reading' && !input.timed) || input.kind === 'life' || input.kind === 'hello' || input.kind === 'event'
 }
 
 function inOrder(readings: ReadingInput[]): ReadingInput[] {

@@ -12,7 +12,8 @@ import type { Life, World } from './world.ts'
 
 const REST: Life = { alive: true }
 const NAMES = ['r1', 'r2', 'r3', 'r4', 'r5']
-const MODELS = [null, 'thermostat', 'pump', 'lock']
+/** Null: of any. */
+const MODELS = [null, null, null, 'thermostat', 'pump', 'lock']
 
 interface Ruled {
   world: World
@@ -36,7 +37,7 @@ export class Ruling {
   /** Some there are from the beginning. */
   begin(): void {
     const { world } = this.#ruled
-    for (const name of NAMES) if (world.random.chance(0.4)) this.#setRule(name)
+    for (const name of NAMES) if (world.random.chance(0.7)) this.#setRule(name)
   }
 
   act(): void {

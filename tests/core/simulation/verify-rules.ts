@@ -1,6 +1,6 @@
 /** What must be so of rules and alarms once nothing is under way any more. */
 import { emptyInbox, type Inbox, nextTime } from '../../../twin-models/core/inbox.ts'
-import { type InboxFeatures, passed } from '../../../twin-models/core/inbox-features.ts'
+import type { InboxFeatures } from '../../../twin-models/core/inbox-features.ts'
 import { same } from '../../../twin-models/core/plain.ts'
 import type { OpenAlarm, TwinRule, TwinState } from '../../../twin-models/core/types.ts'
 import { wakeOf } from '../../../twin-models/core/wake.ts'
@@ -57,7 +57,7 @@ function verifyReference(
 ): void {
   ruled.settle()
   for (const [of, events] of ruled.decided) {
-    const decided = oracle.alarms.decidedOf(incarnation, of)
+    const decided = oracle.alarms.decidedOf(incarnation).get(of) ?? 0
     check('no alarm is lost', [of, ...events.slice(0, decided)], [of, ...events])
   }
   check('the same alarms are there', Object.values(state.alarms).map(shown).sort(), Object.values(ruled.state.alarms).map(shown).sort())
@@ -111,14 +111,4 @@ function alarmsOf({ alarms, alarmCount }: TwinState): object {
 
 function shown({ n: _n, text: _text, values: _values, ...alarm }: OpenAlarm): string {
   return JSON.stringify(alarm)
-}
-
-/** As far as time has come in both. */
-export function sameFeatures(is: string | null, expected: InboxFeatures | null, until: number, graceSince: number): boolean {
-  const [a, b] = [
-    is === null ? null : (JSON.parse(is) as InboxFeatures),
-    expected && (JSON.parse(JSON.stringify(expected)) as InboxFeatures),
-  ]
-  for (const each of [a, b]) if (each) passed(each, until, graceSince)
-  return same(a, b)
 }
