@@ -88,7 +88,7 @@ describe.each([
     ])
       expect(text).toContain(part)
     const { searchAttributes } = await handle.describe()
-    expect(searchAttributes).toMatchObject({ Tenant: ['demo'], Status: ['answered'] })
+    expect(searchAttributes).toMatchObject({ Tenant: ['demo'], CurrentStatus: ['answered'] })
   })
 
   test('what the model does not answer is stored as failed, and the operator reads why', async () => {
