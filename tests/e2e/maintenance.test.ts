@@ -192,8 +192,8 @@ describe.skipIf(missing('bash', 'curl'))('from a reading to a repaired machine (
   /** Of each alarm each action was done once, and each message that was sent has one id. */
   async function onceEach(): Promise<void> {
     const { sql } = castor
-    const quiet = sql`select from notices where state in ('waiting', 'held') and due_at < now()`
-    await until(async () => (await quiet.execute()).length === 0, 'what is due is told', STEP_MS)
+    const due = () => sql`select from notices where state in ('waiting', 'held') and due_at < now()`
+    await until(async () => (await due()).length === 0, 'what is due is told', STEP_MS)
     const alarms = await sql<Array<{ alarm: string; muted: boolean }>>`select incarnation || '-' || n as alarm, muted from alarms`
     expect(alarms.length).toBeGreaterThanOrEqual(3)
     const raised = await sql<Array<{ count: number }>>`
@@ -206,6 +206,9 @@ describe.skipIf(missing('bash', 'curl'))('from a reading to a repaired machine (
       const told = (await castor.rest('GET', `/v1/notices?alarm=${alarm}`)).body.items
       const steps = told.map(({ target, status, severity }: Json) => `${target} ${status} ${severity}`)
       expect(new Set(steps).size, steps.join()).toBe(steps.length)
+      if (!alarm.endsWith('-1')) continue
+      const sent = told.flatMap(({ target, status, state }: Json) => (state === 'sent' ? [`${target} ${status}`] : []))
+      expect(sent, alarm).toEqual(expect.arrayContaining(['ops firing', 'ops resolved']))
     }
     const [{ asked, answered }] = await sql<[{ asked: number; answered: number }]>`
       select count(*)::int as asked, count(*) filter (where status = 'answered')::int as answered from predictions where requested_kind = 'rule'`
