@@ -93,18 +93,20 @@ describe('a message that fails', () => {
     kit.laterMs = 10_000
     const [, second] = await received(2)
     expect(second!.json.alerts.map(({ labels }: { labels: { key: string } }) => labels.key)).toEqual([`alarm:${device}-3`])
+    await until(async () => (await list('?state=sent')).length === 1, 'it is known to be sent')
 
     receiver.answer = () => ({ status: 500 })
     await kit.happen(kit.raised(device, 4))
-    await until(async () => (await list())[0].attempts.length === 1, 'it failed')
+    await until(async () => (await list(`?alarm=${device}-4`))[0]?.attempts.length === 1, 'it failed')
     await kit.happen(kit.cleared(device, 4))
     receiver.answer = () => ({ status: 204 })
     kit.laterMs = 30_000
     // It may have arrived: its end is told.
     const [, , , over] = await received(4)
     expect(over!.json).toMatchObject({ status: 'resolved', alerts: [{ labels: { key: `alarm:${device}-4` } }] })
-    const bundles = await kit.sql`select state, attempts from notice_bundles order by made_at`
-    expect(bundles).toMatchObject([{ state: 'sent' }, { state: 'cancelled', attempts: 1 }, { state: 'sent' }])
+    const bundles = async () => await kit.sql`select state, attempts from notice_bundles order by made_at`
+    await until(async () => (await bundles()).at(-1)?.state === 'sent', 'it is known to be sent')
+    expect(await bundles()).toMatchObject([{ state: 'sent' }, { state: 'cancelled', attempts: 1 }, { state: 'sent' }])
   })
 
   test('ten times has failed for good, is shown so, and can be sent again', async () => {
