@@ -99,6 +99,7 @@ describe('a message that fails', () => {
     await kit.happen(kit.raised(device, 4))
     await until(async () => (await list(`?alarm=${device}-4`))[0]?.attempts.length === 1, 'it failed')
     await kit.happen(kit.cleared(device, 4))
+    await until(async () => (await list(`?alarm=${device}-4`)).length === 2, 'its end is to be told')
     receiver.answer = () => ({ status: 204 })
     kit.laterMs = 30_000
     // It may have arrived: its end is told.
