@@ -210,12 +210,13 @@ export class SimDevice {
     return JSON.stringify({ id: `m${++this.#ids}`, ...(random.chance(0.7) ? { ts } : {}), values: this.#values() })
   }
 
-  /** Mostly now; sometimes late, equal to the one before, in the future, from a clock that was never set, or very old. */
+  /** Mostly now; sometimes somewhat or very late, equal to the one before, in the future, from a clock that was never set, or very old. */
   #ts(now: number): number {
     const random = this.#random
     const dice = random.next()
     if (dice < 0.6) this.#lastTs = now
-    else if (dice < 0.75) return this.#lastTs || now
+    else if (dice < 0.7) return this.#lastTs || now
+    else if (dice < 0.83) return now - Math.floor(random.between(500, 4_000))
     else if (dice < 0.9) return now - Math.floor(random.between(0, 300_000))
     else if (dice < 0.94) return now + Math.floor(random.between(0, 3_600_000))
     else if (dice < 0.97) return Math.floor(random.between(0, 1_000_000))
