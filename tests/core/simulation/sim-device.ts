@@ -37,8 +37,6 @@ export class SimDevice {
   /** It is there when a run drains: others are asleep then, and what is asked of them finds no end but by its time. */
   readonly comesBack: boolean
   readonly obedience: Obedience
-  /** So long it takes from a measurement to its message, where it says when that was. */
-  readonly #slowMs: number
   readonly #around: DeviceSurroundings
   readonly #random: Random
   #session: Session | null = null
@@ -55,7 +53,6 @@ export class SimDevice {
     this.#random = around.world.random
     this.hears = this.#random.chance(0.7)
     this.comesBack = this.hears && this.#random.chance(0.85)
-    this.#slowMs = this.#random.chance(0.4) ? Math.round(this.#random.between(1_000, 2_500)) : 0
     const say = (kind: MessageKind, payload: string, name?: string): void => this.#say(kind, payload, name)
     const { world, ledger, isQuiet } = around
     this.obedience = new Obedience({ world, ledger, isQuiet, life: this.life, say })
@@ -217,7 +214,7 @@ export class SimDevice {
   #ts(now: number): number {
     const random = this.#random
     const dice = random.next()
-    if (dice < 0.6) this.#lastTs = now - this.#slowMs
+    if (dice < 0.6) this.#lastTs = now
     else if (dice < 0.75) return this.#lastTs || now
     else if (dice < 0.9) return now - Math.floor(random.between(0, 300_000))
     else if (dice < 0.94) return now + Math.floor(random.between(0, 3_600_000))
