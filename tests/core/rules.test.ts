@@ -265,6 +265,16 @@ describe('time', () => {
     expect(twin.state.alarmCount).toBe(0)
   })
 
+  test('has one moment for all schedules that open at it', () => {
+    const schedule = { from: 10 * 60 + 5, to: 11 * 60, days: [0, 1, 2, 3, 4, 5, 6], zone: [0] as [number] }
+    const hot = temperature('>', 80)
+    twin.rules(rule(hot, { schedule }), rule(hot, { schedule, id: 'hotter' }))
+    twin.say(85)
+    twin.now += 6 * MINUTE
+    expect(twin.tick()).toEqual(['raised hot: temperature is 85', 'raised hotter: temperature is 85'])
+    expect(Object.values(twin.state.alarms).map(({ raisedAt }) => raisedAt - T0)).toEqual([5 * MINUTE, 5 * MINUTE])
+  })
+
   test('of a schedule is that of receipt: a reading of before it opened does not close it', () => {
     const schedule = { from: 10 * 60, to: 11 * 60, days: [0, 1, 2, 3, 4, 5, 6], zone: [0] as [number] }
     twin.rules(rule(temperature('>', 80), { schedule }))

@@ -53,17 +53,19 @@ export interface Judged {
 export function elapse(state: TwinState, until: number, receivedAt?: number): Judged {
   const draft = new Draft(state)
   for (;;) {
-    const due = nextDue(draft.state)
-    if (due === undefined || due.at > until) break
-    draft.clockTo(due.at)
-    if (due.rule === undefined) draft.expire(due.at)
-    else
-      draft.judge(due.rule, {
-        ts: due.at,
-        isLate: receivedAt !== undefined && receivedAt - due.at > due.rule.lateMs,
+    const at = dueAt(draft.state)
+    if (at === undefined || at > until) break
+    // All of that very moment: schedules count from the clock.
+    const due = Object.values(draft.state.rules).filter((rule) => dueOf(draft.state, rule) === at)
+    draft.clockTo(at)
+    for (const rule of due)
+      draft.judge(rule, {
+        ts: at,
+        isLate: receivedAt !== undefined && receivedAt - at > rule.lateMs,
         isFresh: false,
         cause: BY_TIMER,
       })
+    draft.expire(at)
   }
   if (Object.keys(state.rules).length > 0) draft.clockTo(until)
   return draft.judged()
@@ -84,9 +86,16 @@ export function judge(state: TwinState, { at, ts, names, isMore, isAhead, cause 
   return draft.judged()
 }
 
-/** When something comes true by time alone. Undefined: nothing will. */
+/** When something comes true by time alone, or a shelf or a maintenance ends. Undefined: nothing will. */
 export function dueAt(state: TwinState): number | undefined {
-  return nextDue(state)?.at
+  let next: number | undefined
+  const consider = (at: number | undefined): void => {
+    if (at !== undefined && (next === undefined || at < next)) next = at
+  }
+  for (const rule of Object.values(state.rules)) consider(dueOf(state, rule))
+  for (const { shelvedUntil } of Object.values(state.alarms)) consider(shelvedUntil)
+  consider(state.maintenance?.until)
+  return next
 }
 
 /** Whether a condition of a rule holds, with what the twin knows. */
@@ -98,18 +107,6 @@ export function holds(state: TwinState, rule: TwinRule, condition: Condition): b
 function holdMs(rule: TwinRule, alarm: OpenAlarm | undefined): number {
   if (!alarm) return rule.forMs
   return alarm.flapping ? Math.max(rule.clearForMs, FLAP_HOLD_MS) : rule.clearForMs
-}
-
-/** `rule` undefined: a shelf or a maintenance ends. */
-function nextDue(state: TwinState): { at: number; rule?: TwinRule } | undefined {
-  let next: { at: number; rule?: TwinRule } | undefined
-  const consider = (at: number | undefined, rule?: TwinRule): void => {
-    if (at !== undefined && (next === undefined || at < next.at)) next = rule ? { at, rule } : { at }
-  }
-  for (const rule of Object.values(state.rules)) consider(dueOf(state, rule), rule)
-  for (const { shelvedUntil } of Object.values(state.alarms)) consider(shelvedUntil)
-  consider(state.maintenance?.until)
-  return next
 }
 
 /** When time alone may make something of it. */
