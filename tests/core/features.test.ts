@@ -10,6 +10,7 @@ import {
   timeCrossing,
   valueAt,
 } from '../../twin-models/core/features.ts'
+import { fedBy, passed } from '../../twin-models/core/inbox-features.ts'
 import type { Value } from '../../twin-models/core/types.ts'
 
 const name = fc.stringMatching(/^[A-Za-z_][\w.-]{0,20}$/)
@@ -87,6 +88,24 @@ describe('count', () => {
     expect(timeCrossing(counted, state, 3, { low: 2 })).toBe(14_000)
     expect(timeCrossing(counted, state, 3, { high: 5 })).toBeUndefined()
     expect([10_999, 11_000, 14_000, 16_000].map((at) => valueAt(counted, state, at))).toEqual([3, 2, 1, 0])
+  })
+
+  // Found by the simulation: time went round and round.
+  test('of events that come in another order goes down one by one all the same', () => {
+    const counted = featureNamed('count(!leak,10000,9)')
+    let state: FeatureState = []
+    for (const ts of [5_000, 3_000, 4_000]) state = feed(counted, state, null, ts, 6_000).state
+    expect(state).toEqual([3_000, 4_000, 5_000])
+    expect(timeCrossing(counted, state, 3, undefined)).toBe(13_000)
+    expect(valueAt(counted, state, 13_000)).toBe(2)
+    const features = { rules: {}, known: { 'count(!leak,10000,9)': [0, []] as [number, number[]] } }
+    const leak = (ts: number) => fedBy(features, { name: 'leak', value: null, ts, receivedAt: 6_000 }, true)
+    leak(5_000)
+    expect(leak(3_000)).toEqual([expect.objectContaining({ value: 2, ts: 5_000 })])
+    expect(passed(features, 20_000).map(({ value, ts }) => [value, ts])).toEqual([
+      [1, 13_000],
+      [0, 15_000],
+    ])
   })
 
   test('beyond the most that is asked for it counts no further', () => {

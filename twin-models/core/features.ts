@@ -136,8 +136,11 @@ function change(ms: number, state: FeatureState, value: Value, ts: number): Fed 
 
 /** Times of what counts, the oldest first; one more than `most` never matters. */
 function count({ only, ms, most }: Extract<Feature, { kind: 'count' }>, state: FeatureState, value: Value, ts: number): Fed {
-  const times = [...state, ...(only && !meets(value, only) ? [] : [ts])].filter((time) => time + ms > ts).slice(-most)
-  return { state: times, value: times.length }
+  // Events need not come in the order of their times.
+  const times = [...state, ...(only && !meets(value, only) ? [] : [ts])].sort((a, b) => a - b)
+  const newest = Math.max(ts, times.at(-1) ?? ts)
+  const counted = times.filter((time) => time + ms > newest).slice(-most)
+  return { state: counted, value: counted.length }
 }
 
 function meets(value: Value, { comparison, value: limit }: NonNullable<Extract<Feature, { kind: 'count' }>['only']>): boolean {

@@ -123,11 +123,12 @@ function take(known: InboxFeatures['known'], name: string, { value, ts, received
   const feature = featureNamed(name)
   const fed = feed(feature, known[name]![1], value, ts, receivedAt)
   known[name] = [fed.value, fed.state]
-  // Whether something is missing is a matter of receipt.
+  // Whether something is missing is a matter of receipt; an event that is older than another makes that one the third, say.
+  const at = feature.kind === 'missing' ? receivedAt : feature.kind === 'count' ? Math.max(ts, fed.state.at(-1) ?? ts) : ts
   return {
     name,
     value: fed.value,
-    ts: feature.kind === 'missing' ? receivedAt : ts,
+    ts: at,
     receivedAt,
     ...(messageId !== undefined && { messageId }),
   }
