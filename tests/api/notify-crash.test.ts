@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Bundle, NoticeTarget, SendNotices } from '../../api/notify/ports.ts'
+import { Life, NEVER } from '../support/life.ts'
 import { until } from '../support/wait.ts'
 import { type Happening, NotifyKit } from './notify-kit.ts'
 
@@ -22,41 +23,6 @@ beforeAll(async () => {
   )
 })
 afterAll(() => kit?.stop())
-
-/** A life ends with its call number `most`, before or after that has had its effect: then none of its calls ever comes back. */
-class Life {
-  dead = false
-  readonly died: Promise<void>
-  readonly #die: () => void
-  #left: number
-  readonly #isAfter: boolean
-
-  constructor({ calls, isAfter }: { calls: number; isAfter: boolean }) {
-    this.#left = calls
-    this.#isAfter = isAfter
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.died = promise
-    this.#die = () => {
-      this.dead = true
-      resolve()
-    }
-  }
-
-  mortal<T extends object>(store: T): T {
-    const call =
-      (method: (...args: unknown[]) => Promise<unknown>) =>
-      async (...args: unknown[]) => {
-        const isLast = --this.#left <= 0
-        if (isLast && !this.#isAfter) this.#die()
-        if (this.dead) return NEVER
-        const answer = await method(...args)
-        if (isLast) this.#die()
-        return this.dead ? NEVER : answer
-      }
-    return Object.fromEntries(Object.entries(store).map(([name, method]) => [name, call(method)])) as T
-  }
-}
-const NEVER = new Promise<never>(() => {})
 
 /** The other side: fails as often as planned, and knows messages by their ids. */
 class Receiver {
