@@ -118,7 +118,8 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
   /** A device takes none that has the counter of what runs and other bytes. */
   async function refuseCounter(tenant: string, { manifest: { name, version, counter } }: CheckedManifest): Promise<void> {
     const same = await firmware.findCounter(tenant, name, counter)
-    if (!same) return
+    // The same version: another upload of it came in between, and what it is is looked at when this one is stored.
+    if (!same || same.version === version) return
     const message = `Firmware ${name} ${same.version} has the counter ${counter} already: it rises with every release. Sign ${version} with a higher one.`
     throw new CastorError('conflict', message)
   }

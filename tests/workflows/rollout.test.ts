@@ -152,7 +152,10 @@ test('halted it stops what no device was told of yet, also what is to be tried a
   await until(async () => (await cancelsOf(first)) === 4, 'it is stopped')
   await twins.obeyCancels()
   await twins.end('healthy')
-  await until(async () => (await targets())['waiting halted'] === 4, 'that one waits too')
+  await until(async () => {
+    const seen = await targets()
+    return seen['waiting halted'] === 4 && seen.healthy === 1
+  }, 'that one waits too, and the healthy one is seen')
   expect(await targets()).toEqual({ 'failed no-space': 4, 'waiting halted': 4, healthy: 1 })
   expect(await twins.asked()).toHaveLength(9)
   expect((await state()).status).toBe('halted')
