@@ -99,11 +99,11 @@ export function feed(feature: Feature, state: FeatureState | undefined, value: V
     case 'deviation':
       return deviation(feature.ms, state ?? [], value, ts)
     case 'distance':
-      return { state: [], value: distance(feature, value) }
+      return { state: state ?? [], value: distance(feature, value) }
     case 'missing':
       return { state: [receivedAt], value: false }
     case 'health':
-      return { state: [], value }
+      return { state: state ?? [], value }
   }
 }
 
@@ -127,6 +127,8 @@ export function timeCrossing(feature: Feature, state: FeatureState, value: Value
 /** Samples: ts, value, ts, value, … the oldest first. */
 function change(ms: number, state: FeatureState, value: Value, ts: number): Fed {
   if (typeof value !== 'number') return { state, value: null }
+  // As it is mostly: none leaves, and none joins.
+  if (state.length > 0 && state[0]! >= ts - ms && ts - state.at(-2)! < ms / SAMPLES) return { state, value: value - state[1]! }
   const samples: number[] = []
   for (let at = 0; at < state.length; at += 2) if (state[at]! >= ts - ms) samples.push(state[at]!, state[at + 1]!)
   const changed = samples.length === 0 ? null : value - samples[1]!
@@ -136,8 +138,10 @@ function change(ms: number, state: FeatureState, value: Value, ts: number): Fed 
 
 /** Times of what counts, the oldest first; one more than `most` never matters. */
 function count({ only, ms, most }: Extract<Feature, { kind: 'count' }>, state: FeatureState, value: Value, ts: number): Fed {
+  const counts = !only || meets(value, only)
+  if (!counts && (state.length === 0 || state[0]! + ms > Math.max(ts, state.at(-1)!))) return { state, value: state.length }
   // Events need not come in the order of their times.
-  const times = [...state, ...(only && !meets(value, only) ? [] : [ts])].sort((a, b) => a - b)
+  const times = [...state, ...(counts ? [ts] : [])].sort((a, b) => a - b)
   const newest = Math.max(ts, times.at(-1) ?? ts)
   const counted = times.filter((time) => time + ms > newest).slice(-most)
   return { state: counted, value: counted.length }

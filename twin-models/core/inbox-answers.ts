@@ -5,6 +5,7 @@ import { addLife } from './inbox.ts'
 import {
   ALL,
   type Inbox,
+  mergeFunctions,
   mergeInput,
   OPENS_ALL,
   openedBy,
@@ -19,6 +20,7 @@ import { isNewsReport } from './wake.ts'
 
 /** Moves what waits into `sealed`. The caller saw that `sealed` is empty and something is pending; it commits before it signals. */
 export function seal(inbox: Inbox, now: number): Sealed {
+  mergeFunctions(inbox)
   const pending = inbox.pending as Pending
   const { batch, rest } = takeBatch(pending)
   inbox.sealedSeq++
