@@ -174,6 +174,9 @@ interface Places {
 }
 
 const places = new WeakMap<InboxFeatures['known'], Places>()
+/** Devices with the same rules share them. */
+const placesByNames = new Map<string, Places>()
+const MOST_PLACES = 1_000
 const NONE: readonly Place[] = []
 
 function placesOf(known: InboxFeatures['known'], of: string, isEvent: boolean): readonly Place[] {
@@ -185,18 +188,27 @@ function placesOf(known: InboxFeatures['known'], of: string, isEvent: boolean): 
 function placesIn(known: InboxFeatures['known']): Places {
   let found = places.get(known)
   if (!found) {
-    found = { readings: new Map(), events: new Map(), timed: [] }
-    for (const name of Object.keys(known)) {
-      const feature = featureNamed(name)
-      const place = { name, feature }
-      if (feature.kind === 'missing' || feature.kind === 'count') found.timed.push(place)
-      if (feature.kind === 'health') continue
-      const sources = feature.kind === 'count' && feature.event ? found.events : found.readings
-      const there = sources.get(feature.of)
-      if (there) there.push(place)
-      else sources.set(feature.of, [place])
-    }
+    const names = Object.keys(known)
+    const key = names.join()
+    found = placesByNames.get(key) ?? placesFor(names)
+    if (placesByNames.size >= MOST_PLACES) placesByNames.clear()
+    placesByNames.set(key, found)
     places.set(known, found)
+  }
+  return found
+}
+
+function placesFor(names: string[]): Places {
+  const found: Places = { readings: new Map(), events: new Map(), timed: [] }
+  for (const name of names) {
+    const feature = featureNamed(name)
+    const place = { name, feature }
+    if (feature.kind === 'missing' || feature.kind === 'count') found.timed.push(place)
+    if (feature.kind === 'health') continue
+    const sources = feature.kind === 'count' && feature.event ? found.events : found.readings
+    const there = sources.get(feature.of)
+    if (there) there.push(place)
+    else sources.set(feature.of, [place])
   }
   return found
 }
