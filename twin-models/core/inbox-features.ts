@@ -2,6 +2,7 @@
  * The functions of readings that the rules of one device compare (features.ts), as the owner of its inbox keeps them up: with every reading that
  * is news, and as time passes. Which there are follows from the rules that were put into the inbox, from that moment on.
  */
+import { type Place, placesIn, placesOf } from './feature-places.ts'
 import { type Feature, type FeatureState, featureNamed, feed, timeCrossing, valueAt } from './features.ts'
 import { own } from './plain.ts'
 import { featuresOf } from './rule-names.ts'
@@ -156,59 +157,4 @@ function take(known: InboxFeatures['known'], { name, feature }: Place, { value, 
 function timeOf({ kind }: Feature, state: FeatureState, ts: number, receivedAt: number): number {
   if (kind === 'missing') return receivedAt
   return kind === 'count' ? Math.max(ts, state.at(-1) ?? ts) : ts
-}
-
-interface Place {
-  name: string
-  feature: Feature
-}
-
-/** Where to look, so that a reading costs no more because there are functions of others. */
-interface Places {
-  /** By property. */
-  readings: Map<string, Place[]>
-  /** By name of device events. */
-  events: Map<string, Place[]>
-  /** Those that time alone may change. */
-  timed: Place[]
-}
-
-const places = new WeakMap<InboxFeatures['known'], Places>()
-/** Devices with the same rules share them. */
-const placesByNames = new Map<string, Places>()
-const MOST_PLACES = 1_000
-const NONE: readonly Place[] = []
-
-function placesOf(known: InboxFeatures['known'], of: string, isEvent: boolean): readonly Place[] {
-  const { readings, events } = placesIn(known)
-  return (isEvent ? events : readings).get(of) ?? NONE
-}
-
-/** Which functions there are never changes in place (withRules). */
-function placesIn(known: InboxFeatures['known']): Places {
-  let found = places.get(known)
-  if (!found) {
-    const names = Object.keys(known)
-    const key = names.join()
-    found = placesByNames.get(key) ?? placesFor(names)
-    if (placesByNames.size >= MOST_PLACES) placesByNames.clear()
-    placesByNames.set(key, found)
-    places.set(known, found)
-  }
-  return found
-}
-
-function placesFor(names: string[]): Places {
-  const found: Places = { readings: new Map(), events: new Map(), timed: [] }
-  for (const name of names) {
-    const feature = featureNamed(name)
-    const place = { name, feature }
-    if (feature.kind === 'missing' || feature.kind === 'count') found.timed.push(place)
-    if (feature.kind === 'health') continue
-    const sources = feature.kind === 'count' && feature.event ? found.events : found.readings
-    const there = sources.get(feature.of)
-    if (there) there.push(place)
-    else sources.set(feature.of, [place])
-  }
-  return found
 }
