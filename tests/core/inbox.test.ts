@@ -392,45 +392,6 @@ describe('a full inbox', () => {
     expect(pair.state.health).toEqual({ ok: true, battery: 99 })
   })
 
-  test('tells nothing of a hello at an earlier time, which a hello has that another bridge received before it', () => {
-    const pair = new Pair(2)
-    pair.hello(2_000)
-    pair.hello(2_002, { firmware: { version: '2' } })
-    pair.hello(2_001, { health: { ok: false } })
-    expect(pair.waiting).toEqual(['hello 2000', 'hello 2002'])
-    pair.decide()
-    expect(pair.decided).toEqual([
-      ['firmware-changed', 2_002, { version: '2' }],
-      ['health-changed', 2_002, { ok: false }],
-    ])
-  })
-
-  test('takes no hello for a return that another bridge received before the goodbye, and keeps what it says', () => {
-    const pair = new Pair(2)
-    pair.hello(2_000, { status: 'offline' })
-    pair.hello(2_001)
-    pair.hello(2_003, { status: 'offline' })
-    pair.hello(2_002, { firmware: { version: '2' } })
-    pair.decide()
-    expect(pair.decided).toEqual([
-      ['presence-changed', 2_000, 'offline'],
-      ['presence-changed', 2_001, 'online'],
-      ['presence-changed', 2_003, 'offline'],
-      ['firmware-changed', 2_002, { version: '2' }],
-    ])
-  })
-
-  test('forgets no words that were said after the hello was received that would go on with them', () => {
-    const pair = new Pair(2)
-    pair.hello(2_000, { status: 'offline' })
-    pair.hello(2_001)
-    pair.hello(2_003, { status: 'offline', firmware: { version: '2' } })
-    pair.message(2_004)
-    pair.hello(2_002)
-    pair.decide()
-    expect(pair.decided).toContainEqual(['firmware-changed', 2_003, { version: '2' }])
-  })
-
   test('has rules look at what it merged', () => {
     const pair = new Pair(2)
     pair.rule(1_500, 'change(humidity,60000)', '>', 5)
@@ -475,6 +436,20 @@ describe('time that rules wait for', () => {
     tellTime(pair.inbox, 2_000)
     tellTime(pair.inbox, 3_000)
     expect(pair.waiting).toEqual(['tick 2000', 'tick 3000'])
+  })
+
+  test('makes nothing of late readings that it has left behind', () => {
+    const pair = new Pair()
+    pair.rule(1_500, 'count(humidity,10000,9)', '>=', 2)
+    pair.humidity(2_000, 50)
+    pair.message(20_000)
+    pair.decide()
+    pair.message(90_000)
+    for (const ts of [3_000, 4_000]) addReadings(pair.inbox, [{ name: 'humidity', value: 50, ts, receivedAt: 90_000 }])
+    pair.decide()
+    pair.message(100_000)
+    pair.decide()
+    expect(pair.events.map(({ kind }) => kind)).toEqual(['rules-changed'])
   })
 
   test('is looked at while nobody knows what the twin wants to know', () => {

@@ -87,23 +87,31 @@ function parse(name: string): Feature {
 export interface Fed {
   state: FeatureState
   value: Value
+  /** What time it is of, where that is not `ts`: never one before what was told already. */
+  at?: number
 }
 
-/** What a reading (or an event, without a value) of its name makes of it. */
-export function feed(feature: Feature, state: FeatureState | undefined, value: Value, ts: number, receivedAt: number): Fed {
+/** What a reading (or an event, without a value) of its name makes of it. `before`: what it was. */
+export function feed(feature: Feature, state: FeatureState | undefined, value: Value, ts: number, receivedAt: number, before?: Value): Fed {
   switch (feature.kind) {
     case 'change':
       return change(feature.ms, state ?? [], value, ts)
     case 'count':
-      return count(feature, state ?? [], value, ts)
+      return count(feature, state ?? [], value, ts, before)
     case 'deviation':
       return deviation(feature.ms, state ?? [], value, ts)
     case 'distance':
       return { state: [], value: distance(feature, value) }
-    case 'missing':
-      return { state: [receivedAt], value: false }
-    case 'health':
-      return { state: [], value }
+    case 'missing': {
+      // A matter of receipt, and another bridge may have had it for longer.
+      const [since = receivedAt] = state ?? []
+      return { state: [Math.max(receivedAt, since)], value: false, at: Math.max(receivedAt, before === true ? since + feature.ms : since) }
+    }
+    case 'health': {
+      const [since = ts] = state ?? []
+      const at = Math.max(ts, since)
+      return { state: [at], value, at }
+    }
   }
 }
 
@@ -134,13 +142,24 @@ function change(ms: number, state: FeatureState, value: Value, ts: number): Fed 
   return { state: samples, value: changed }
 }
 
-/** Times of what counts, the oldest first; one more than `most` never matters. */
-function count({ only, ms, most }: Extract<Feature, { kind: 'count' }>, state: FeatureState, value: Value, ts: number): Fed {
-  // Events need not come in the order of their times.
+/**
+ * Times of what counts, the oldest first; one more than `most` never matters. An event may be older than another and makes that one the third,
+ * say; and a reading that comes late changes nothing of what time was told to have made of it: it counts at that time. It stands in front of
+ * the others then, as one that fell out of them just so.
+ */
+function count(
+  { only, ms, most }: Extract<Feature, { kind: 'count' }>,
+  state: FeatureState,
+  value: Value,
+  ts: number,
+  before?: Value,
+): Fed {
+  const fallen = typeof before === 'number' ? state[state.length - before - 1] : undefined
+  const told = fallen === undefined ? -Infinity : fallen + ms
   const times = [...state, ...(only && !meets(value, only) ? [] : [ts])].sort((a, b) => a - b)
-  const newest = Math.max(ts, times.at(-1) ?? ts)
-  const counted = times.filter((time) => time + ms > newest).slice(-most)
-  return { state: counted, value: counted.length }
+  const at = Math.max(ts, times.at(-1) ?? ts, told)
+  const counted = times.filter((time) => time + ms > at).slice(-most)
+  return { state: at === told ? [told - ms, ...counted] : counted, value: counted.length, at }
 }
 
 function meets(value: Value, { comparison, value: limit }: NonNullable<Extract<Feature, { kind: 'count' }>['only']>): boolean {

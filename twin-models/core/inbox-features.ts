@@ -116,19 +116,18 @@ function withGrace(name: string, [value, state]: [Value, FeatureState], graceSin
 function begin(name: string, at: number): [Value, FeatureState] {
   const feature = featureNamed(name)
   if (feature.kind === 'missing') return [false, [at]]
-  return [feature.kind === 'count' ? 0 : null, []]
+  // As if the last of them had just fallen out: what comes late is of before.
+  return feature.kind === 'count' ? [0, [at - feature.ms]] : [null, []]
 }
 
 function take(known: InboxFeatures['known'], name: string, { value, ts, receivedAt, messageId }: Reading): Reading {
-  const feature = featureNamed(name)
-  const fed = feed(feature, known[name]![1], value, ts, receivedAt)
+  const [before, state] = known[name]!
+  const fed = feed(featureNamed(name), state, value, ts, receivedAt, before)
   known[name] = [fed.value, fed.state]
-  // Whether something is missing is a matter of receipt; an event that is older than another makes that one the third, say.
-  const at = feature.kind === 'missing' ? receivedAt : feature.kind === 'count' ? Math.max(ts, fed.state.at(-1) ?? ts) : ts
   return {
     name,
     value: fed.value,
-    ts: at,
+    ts: fed.at ?? ts,
     receivedAt,
     ...(messageId !== undefined && { messageId }),
   }
