@@ -207,8 +207,10 @@ test('what another bridge had for longer makes nothing missing sooner, and what 
 
 test('a hello that another bridge had for longer tells its health at the time of the one before', () => {
   const features: InboxFeatures = { rules: {}, known: { 'health(battery)': [null, []] } }
-  expect(fedByHealth(features, { battery: 80 }, 2_000)).toMatchObject([{ value: 80, ts: 2_000 }])
-  expect(fedByHealth(features, { battery: 81 }, 1_000)).toMatchObject([{ value: 81, ts: 2_000 }])
+  expect(fedByHealth(features, { at: 2_000, health: { ok: true, battery: 80 } })).toMatchObject([{ value: 80, ts: 2_000 }])
+  const late = { at: 1_000, health: { ok: true, battery: 81 }, messageId: 'h' }
+  expect(fedByHealth(features, late)).toMatchObject([{ value: 81, ts: 2_000, messageId: 'h' }])
+  expect(fedByHealth(features, { at: 3_000 })).toEqual([])
 })
 
 /** What it is after each reading. */

@@ -3,6 +3,7 @@
  * is news, and as time passes. Which there are follows from the rules that were put into the inbox, from that moment on.
  */
 import { type FeatureState, featureNamed, feed, timeCrossing, valueAt } from './features.ts'
+import type { Hello } from './hellos.ts'
 import { own } from './plain.ts'
 import { featuresOf } from './rule-names.ts'
 import type { TwinRule } from './rule-types.ts'
@@ -68,12 +69,13 @@ export function fedBy({ known }: InboxFeatures, reading: Reading, isEvent = fals
 }
 
 /** The same of a hello: the numbers of its health. */
-export function fedByHealth({ known }: InboxFeatures, health: { battery?: number; rssi?: number }, at: number): Reading[] {
+export function fedByHealth({ known }: InboxFeatures, { health, at, messageId }: Pick<Hello, 'health' | 'at' | 'messageId'>): Reading[] {
   const found: Reading[] = []
   for (const part of ['battery', 'rssi'] as const) {
-    const value = health[part]
+    const value = health?.[part]
     const name = `health(${part})`
-    if (value !== undefined && Object.hasOwn(known, name)) found.push(take(known, name, { name, value, ts: at, receivedAt: at }))
+    if (value === undefined || !Object.hasOwn(known, name)) continue
+    found.push(take(known, name, { name, value, ts: at, receivedAt: at, ...(messageId !== undefined && { messageId }) }))
   }
   return found
 }

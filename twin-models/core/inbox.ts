@@ -164,7 +164,7 @@ export function addHello(inbox: Inbox, given: Hello): void {
     append(pending, inPlaceOf(before as Hello, hello), news)
     take(inbox, hello)
   }
-  if (inbox.features && hello.health) for (const fed of fedByHealth(inbox.features, hello.health, hello.at)) addOne(inbox, fed)
+  if (inbox.features) for (const fed of fedByHealth(inbox.features, hello)) addOne(inbox, fed)
 }
 
 /** A device event, its last word on a command or update, a request, new settings: appended, never merged, due at once. False: the inbox is full. */

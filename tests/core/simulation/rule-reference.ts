@@ -136,7 +136,7 @@ export class RuleReference {
 
   #fedBy(input: TwinInput): TwinInput[] {
     if (!this.features) return []
-    if (input.kind === 'hello' && input.health) return fedByHealth(this.features, input.health, input.at).map(inputOf)
+    if (input.kind === 'hello') return fedByHealth(this.features, input).map(inputOf)
     if (input.kind !== 'event') return []
     const { name, data: value, ts, at: receivedAt } = input
     return fedBy(this.features, { name, value, ts, receivedAt }, true).map(inputOf)
