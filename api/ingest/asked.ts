@@ -25,8 +25,17 @@ export async function readAsked(store: LaneStore, lanes: number[]): Promise<Aske
   return { answers, requests, removed }
 }
 
-/** Before the messages of the tick: they are decoded by the model, and held against the wake conditions, that are taken here. */
-export async function takeAnswers({ answers, requests, removed }: Asked, at: number, devices: DeviceCache, work: Work): Promise<void> {
+/**
+ * Before the messages of the tick: they are decoded by the model, and held against the wake conditions, that are taken here. What time has made of
+ * it so far (`tellTime`) is a matter of the settings before.
+ */
+export async function takeAnswers(
+  { answers, requests, removed }: Asked,
+  at: number,
+  devices: DeviceCache,
+  work: Work,
+  tellTime: (device: Device) => void,
+): Promise<void> {
   for (const row of removed) {
     devices.remove(row.incarnation)
     work.removed.push(row)
@@ -45,7 +54,11 @@ export async function takeAnswers({ answers, requests, removed }: Asked, at: num
     work.answered.push({ device, seq })
     touch(work, device, true)
   }
-  for (const request of configured) take(request, (device) => configuredInput(device, at), devices, work)
+  const newSettings = (device: Device): TwinInput | undefined => {
+    tellTime(device)
+    return configuredInput(device, at)
+  }
+  for (const request of configured) take(request, newSettings, devices, work)
 }
 
 /**

@@ -138,7 +138,7 @@ export class Processor {
     const read = await this.#reader.read(lanes)
     try {
       const work = newWork(read.lanes)
-      await takeAnswers(asked, this.#clock(), this.#devices, work)
+      await takeAnswers(asked, this.#clock(), this.#devices, work, (device) => this.ruleClock.tell(device, this.#lanes))
       work.spans = traceProcessing(read.messages)
       await this.#takeMessages(read.messages, work)
       const lanes = new Map(read.lanes.map((lane) => [lane.lane, lane]))

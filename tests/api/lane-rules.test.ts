@@ -87,8 +87,8 @@ test('a change of a device that comes while it is looked at is not lost, nor its
   expect(lane.db.ruleDevices.has(incarnation)).toBe(true)
   lane.db.request('00000000-0000-4000-8000-000000000001', 'demo', incarnation, 'configured')
   await settle()
-  expect(sealed()?.inputs.map(({ kind }) => kind)).toEqual(['configured', 'rules'])
-  expect(sealed()?.inputs[1]).toMatchObject({ set: [{ id: 'cold' }], removed: ['hot'] })
+  expect(sealed()?.inputs.map(({ kind }) => kind)).toEqual(['tick', 'configured', 'rules'])
+  expect(sealed()?.inputs[2]).toMatchObject({ set: [{ id: 'cold' }], removed: ['hot'] })
   expect(lane.db.ruleDevices.size).toBe(0)
 })
 
@@ -121,6 +121,27 @@ test('what is done with an alarm comes after what time has made of it', async ()
   lane.db.request('00000000-0000-4000-8000-000000000002', 'demo', incarnation, 'alarm', JSON.stringify(ask))
   await beat()
   expect(decide().map(({ kind }) => kind)).toEqual(['alarm-raised', 'alarm-acknowledged'])
+})
+
+test('new settings come after what time has made of those before', async () => {
+  Object.assign(lane.db.devices.get(incarnation)!, { model: 'thermostat' })
+  const when: TwinRule['when'] = { kind: 'compare', path: ['ranges', 'temperature', 'status'], comparison: '=', value: 'high' }
+  rule({ ...above('hot', 0), when, forMs: 60_000 }, null)
+  say({ temperature: 60 })
+  await lane.processor.tick()
+  decide()
+  await settle()
+  lane.accept(incarnation, 'event', {}, { name: 'leak' })
+  await settle()
+  // While its twin does not answer.
+  lane.now = NOW + 62_000
+  await beat()
+  Object.assign(lane.db.devices.get(incarnation)!, { model: 'pump' })
+  lane.db.request('00000000-0000-4000-8000-000000000003', 'demo', incarnation, 'configured')
+  await settle()
+  decide()
+  await settle()
+  expect(decide().map(({ kind }) => kind)).toEqual(['alarm-raised', 'configured', 'range-changed', 'alarm-cleared'])
 })
 
 test('what has held for long enough is noticed as time passes, in order with messages', async () => {
@@ -192,7 +213,7 @@ function missing(name: string, ms: number): TwinRule['when'] {
   return { kind: 'compare', path: ['telemetry', `missing(${name},${ms})`, 'value'], comparison: '=', value: true }
 }
 
-function rule(rule: TwinRule, model = 'pump'): void {
+function rule(rule: TwinRule, model: string | null = 'pump'): void {
   const row = { tenant: 'demo', name: rule.id, version: rule.version, model, filter: null, body: JSON.stringify(rule), createdAt: NOW }
   lane.db.rule('demo', rule.id, row)
 }

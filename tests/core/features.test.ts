@@ -10,8 +10,8 @@ import {
   timeCrossing,
   valueAt,
 } from '../../twin-models/core/features.ts'
-import { fedBy, passed } from '../../twin-models/core/inbox-features.ts'
-import type { Value } from '../../twin-models/core/types.ts'
+import { fedBy, fedByHealth, type InboxFeatures, passed, withRules } from '../../twin-models/core/inbox-features.ts'
+import type { TwinRule, Value } from '../../twin-models/core/types.ts'
 
 const name = fc.stringMatching(/^[A-Za-z_][\w.-]{0,20}$/)
 const number = fc.oneof(
@@ -108,6 +108,34 @@ describe('count', () => {
     ])
   })
 
+  // Found by the simulation: time that had passed already made something of late readings, as if it was just so.
+  test('counts what comes late at the time that was told last, and goes on from there', () => {
+    const features = { rules: {}, known: { 'count(a,10000,9)': [1, [1_000]] as [number, number[]] } }
+    const late = (ts: number) => fedBy(features, { name: 'a', value: 1, ts, receivedAt: 60_000 }).map(({ value, ts }) => [value, ts])
+    const passedBy = (at: number) => passed(features, at).map(({ value, ts }) => [value, ts])
+    expect(passedBy(50_000)).toEqual([[0, 11_000]])
+    expect([late(500), late(2_000), late(3_000)]).toEqual([[[0, 11_000]], [[1, 11_000]], [[2, 11_000]]])
+    expect(passedBy(12_500)).toEqual([[1, 12_000]])
+    expect(late(4_000)).toEqual([[2, 12_000]])
+    expect(passedBy(60_000)).toEqual([
+      [1, 13_000],
+      [0, 14_000],
+    ])
+  })
+
+  test('counts what was before it was asked for at the time at which it was', () => {
+    const when = {
+      kind: 'compare' as const,
+      path: ['telemetry', 'count(a,10000,9)', 'value'] as [string, ...string[]],
+      comparison: '>' as const,
+      value: 1,
+    }
+    const rule: TwinRule = { id: 'r', version: 1, severity: 'minor', text: [], when, forMs: 0, clearForMs: 0, lateMs: 0, onChange: 'keep' }
+    const features = withRules(null, { set: [rule], removed: [] }, 5_000).features!
+    expect(fedBy(features, { name: 'a', value: 1, ts: 1_000, receivedAt: 5_001 })).toMatchObject([{ value: 1, ts: 5_000 }])
+    expect(passed(features, 20_000)).toMatchObject([{ value: 0, ts: 11_000 }])
+  })
+
   test('beyond the most that is asked for it counts no further', () => {
     expect(
       run(
@@ -165,6 +193,24 @@ test('missing is false with each reading, and true when its time has passed', ()
   expect([state, value]).toEqual([[2_000], false])
   expect(timeCrossing(gone, state, value, undefined)).toBe(62_000)
   expect([61_999, 62_000].map((at) => valueAt(gone, state, at))).toEqual([false, true])
+})
+
+test('what another bridge had for longer makes nothing missing sooner, and what is missing is there again', () => {
+  const gone = 'missing(a,60000)'
+  const features = { rules: {}, known: { [gone]: [false, [1_000]] as [boolean, number[]] } }
+  const comes = (receivedAt: number) => fedBy(features, { name: 'a', value: 1, ts: receivedAt, receivedAt })
+  expect([comes(3_000), comes(2_000)]).toMatchObject([[{ value: false, ts: 3_000 }], [{ value: false, ts: 3_000 }]])
+  expect(passed(features, 70_000)).toMatchObject([{ value: true, ts: 63_000 }])
+  expect(comes(62_000)).toMatchObject([{ value: false, ts: 63_000 }])
+  expect(passed(features, 200_000)).toMatchObject([{ value: true, ts: 122_000 }])
+})
+
+test('a hello that another bridge had for longer tells its health at the time of the one before', () => {
+  const features: InboxFeatures = { rules: {}, known: { 'health(battery)': [null, []] } }
+  expect(fedByHealth(features, { at: 2_000, health: { ok: true, battery: 80 } })).toMatchObject([{ value: 80, ts: 2_000 }])
+  const late = { at: 1_000, health: { ok: true, battery: 81 }, messageId: 'h' }
+  expect(fedByHealth(features, late)).toMatchObject([{ value: 81, ts: 2_000, messageId: 'h' }])
+  expect(fedByHealth(features, { at: 3_000 })).toEqual([])
 })
 
 /** What it is after each reading. */

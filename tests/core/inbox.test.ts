@@ -461,6 +461,20 @@ describe('time that rules wait for', () => {
     expect(pair.waiting).toEqual(['tick 2000', 'tick 3000'])
   })
 
+  test('makes nothing of late readings that it has left behind', () => {
+    const pair = new Pair()
+    pair.rule(1_500, 'count(humidity,10000,9)', '>=', 2)
+    pair.humidity(2_000, 50)
+    pair.message(20_000)
+    pair.decide()
+    pair.message(90_000)
+    for (const ts of [3_000, 4_000]) addReadings(pair.inbox, [{ name: 'humidity', value: 50, ts, receivedAt: 90_000 }])
+    pair.decide()
+    pair.message(100_000)
+    pair.decide()
+    expect(pair.events.map(({ kind }) => kind)).toEqual(['rules-changed'])
+  })
+
   test('is looked at while nobody knows what the twin wants to know', () => {
     const pair = new Pair()
     addInput(pair.inbox, { kind: 'rules', at: 1_500, set: [ruleOf('missing(humidity,2000)', '=', true)], removed: [] })

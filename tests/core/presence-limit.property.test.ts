@@ -5,6 +5,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { consume } from '../../twin-models/core/consume.ts'
+import type { Hello } from '../../twin-models/core/hellos.ts'
 import { addHello, addInput, addLife, addMessage, addSilence, answered, emptyInbox, seal } from '../../twin-models/core/inbox.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import type { TwinEvent, TwinInput, TwinSettings } from '../../twin-models/core/types.ts'
@@ -12,17 +13,19 @@ import { firstWake, wakeOf } from '../../twin-models/core/wake.ts'
 
 const settings: TwinSettings = { model: 'm', modelVersion: '1', presenceTimeoutMs: 100, ranges: {} }
 /** Beyond its limit: some changes that are needed, or whose words have no other place. */
-const MORE = 10
+const MORE = 12
 
 const hello = fc.record(
   {
     step: fc.constant('hello' as const),
     status: fc.constantFrom('online' as const, 'offline' as const),
     will: fc.boolean(),
+    /** So much earlier it was received: another bridge had it. */
+    late: fc.constantFrom(0, 0, 0, 1, 3, 10, 150),
     firmware: fc.record({ version: fc.constantFrom('1', '2') }, { noNullPrototype: true }),
     health: fc.record({ ok: fc.boolean(), battery: fc.nat(100) }, { noNullPrototype: true }),
   },
-  { requiredKeys: ['step', 'status', 'will'], noNullPrototype: true },
+  { requiredKeys: ['step', 'status', 'will', 'late'], noNullPrototype: true },
 )
 const step = fc.oneof(
   { weight: 5, arbitrary: hello },
@@ -30,6 +33,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.constant({ step: 'silence' as const }) },
   { weight: 1, arbitrary: fc.constant({ step: 'event' as const }) },
   { weight: 1, arbitrary: fc.constant({ step: 'seal' as const }) },
+  { weight: 1, arbitrary: fc.constant({ step: 'answer' as const }) },
 )
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
@@ -42,6 +46,7 @@ test('coming and going fills no inbox, and the last of it is known with its time
       expect([woken.state.firmware, woken.state.health]).toEqual([fed.state.firmware, fed.state.health])
       expect(changes(woken.events).length).toBeLessThanOrEqual(changes(fed.events).length)
       expect(changes(woken.events).length > 0).toBe(changes(fed.events).length > 0)
+      for (const event of woken.events) if (event.kind === 'firmware-changed') expect(event.at).toBeGreaterThanOrEqual(saidAt(fed, event))
     }),
     { numRuns: 2_000 },
   )
@@ -50,11 +55,17 @@ test('coming and going fills no inbox, and the last of it is known with its time
 interface Twin {
   state: ReturnType<typeof initialState>
   events: TwinEvent[]
+  hellos: Hello[]
+}
+
+/** When its device said so first. */
+function saidAt({ hellos }: Twin, { after }: Extract<TwinEvent, { kind: 'firmware-changed' }>): number {
+  return Math.min(...hellos.filter(({ firmware }) => firmware?.version === after.version).map(({ at }) => at))
 }
 
 function run(limit: number, steps: Step[]): [fed: Twin, woken: Twin] {
-  const fed: Twin = { state: initialState(), events: [] }
-  const woken: Twin = { state: initialState(), events: [] }
+  const fed: Twin = { state: initialState(), events: [], hellos: [] }
+  const woken: Twin = { state: initialState(), events: [], hellos: [] }
   const inbox = emptyInbox(firstWake(settings), limit)
   const feed = (input: TwinInput): void => decide(fed, fed.state.seq + 1, [input])
   const configured: TwinInput = { kind: 'configured', at: 0, settings }
@@ -62,23 +73,30 @@ function run(limit: number, steps: Step[]): [fed: Twin, woken: Twin] {
   addInput(inbox, configured)
   let at = 1_000
   let lastSeen = 0
+  let silentAt = 0
 
   for (const one of steps) {
     at++
     if (one.step === 'hello') {
-      const { step: _, will, ...said } = one
-      const isWill = will && said.status === 'offline'
-      const input = { kind: 'hello' as const, at, ...said, ...(isWill && { will }) }
-      if (!isWill) addMessage(inbox, at, true)
+      const { step: _, will, late, ...said } = one
+      const isOffline = said.status === 'offline'
+      const isWill = will && isOffline
+      // A goodbye that comes late is dropped before; and before a silence is found, all of its time has come.
+      const receivedAt = isOffline ? at : Math.max(at - late, silentAt)
+      const input = { kind: 'hello' as const, at: receivedAt, ...said, ...(isWill && { will }) }
+      if (!isWill) addMessage(inbox, receivedAt, true)
       addHello(inbox, input)
       feed(input)
-      if (!isWill) lastSeen = at
+      if (!isWill) lastSeen = Math.max(lastSeen, receivedAt)
     } else if (one.step === 'silence') {
       at += 100
+      silentAt = at
       addSilence(inbox, at, lastSeen)
       feed({ kind: 'silent', at, lastSeenAt: lastSeen })
     } else if (one.step === 'seal') {
       if (!inbox.sealed && inbox.pending) seal(inbox, at)
+    } else if (one.step === 'answer') {
+      if (inbox.sealed) answer()
     } else {
       addMessage(inbox, at, true)
       addLife(inbox, at)
@@ -89,15 +107,18 @@ function run(limit: number, steps: Step[]): [fed: Twin, woken: Twin] {
     }
     expect(inbox.pending?.inputs.length ?? 0).toBeLessThanOrEqual(limit + MORE)
   }
-  while (inbox.sealed || inbox.pending) {
+  while (inbox.sealed || inbox.pending) answer()
+  return [fed, woken]
+
+  function answer(): void {
     const { seq, batch } = inbox.sealed ?? seal(inbox, at)
     decide(woken, seq, JSON.parse(batch).inputs)
     answered(inbox, seq, wakeOf(woken.state))
   }
-  return [fed, woken]
 }
 
 function decide(twin: Twin, seq: number, inputs: TwinInput[]): void {
+  twin.hellos.push(...inputs.filter((input) => input.kind === 'hello'))
   const { state, events } = consume(twin.state, { seq, batch: { messages: 1, lastSeenAt: 0, merged: {}, inputs } }, 0)
   twin.state = state
   twin.events.push(...events)

@@ -356,7 +356,7 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
     } else if (step.step === 'hello') {
       const hello = { kind: 'hello' as const, at, status: step.status, health: { ok: true, battery: step.battery } }
       fed.time(at)
-      fed.give([hello, ...(fed.features ? fedByHealth(fed.features, hello.health, at) : []).map(inputOf)])
+      fed.give([hello, ...(fed.features ? fedByHealth(fed.features, hello) : []).map(inputOf)])
       addMessage(inbox, at, true)
       addHello(inbox, hello)
     } else {

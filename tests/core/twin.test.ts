@@ -219,6 +219,13 @@ describe('a batch', () => {
     expect(state.values.temperature).toEqual([50, 3_000])
   })
 
+  test('what two bridges received is decided in the order in which it came, also where it is of one time', () => {
+    const hellos = ['2', '1'].map((version, i): TwinInput => ({ kind: 'hello', at: 2_000 - i, status: 'online', firmware: { version } }))
+    const inputs: TwinInput[] = [...hellos, { kind: 'reading', at: 2_000, name: 'x', value: 1, ts: 2_000 }]
+    const { events } = consume(initialState(), { seq: 1, batch: { messages: 3, lastSeenAt: 2_000, merged: {}, inputs } }, 0)
+    expect(events.filter(({ kind }) => kind === 'firmware-changed').map(({ at }) => at)).toEqual([2_000, 1_999])
+  })
+
   test('the state that was given is not changed', () => {
     const state = deepFrozen(twin(online, reading(20, 2_000)))
     const inputs: TwinInput[] = [

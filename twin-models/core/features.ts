@@ -87,24 +87,38 @@ function parse(name: string): Feature {
 export interface Fed {
   state: FeatureState
   value: Value
+  /** What time it is of, where that is not `ts`: never one before what was told already. */
+  at?: number
 }
 
-/** What a reading (or an event, without a value) of its name makes of it. */
-export function feed(feature: Feature, state: FeatureState | undefined, value: Value, ts: number, receivedAt: number): Fed {
+/** What a reading (or an event, without a value) of its name makes of it. `before`: what it was. */
+export function feed(feature: Feature, state: FeatureState | undefined, value: Value, ts: number, receivedAt: number, before?: Value): Fed {
   switch (feature.kind) {
     case 'change':
       return change(feature.ms, state ?? [], value, ts)
     case 'count':
-      return count(feature, state ?? [], value, ts)
+      return count(feature, state ?? [], value, ts, before)
     case 'deviation':
       return deviation(feature.ms, state ?? [], value, ts)
     case 'distance':
       return { state: state ?? [], value: distance(feature, value) }
-    case 'missing':
-      return { state: [receivedAt], value: false }
-    case 'health':
-      return { state: state ?? [], value }
+    case 'missing': {
+      // A matter of receipt, and another bridge may have had it for longer.
+      const [since = receivedAt] = state ?? []
+      return { state: [Math.max(receivedAt, since)], value: false, at: Math.max(receivedAt, before === true ? since + feature.ms : since) }
+    }
+    case 'health': {
+      const [since = ts] = state ?? []
+      const at = Math.max(ts, since)
+      return { state: [at], value, at }
+    }
   }
+}
+
+/** What time it was told of last, when its newest reading was of this time: `at` of that reading, but after something was missing. */
+export function toldAt(feature: Feature, value: Value, state: FeatureState, ts: number): number {
+  if (feature.kind === 'missing') return state[0]!
+  return feature.kind === 'count' ? Math.max(ts, state.at(-1) ?? ts, fell(state, value as number) + feature.ms) : ts
 }
 
 /** What it is at this time, when nothing came. Only of those for which `timeCrossing` says that time changes them. */
@@ -136,15 +150,32 @@ function change(ms: number, state: FeatureState, value: Value, ts: number): Fed 
   return { state: samples, value: changed }
 }
 
-/** Times of what counts, the oldest first; one more than `most` never matters. */
-function count({ only, ms, most }: Extract<Feature, { kind: 'count' }>, state: FeatureState, value: Value, ts: number): Fed {
+/**
+ * Times of what counts, the oldest first; one more than `most` never matters. An event may be older than another and makes that one the third,
+ * say; and a reading that comes late changes nothing of what time was told to have made of it: it counts at that time. It stands in front of
+ * the others then, as one that fell out of them just so.
+ */
+function count(
+  { only, ms, most }: Extract<Feature, { kind: 'count' }>,
+  state: FeatureState,
+  value: Value,
+  ts: number,
+  before?: Value,
+): Fed {
   const counts = !only || meets(value, only)
-  if (!counts && (state.length === 0 || state[0]! + ms > Math.max(ts, state.at(-1)!))) return { state, value: state.length }
-  // Events need not come in the order of their times.
+  // As it is mostly: none has fallen out just now, none falls, and none comes.
+  if (!counts && state.length === before && (before === 0 || state[0]! + ms > Math.max(ts, state.at(-1)!)))
+    return { state, value: before, at: Math.max(ts, state.at(-1) ?? ts) }
+  const told = typeof before === 'number' ? fell(state, before) + ms : -Infinity
   const times = [...state, ...(counts ? [ts] : [])].sort((a, b) => a - b)
-  const newest = Math.max(ts, times.at(-1) ?? ts)
-  const counted = times.filter((time) => time + ms > newest).slice(-most)
-  return { state: counted, value: counted.length }
+  const at = Math.max(ts, times.at(-1) ?? ts, told)
+  const counted = times.filter((time) => time + ms > at).slice(-most)
+  return { state: at === told ? [told - ms, ...counted] : counted, value: counted.length, at }
+}
+
+/** The one that fell out last, if it is still known. */
+function fell(state: FeatureState, counted: number): number {
+  return state[state.length - counted - 1] ?? -Infinity
 }
 
 function meets(value: Value, { comparison, value: limit }: NonNullable<Extract<Feature, { kind: 'count' }>['only']>): boolean {

@@ -24,6 +24,14 @@ function firmwareDiffers(wake: Wake, { version, sha256 }: Firmware): boolean {
 }
 
 /**
+ * Two bridges may hand in a hello after a goodbye that was received later: of presence it says nothing then, for the twin neither (presence.ts).
+ * As a goodbye it stays no return for whatever looks at what waits.
+ */
+export function withoutOldReturn(hello: Hello, goodbyeAt: number): Hello {
+  return hello.status === 'online' && hello.at < goodbyeAt ? { ...hello, status: 'offline' } : hello
+}
+
+/**
  * However chatty the device: of hellos that say the same again and again only the first, which may decide something, and the last are
  * kept, the first for its time and the last for its numbers. The place of the one that `hello` replaces.
  */
@@ -41,7 +49,7 @@ export function lastRepeated(inputs: TwinInput[], hello: Hello, full: boolean): 
 /**
  * For a full inbox: without the last time that the device was as `news` says, and then was not, as long as the end of an older one stays. So
  * the twin still learns the last state with its time, and that it was otherwise before, only not how often. What the hellos among those
- * that go said beside goes on with `news`; where that is no hello, they stay.
+ * that go said beside goes on with `news`; where that is no hello, or was received before it was said, they stay.
  */
 export function withoutDetour(inputs: TwinInput[], news: PresenceNews): { inputs: TwinInput[]; news: PresenceNews } | undefined {
   const gone = new Set<TwinInput>()
@@ -57,7 +65,7 @@ export function withoutDetour(inputs: TwinInput[], news: PresenceNews): { inputs
     if (turns === 3) return { inputs: inputs.filter((kept) => !gone.has(kept)), news: news.kind === 'hello' ? { ...words, ...news } : news }
     const said = input.kind === 'hello' ? wordsOf(input) : {}
     if (turns > 0) {
-      if (news.kind !== 'hello' && Object.keys(said).length > 0) return undefined
+      if ((news.kind !== 'hello' || news.at < input.at) && Object.keys(said).length > 0) return undefined
       gone.add(input)
     }
     words = { ...said, ...words }
@@ -75,8 +83,16 @@ function isOnline(input: PresenceNews): boolean {
   return input.kind === 'life' || (input.kind === 'hello' && input.status === 'online')
 }
 
+/**
+ * One in place of both. Which is told last says what counts of what both say; what only the other says goes on, but not at a time at which it was not
+ * said yet: the last may have been received before, by another bridge.
+ */
+export function inPlaceOf(before: Hello, hello: Hello): Hello {
+  return hello.at < before.at ? { ...before, ...wordsOf(hello) } : { ...wordsOf(before), ...hello }
+}
+
 /** What it says beside its status; the next one may leave it out. */
-export function wordsOf({ firmware, health }: Hello): Pick<Hello, 'firmware' | 'health'> {
+function wordsOf({ firmware, health }: Hello): Pick<Hello, 'firmware' | 'health'> {
   return { ...(firmware && { firmware }), ...(health && { health }) }
 }
 

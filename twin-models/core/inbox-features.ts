@@ -3,7 +3,8 @@
  * is news, and as time passes. Which there are follows from the rules that were put into the inbox, from that moment on.
  */
 import { type Place, placesIn, placesOf } from './feature-places.ts'
-import { type Feature, type FeatureState, featureNamed, feed, timeCrossing, valueAt } from './features.ts'
+import { type Feature, type FeatureState, featureNamed, feed, timeCrossing, toldAt, valueAt } from './features.ts'
+import type { Hello } from './hellos.ts'
 import { own } from './plain.ts'
 import { featuresOf } from './rule-names.ts'
 import type { TwinRule } from './rule-types.ts'
@@ -76,7 +77,9 @@ export function keepUp({ known }: InboxFeatures, readings: Reading[], isRoutine:
   for (const reading of readings) {
     for (const place of placesOf(known, reading.name, false)) {
       before.push([place.name, known[place.name]!])
-      if (isRoutine(take(known, place, reading))) continue
+      const fed = take(known, place, reading)
+      const [value, state] = known[place.name]!
+      if (isRoutine(fed) && fed.ts === toldAt(place.feature, value, state, reading.ts)) continue
       for (const [changed, was] of before.reverse()) known[changed] = was
       return false
     }
@@ -88,18 +91,19 @@ export function keepUp({ known }: InboxFeatures, readings: Reading[], isRoutine:
 export function standing({ known }: InboxFeatures, of: string, ts: number, receivedAt: number): Reading[] {
   return placesOf(known, of, false).map(({ name, feature }) => {
     const [value, state] = known[name]!
-    return { name, value, ts: timeOf(feature, state, ts, receivedAt), receivedAt }
+    return { name, value, ts: toldAt(feature, value, state, ts), receivedAt }
   })
 }
 
 /** The same of a hello: the numbers of its health. */
-export function fedByHealth({ known }: InboxFeatures, health: { battery?: number; rssi?: number }, at: number): Reading[] {
+export function fedByHealth({ known }: InboxFeatures, { health, at, messageId }: Pick<Hello, 'health' | 'at' | 'messageId'>): Reading[] {
   const found: Reading[] = []
   for (const part of ['battery', 'rssi'] as const) {
-    const value = health[part]
+    const value = health?.[part]
     const name = `health(${part})`
-    if (value !== undefined && Object.hasOwn(known, name))
-      found.push(take(known, { name, feature: featureNamed(name) }, { name, value, ts: at, receivedAt: at }))
+    if (value === undefined || !Object.hasOwn(known, name)) continue
+    const place = { name, feature: featureNamed(name) }
+    found.push(take(known, place, { name, value, ts: at, receivedAt: at, ...(messageId !== undefined && { messageId }) }))
   }
   return found
 }
@@ -142,19 +146,15 @@ function withGrace({ kind }: Feature, known: Known, graceSince: number): Known {
 function begin(name: string, at: number): Known {
   const feature = featureNamed(name)
   if (feature.kind === 'missing') return [false, [at]]
-  return [feature.kind === 'count' ? 0 : null, []]
+  // As if the last of them had just fallen out: what comes late is of before.
+  return feature.kind === 'count' ? [0, [at - feature.ms]] : [null, []]
 }
 
 function take(known: InboxFeatures['known'], { name, feature }: Place, { value, ts, receivedAt, messageId }: Reading): Reading {
-  const fed = feed(feature, known[name]![1], value, ts, receivedAt)
+  const [before, state] = known[name]!
+  const fed = feed(feature, state, value, ts, receivedAt, before)
   known[name] = [fed.value, fed.state]
-  const fedReading: Reading = { name, value: fed.value, ts: timeOf(feature, fed.state, ts, receivedAt), receivedAt }
-  if (messageId !== undefined) fedReading.messageId = messageId
-  return fedReading
-}
-
-/** Whether something is missing is a matter of receipt; an event that is older than another makes that one the third, say. */
-function timeOf({ kind }: Feature, state: FeatureState, ts: number, receivedAt: number): number {
-  if (kind === 'missing') return receivedAt
-  return kind === 'count' ? Math.max(ts, state.at(-1) ?? ts) : ts
+  const reading: Reading = { name, value: fed.value, ts: fed.at ?? ts, receivedAt }
+  if (messageId !== undefined) reading.messageId = messageId
+  return reading
 }

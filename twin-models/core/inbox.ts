@@ -7,7 +7,16 @@
  * first such reading *opens* its property: from then on that property's readings are appended in order, until a decision consumed them.
  * Only the lane's owner calls these functions, so they change the inbox in place. They are pure otherwise: time comes as an argument.
  */
-import { type Hello, isOfPresence, isUrgent, lastRepeated, type PresenceNews, withoutDetour, wordsOf } from './hellos.ts'
+import {
+  type Hello,
+  inPlaceOf,
+  isOfPresence,
+  isUrgent,
+  lastRepeated,
+  type PresenceNews,
+  withoutDetour,
+  withoutOldReturn,
+} from './hellos.ts'
 import { fedBy, fedByHealth, type InboxFeatures, keepUp, nextPassing, passed, withRules } from './inbox-features.ts'
 import {
   ALL,
@@ -164,20 +173,21 @@ export function addReported(inbox: Inbox, input: Extract<TwinInput, { kind: 'rep
 }
 
 /** The device's own word on its presence. It wakes when it says something new. */
-export function addHello(inbox: Inbox, hello: Hello): void {
-  passTime(inbox, hello.at)
-  const pending = pendingOf(inbox, hello.at)
+export function addHello(inbox: Inbox, given: Hello): void {
+  passTime(inbox, given.at)
+  const pending = pendingOf(inbox, given.at)
+  const hello = withoutOldReturn(given, inbox.goodbyeAt)
   const news = isUrgent(inbox.wake, hello, inbox.expected)
   const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= inbox.inputLimit)
   if (repeated === undefined) appendPresence(inbox, hello, news)
   else {
     const [before] = pending.inputs.splice(repeated, 1)
-    append(pending, { ...wordsOf(before as Hello), ...hello }, news)
+    append(pending, inPlaceOf(before as Hello, hello), news)
     take(inbox, hello)
   }
   if (!inbox.features || !hello.health) return
   mergeFunctions(inbox)
-  for (const fed of fedByHealth(inbox.features, hello.health, hello.at)) addOne(inbox, fed)
+  for (const fed of fedByHealth(inbox.features, hello)) addOne(inbox, fed)
 }
 
 /** A device event, its last word on a command or update, a request, new settings: appended, never merged, due at once. False: the inbox is full. */

@@ -27,25 +27,21 @@ export function momentsOf(inputs: TwinInput[]): MomentInputs[] {
   return moments
 }
 
-/** Within what was received at one time. */
+/** Within what was received at one time and came in one go: another bridge may tell of that time once more, after what is of another. */
 function readingsFirst(inputs: TwinInput[]): TwinInput[] {
-  const lastReading = new Map<number, number>()
-  inputs.forEach((input, i) => {
-    if (isReading(input)) lastReading.set(input.at, i)
-  })
-  if (lastReading.size === 0) return inputs
+  if (!inputs.some(isReading)) return inputs
   const ordered: TwinInput[] = []
-  let signs: TwinInput[] = []
-  inputs.forEach((input, i) => {
-    const isSign = input.kind === 'life' || input.kind === 'hello'
-    const isFollowed = i < (lastReading.get(input.at) ?? -1)
-    if (isSign && isFollowed) signs.push(input)
-    else ordered.push(input)
-    if (isFollowed) return
-    ordered.push(...signs)
-    signs = []
-  })
+  for (let from = 0, to = 0; from < inputs.length; from = to) {
+    while (inputs[to]?.at === inputs[from]!.at) to++
+    const run = inputs.slice(from, to)
+    const followed = run.splice(0, run.findLastIndex(isReading) + 1)
+    ordered.push(...followed.filter((input) => !isSign(input)), ...followed.filter(isSign), ...run)
+  }
   return ordered
+}
+
+function isSign({ kind }: TwinInput): boolean {
+  return kind === 'life' || kind === 'hello'
 }
 
 function isReading({ kind }: TwinInput): boolean {

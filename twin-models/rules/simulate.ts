@@ -115,7 +115,7 @@ class RecordedTwin {
     }
     this.#state = evolve(this.#state, event)
     if (event.kind !== 'health-changed' || !this.#features) return []
-    return fedByHealth(this.#features, event.after, at).map(inputOf)
+    return fedByHealth(this.#features, { health: event.after, at }).map(inputOf)
   }
 
   #decide(inputs: TwinInput[]): void {

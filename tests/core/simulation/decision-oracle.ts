@@ -23,7 +23,7 @@ export class DecisionOracle {
   readonly #asked: AskedOracle
   readonly #alarms: AlarmOracle
   /** Per device and part: how many events the real twin has decided. */
-  readonly #decided = new Map<string, number>()
+  readonly #decided = new Map<number, Map<string, number>>()
 
   constructor(
     world: World,
@@ -83,17 +83,19 @@ export class DecisionOracle {
       this.#world.fail('told is only what is committed, always the same bytes', `device ${incarnation}, seal ${seq}`)
   }
 
-  /** How many events of that part the twin has decided. */
-  decidedOf(incarnation: number, part: string): number {
-    return this.#decided.get(`${incarnation} ${part}`) ?? 0
+  /** How many events of each part the twin has decided. */
+  decidedOf(incarnation: number): Map<string, number> {
+    const known = this.#decided.get(incarnation) ?? new Map<string, number>()
+    this.#decided.set(incarnation, known)
+    return known
   }
 
   #compare(incarnation: number, event: TwinEvent): void {
     this.counts.events++
     const part = partOf(event)
-    const key = `${incarnation} ${part}`
-    const n = this.#decided.get(key) ?? 0
-    this.#decided.set(key, n + 1)
+    const counts = this.decidedOf(incarnation)
+    const n = counts.get(part) ?? 0
+    counts.set(part, n + 1)
     if (this.#full.has(incarnation) && !isOfSingles(part)) return
     const twin = this.#twins.get(incarnation)
     const expected = twin?.decided.get(part)?.[n]

@@ -118,6 +118,8 @@ export class Oracle implements CommitWatcher {
       this.asked.counts.asked++
       twin.asked.request(request, settings)
       if (request.kind === 'configured') {
+        const { watermark, graceSince } = this.#db.lanes.get(request.incarnation % 16)!
+        if (watermark > 0) twin.ruled.time(watermark, graceSince)
         twin.feed([{ kind: 'configured', at: 0, settings }])
         this.#put.take(twin.ruled, twin.incarnation, (input) => input.kind === 'configured')
       } else {
@@ -229,7 +231,7 @@ export class Oracle implements CommitWatcher {
         'the newest values are known, whatever was merged',
         `device ${incarnation} knows\n  ${knows}\nexpected\n  ${expected}`,
       )
-    twin.adopt(state, (part) => this.decisions.decidedOf(incarnation, part))
+    twin.adopt(state, this.decisions.decidedOf(incarnation))
   }
 
   #unprocessed(lane: number, cursors: { [stream: string]: number }): EntryRecord[] {

@@ -125,9 +125,14 @@ export class ReferenceTwin {
   }
 
   /** It knows what the real one knows now, and has decided as much. What it decided on every message it keeps. */
-  adopt(state: TwinState, decided: (part: string) => number): void {
+  adopt(state: TwinState, decided: ReadonlyMap<string, number>): void {
     this.state = { ...state, rules: {}, memory: {}, alarms: {}, maintenance: null }
-    for (const [part, events] of this.decided) if (!isOfSingles(part)) events.length = decided(part)
+    for (const part of new Set([...this.decided.keys(), ...decided.keys()])) {
+      if (isOfSingles(part)) continue
+      const events = this.decided.get(part) ?? []
+      events.length = decided.get(part) ?? 0
+      this.decided.set(part, events)
+    }
   }
 
   #takeConnection({ kind, connection = 0, stream, receivedAt }: ProcessedMessage, graceSince: number): void {

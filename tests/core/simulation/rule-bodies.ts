@@ -39,7 +39,7 @@ function drawWhen(world: World, of: Of): Condition {
   if (dice < 0.4) return threshold(world, of, random.pick(['>', '>=', '>', '<', '!=']))
   if (dice < 0.65) return drawAtom(world, of)
   if (dice < 0.7) return { kind: 'not', term: drawAtom(world, of) }
-  const terms = [threshold(world, of, '>'), random.chance(0.5) ? drawAtom(world, of) : threshold(world, random.pick(READINGS), '>')]
+  const terms = [threshold(world, of, '>'), random.chance(0.3) ? drawAtom(world, of) : threshold(world, random.pick(READINGS), '>')]
   return { kind: random.pick(['and', 'and', 'or']), terms }
 }
 

@@ -48,14 +48,15 @@ export class RuleReference {
 
   /** Nothing else was received before then. */
   time(at: number, graceSince: number): void {
-    if (at < this.clock) return
-    this.clock = at
     if (graceSince !== this.#graceSince) this.hadOutage = true
     this.#graceSince = graceSince
+    // Also of a time that has come before: a late reading may have begun what ended by then.
     const readings = this.features ? passed(this.features, at, graceSince) : []
     this.counts.timed += readings.length
     this.give(readings.map(inputOf))
     if (readings.length > 0) this.#timedAt = Math.max(this.#timedAt, readings.at(-1)!.ts)
+    if (at < this.clock) return
+    this.clock = at
     this.#add({ kind: 'tick', at })
   }
 
@@ -135,7 +136,7 @@ export class RuleReference {
 
   #fedBy(input: TwinInput): TwinInput[] {
     if (!this.features) return []
-    if (input.kind === 'hello' && input.health) return fedByHealth(this.features, input.health, input.at).map(inputOf)
+    if (input.kind === 'hello') return fedByHealth(this.features, input).map(inputOf)
     if (input.kind !== 'event') return []
     const { name, data: value, ts, at: receivedAt } = input
     return fedBy(this.features, { name, value, ts, receivedAt }, true).map(inputOf)

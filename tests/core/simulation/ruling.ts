@@ -11,7 +11,7 @@ import type { Trouble } from './trouble.ts'
 import type { Life, World } from './world.ts'
 
 const REST: Life = { alive: true }
-const NAMES = ['r1', 'r2', 'r3', 'r4', 'r5']
+const NAMES = ['r1', 'r2', 'r3', 'r4', 'r5', 'r6', 'r7', 'r8']
 /** Null: of any. */
 const MODELS = [null, null, null, 'thermostat', 'pump', 'lock']
 

@@ -37,10 +37,14 @@ export class SimDevice {
   /** It is there when a run drains: others are asleep then, and what is asked of them finds no end but by its time. */
   readonly comesBack: boolean
   readonly obedience: Obedience
+  /** So long it takes from a measurement to its message, where it says when that was; and how often up to some seconds more. */
+  readonly #slowMs: number
+  readonly #lateness: number
   readonly #around: DeviceSurroundings
   readonly #random: Random
   #session: Session | null = null
   #outbox: Outgoing[] = []
+  #woken: () => void = () => {}
   readonly #held: Outgoing[] = []
   readonly #sent: Outgoing[] = []
   #ids = 0
@@ -53,6 +57,8 @@ export class SimDevice {
     this.#random = around.world.random
     this.hears = this.#random.chance(0.7)
     this.comesBack = this.hears && this.#random.chance(0.85)
+    this.#slowMs = this.#random.chance(0.4) ? Math.round(this.#random.between(1_000, 2_500)) : 0
+    this.#lateness = this.#random.pick([0, 0.1, 0.3])
     const say = (kind: MessageKind, payload: string, name?: string): void => this.#say(kind, payload, name)
     const { world, ledger, isQuiet } = around
     this.obedience = new Obedience({ world, ledger, isQuiet, life: this.life, say })
@@ -75,7 +81,7 @@ export class SimDevice {
     for (;;) {
       await this.#pause(this.#random.chance(0.9) ? this.#random.between(100, 3_000) : this.#random.between(3_000, 120_000))
       if (isQuiet()) {
-        this.#outbox.push(...this.#held.splice(0))
+        this.#hand(...this.#held.splice(0))
         if (this.comesBack) await this.#checkIn()
         await world.sleep(600_000, `${this.record.device} rests`, this.life)
         continue
@@ -109,10 +115,10 @@ export class SimDevice {
     else if (dice < 0.84) this.#say('presence', this.#hello(random.chance(0.75) ? 'online' : 'offline'))
     else if (dice < 0.88) this.#say('telemetry', random.pick(['{broken', '[]', '{"temperature": "hot"}', '', `{"x": "${POISON}"}`]))
     else if (dice < 0.9) this.#say('unknown', '{}', 'nonsense')
-    else if (dice < 0.94 && this.#sent.length > 0) this.#outbox.push(random.pick(this.#sent))
+    else if (dice < 0.94 && this.#sent.length > 0) this.#hand(random.pick(this.#sent))
     else if (dice < 0.955) for (let i = random.between(2, 12); i > 0; i--) this.#say('telemetry', this.#telemetry())
     else if (dice < 0.96) for (let i = random.between(2, 12); i > 0; i--) this.#say('event', this.#event(), 'leak')
-    else this.#outbox.push(...this.#held.splice(0))
+    else this.#hand(...this.#held.splice(0))
   }
 
   /** For what is pending, or it says something of its own that has to do with it. */
@@ -165,17 +171,26 @@ export class SimDevice {
   #say(kind: MessageKind, payload: string, name?: string): void {
     const message = { kind, payload, ...(name === undefined ? {} : { name }) }
     if (!this.#around.isQuiet() && this.#random.chance(0.05)) this.#held.push(message)
-    else this.#outbox.push(message)
+    else this.#hand(message)
     if (this.#sent.length > 20) this.#sent.shift()
     this.#sent.push(message)
+  }
+
+  #hand(...messages: Outgoing[]): void {
+    this.#outbox.push(...messages)
+    this.#woken()
   }
 
   /** One at a time, each until it is acknowledged: by its connection, else by HTTP. */
   async #send(): Promise<void> {
     for (;;) {
       const message = this.#outbox[0]
+      if (message === undefined) {
+        await new Promise<void>((go) => (this.#woken = go))
+        continue
+      }
       const bridge = this.#session?.open ? this.#session.bridge : this.#bridge()
-      if (message === undefined || bridge === undefined) {
+      if (bridge === undefined) {
         await this.#pause(this.#around.isQuiet() ? 2_000 : 300)
         continue
       }
@@ -213,8 +228,9 @@ export class SimDevice {
   /** Mostly now; sometimes late, equal to the one before, in the future, from a clock that was never set, or very old. */
   #ts(now: number): number {
     const random = this.#random
+    if (random.chance(this.#lateness)) return now - this.#slowMs - Math.floor(random.between(500, 4_000))
     const dice = random.next()
-    if (dice < 0.6) this.#lastTs = now
+    if (dice < 0.6) this.#lastTs = now - this.#slowMs
     else if (dice < 0.75) return this.#lastTs || now
     else if (dice < 0.9) return now - Math.floor(random.between(0, 300_000))
     else if (dice < 0.94) return now + Math.floor(random.between(0, 3_600_000))

@@ -97,12 +97,11 @@ function verifyTwin({ world, db, oracle }: Simulated, twin: ReferenceTwin): void
     sorted(expected as Array<[string, unknown]>),
   )
   verifyTelemetry(world, db, twin)
+  const decided = oracle.decisions.decidedOf(incarnation)
   for (const [part, events] of twin.decided) {
-    if (oracle.decisions.decidedOf(incarnation, part) !== events.length)
-      world.fail(
-        'a twin decides all that one fed singly decides',
-        `${name}, ${part}: ${oracle.decisions.decidedOf(incarnation, part)} of ${JSON.stringify(events)}`,
-      )
+    const count = decided.get(part) ?? 0
+    if (count !== events.length)
+      world.fail('a twin decides all that one fed singly decides', `${name}, ${part}: ${count} of ${JSON.stringify(events)}`)
   }
   const state = JSON.parse(device.state) as TwinState
   expectSame(world, 'a twin ends as one fed singly', name, summary(state, twin), summary(twin.state, twin))
