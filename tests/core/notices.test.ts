@@ -149,9 +149,9 @@ describe('a shelf', () => {
   })
 })
 
-describe('an alarm that is raised in maintenance', () => {
-  const over: AlarmTurn = { kind: 'updated', muted: false }
+const over: AlarmTurn = { kind: 'muted', muted: false }
 
+describe('an alarm that is raised in maintenance', () => {
   test('is told to nobody until that is over, and then from the beginning', () => {
     const muted = begin({ muted: true })
     expect(shown(muted)).toEqual(['ops firing held muted', 'boss firing held muted'])
@@ -160,7 +160,7 @@ describe('an alarm that is raised in maintenance', () => {
 
   test('and is shelved, is told when both are over', () => {
     const both = following(begin({ muted: true }), [10, { kind: 'shelved', until: at(90) }])
-    expect(shown(following(both, [60, over]))).toEqual(['ops firing held muted', 'boss firing held muted'])
+    expect(shown(following(both, [60, over]))).toEqual(['ops firing held shelved', 'boss firing held shelved'])
     expect(shown(following(both, [60, over], [90, { kind: 'shelved', until: null }]))).toEqual([
       'ops firing waiting +90',
       'boss firing waiting +105',
@@ -171,10 +171,57 @@ describe('an alarm that is raised in maintenance', () => {
   })
 })
 
+describe('a maintenance that begins while an alarm is there', () => {
+  const begins: AlarmTurn = { kind: 'muted', muted: true }
+  const shelve: AlarmTurn = { kind: 'shelved', until: at(60) }
+  const unshelve: AlarmTurn = { kind: 'shelved', until: null }
+
+  test('holds who is still to be told, and its clock stands still', () => {
+    const muted = following(told(begin(), 'ops'), [5, begins])
+    expect(shown(muted)).toEqual(['ops firing cancelled muted told', 'boss firing held muted'])
+    expect(shown(following(muted, [60, over])).slice(1)).toEqual(['boss firing waiting +70', 'ops firing waiting +60'])
+  })
+
+  test('and ends tells nobody of an alarm that was acknowledged, and those that were told of one that is not', () => {
+    const back = following(told(begin(), 'ops'), [5, begins], [6, { kind: 'acknowledged' }], [60, over])
+    expect(back.notices.every(({ readyAt }) => readyAt === undefined)).toBe(true)
+  })
+
+  test('keeps back what gets worse, and not that it is over', () => {
+    const worse = following(told(begin(), 'ops'), [5, begins], [10, { kind: 'updated', severity: 'critical' }])
+    expect(worse.notices.every(({ readyAt }) => readyAt === undefined)).toBe(true)
+    expect(shown(following(worse, [30, { kind: 'cleared' }])).at(-1)).toBe('ops resolved waiting +30')
+    const back = following(worse, [60, over]).notices.filter(({ readyAt }) => readyAt !== undefined)
+    expect(back.map(({ target, severity }) => [target, severity])).toEqual([
+      ['boss', 'critical'],
+      ['ops', 'critical'],
+    ])
+  })
+
+  test('of a shelved one counts as long as the longer of both', () => {
+    const both = following(told(begin(), 'ops'), [5, shelve], [10, begins])
+    for (const [first, last, why] of [
+      [over, unshelve, 'shelved'],
+      [unshelve, over, 'muted'],
+    ] as const) {
+      const still = following(both, [30, first])
+      expect(shown(still)).toEqual(['ops firing cancelled shelved told', `boss firing held ${why}`])
+      expect(shown(following(still, [60, last])).slice(1)).toEqual(['boss firing waiting +70', 'ops firing waiting +60'])
+    }
+  })
+
+  test('again, or ends again, changes nothing', () => {
+    const muted = following(begin(), [5, begins])
+    expect(following(muted, [6, begins])).toEqual(muted)
+    const back = following(told(begin(), 'ops'), [60, over])
+    expect(shown(back)).toEqual(shown(told(begin(), 'ops')))
+  })
+})
+
 const severity = fc.constantFrom(...SEVERITIES)
 const turn: fc.Arbitrary<AlarmTurn | { kind: 'told'; target: string } | { kind: 'sent' }> = fc.oneof(
   fc.record({ kind: fc.constant('updated' as const), severity }),
-  fc.constant({ kind: 'updated' as const, muted: false as const }),
+  fc.record({ kind: fc.constant('muted' as const), muted: fc.boolean() }),
   fc.constant({ kind: 'acknowledged' as const }),
   fc.constantFrom<AlarmTurn>({ kind: 'shelved', until: 1 }, { kind: 'shelved', until: null }),
   fc.constant({ kind: 'cleared' as const }),

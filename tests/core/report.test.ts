@@ -51,7 +51,7 @@ describe('the report of a twin', () => {
 **In maintenance**
 
 - Since 2026-11-21 07:26:03 UTC until 2026-11-21 07:27:03 UTC, by \`ann\`: \`A new bearing\`
-- Alarms that are raised meanwhile are muted, and a firmware update that was not let go waits`)
+- Its alarms are muted, and a firmware update that was not let go waits`)
     const many = Object.fromEntries(Array.from({ length: 22 }, (_, i) => [`r${i}`, alarm(`r${i}`, i + 1)]))
     expect(
       reportOf(KEY, pump({ alarms: many }))

@@ -41,6 +41,6 @@ export function maintenanceNow({ maintenance }: TwinState): string {
   const why = reason === undefined ? '' : `: ${code(short(reason))}`
   return section('In maintenance', [
     `- Since ${time(since)} until ${time(until)}, by ${code(short(by))}${why}`,
-    '- Alarms that are raised meanwhile are muted, and a firmware update that was not let go waits',
+    '- Its alarms are muted, and a firmware update that was not let go waits',
   ])
 }

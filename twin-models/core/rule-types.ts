@@ -78,7 +78,7 @@ export interface OpenAlarm {
   count: number
   /** It came and went so often that it stays for a while now. */
   flapping?: true
-  /** It was raised while its device was in maintenance: nobody is told. */
+  /** Its device is in maintenance: nobody is told. */
   muted?: true
   acknowledged?: { at: number; by: string; note?: string }
   /** Nobody is told until then. */
@@ -96,7 +96,7 @@ export type AlarmAsk = { rule: string; n?: number; by: string; note?: string } &
   | { action: 'assign'; assignee: string | null }
 )
 
-/** A repair is going on: alarms are raised, but nobody is told, and no rollout asks it. */
+/** A repair is going on: alarms are muted, and no rollout asks the device. */
 export interface Maintenance {
   since: number
   /** The ticket, or who. */
@@ -125,7 +125,7 @@ export type AlarmEvent =
         count?: number
         flapping?: true
         values?: OpenAlarm['values']
-        muted?: false
+        muted?: boolean
       }
     >
   | Of<'alarm-acknowledged', { n: number; rule: string; by: string; note?: string }>

@@ -83,7 +83,7 @@ const KINDS = {
     'text?': text,
     'count?': whole,
     'flapping?': about(flag, 'It came and went so often that it stays for a while now.'),
-    'muted?': about(flag, 'False: the maintenance is over, and it is still there.'),
+    'muted?': about(flag, 'True: its device is in maintenance now, and nobody is to be told. False: that is over, and it is still there.'),
     'values?': anyObject,
   },
   'alarm-shelved': { ...ALARM, until: about(orNull(time), 'Null: no longer.'), 'by?': text, 'note?': text },
