@@ -65,23 +65,3 @@ export function decideRules(state: TwinState, { at, set, removed, all = false }:
   }
   return [...events, { kind: 'rules-changed', at, set: changed.map(({ id, version }) => ({ id, version })), removed: gone, cause }]
 }
-
-/** Alarms that are there are muted by it; those that are still there when it is over are heard again. */
-export function decideMaintenance(state: TwinState, { at, request, until, by, reason }: Input<'maintenance'>): TwinEvent[] {
-  const cause = byRequest(request, by)
-  if (until === null || until <= at) return maintenanceEnds(state, at, cause)
-  const since = state.maintenance?.since ?? at
-  const maintenance = { since, by, until, ...(reason !== undefined && { reason }) }
-  if (same(state.maintenance, maintenance)) return []
-  return [{ kind: 'maintenance-changed', at, maintenance, cause }, ...muting(state, true, at, cause)]
-}
-
-export function maintenanceEnds(state: TwinState, at: number, cause: Cause): TwinEvent[] {
-  if (!state.maintenance) return []
-  return [{ kind: 'maintenance-changed', at, maintenance: null, cause }, ...muting(state, false, at, cause)]
-}
-
-function muting({ alarms }: TwinState, muted: boolean, at: number, cause: Cause): TwinEvent[] {
-  const others = Object.values(alarms).filter((alarm) => (alarm.muted ?? false) !== muted)
-  return others.map(({ n, rule }) => ({ kind: 'alarm-updated', at, n, rule, muted, cause }))
-}
