@@ -33,6 +33,11 @@ const told = (known: AlarmNotices, target: string, bundle = 'b', more: Partial<N
     return { ...rest, state: 'waiting', bundle, shown: true, group: 'g', ...more }
   }),
 })
+/** What was on its way has arrived. */
+const sent = (known: AlarmNotices): AlarmNotices => ({
+  ...known,
+  notices: known.notices.map((one) => (one.bundle && one.state === 'waiting' ? { ...one, state: 'sent', endedAt: AT } : one)),
+})
 /** `target status state` and how many minutes after the beginning it is looked at. */
 const shown = ({ notices }: AlarmNotices) =>
   notices.map(({ target, status, state, reason, readyAt, bundle }) =>
@@ -177,18 +182,21 @@ describe('a maintenance that begins while an alarm is there', () => {
   const unshelve: AlarmTurn = { kind: 'shelved', until: null }
 
   test('holds who is still to be told, and its clock stands still', () => {
+    const muted = following(sent(told(begin(), 'ops')), [5, begins])
+    expect(shown(muted)).toEqual(['ops firing sent told', 'boss firing held muted'])
+    expect(shown(following(muted, [60, over]))).toEqual(['ops firing sent told', 'boss firing waiting +70'])
+  })
+
+  test('leaves out who may not have been told yet, and tells them when it is over, if nobody acknowledged it', () => {
     const muted = following(told(begin(), 'ops'), [5, begins])
     expect(shown(muted)).toEqual(['ops firing cancelled muted told', 'boss firing held muted'])
     expect(shown(following(muted, [60, over])).slice(1)).toEqual(['boss firing waiting +70', 'ops firing waiting +60'])
-  })
-
-  test('and ends tells nobody of an alarm that was acknowledged, and those that were told of one that is not', () => {
-    const back = following(told(begin(), 'ops'), [5, begins], [6, { kind: 'acknowledged' }], [60, over])
-    expect(back.notices.every(({ readyAt }) => readyAt === undefined)).toBe(true)
+    const silent = following(muted, [6, { kind: 'acknowledged' }], [60, over])
+    expect(silent.notices.every(({ readyAt }) => readyAt === undefined)).toBe(true)
   })
 
   test('keeps back what gets worse, and not that it is over', () => {
-    const worse = following(told(begin(), 'ops'), [5, begins], [10, { kind: 'updated', severity: 'critical' }])
+    const worse = following(sent(told(begin(), 'ops')), [5, begins], [10, { kind: 'updated', severity: 'critical' }])
     expect(worse.notices.every(({ readyAt }) => readyAt === undefined)).toBe(true)
     expect(shown(following(worse, [30, { kind: 'cleared' }])).at(-1)).toBe('ops resolved waiting +30')
     const back = following(worse, [60, over]).notices.filter(({ readyAt }) => readyAt !== undefined)
@@ -196,16 +204,22 @@ describe('a maintenance that begins while an alarm is there', () => {
       ['boss', 'critical'],
       ['ops', 'critical'],
     ])
+    // It is told once.
+    expect(
+      shown(following(sent(told(following(worse, [60, over]), 'ops')), [70, begins], [80, over])).filter((notice) =>
+        notice.startsWith('ops'),
+      ),
+    ).toEqual(['ops firing sent told', 'ops firing sent told'])
   })
 
-  test('of a shelved one counts as long as the longer of both', () => {
-    const both = following(told(begin(), 'ops'), [5, shelve], [10, begins])
+  test('of a shelved one counts as long as the longer of both, and who was told is told again, as after a shelf', () => {
+    const both = following(sent(told(begin(), 'ops')), [5, shelve], [10, begins])
     for (const [first, last, why] of [
       [over, unshelve, 'shelved'],
       [unshelve, over, 'muted'],
     ] as const) {
       const still = following(both, [30, first])
-      expect(shown(still)).toEqual(['ops firing cancelled shelved told', `boss firing held ${why}`])
+      expect(shown(still)).toEqual(['ops firing sent told', `boss firing held ${why}`])
       expect(shown(following(still, [60, last])).slice(1)).toEqual(['boss firing waiting +70', 'ops firing waiting +60'])
     }
   })
@@ -240,13 +254,7 @@ test('whatever happens, who was told is told the end, once, and nobody is told o
         minutes += 3
         const before = known
         if (turn.kind === 'told') known = told(known, turn.target, `b${minutes}`)
-        else if (turn.kind === 'sent')
-          known = {
-            ...known,
-            notices: known.notices.map((one) =>
-              one.bundle && one.state === 'waiting' ? { ...one, state: 'sent', endedAt: at(minutes) } : one,
-            ),
-          }
+        else if (turn.kind === 'sent') known = sent(known)
         else known = noticesAfter(known, turn, at(minutes))
         // Rows are written by their place in the list.
         expect(known.notices.length).toBeGreaterThanOrEqual(before.notices.length)

@@ -4,7 +4,7 @@
  *   raised ──► one notice an action of its rule, due `after` later: escalation
  *   acknowledged, cleared ──► those that wait are cancelled
  *   shelved, or in maintenance ──► they are held, and their clock stands still; when both are over it goes on
- *   worse, or heard again after that ──► who was told is told again
+ *   worse, or back from the shelf ──► who was told is told again; what gets worse meanwhile, when it is heard
  *   cleared ──► who was told is told that too
  *
  * A notice that was put into a bundle (bundles.ts) counts as told: it may have arrived, whatever came of the attempt.
@@ -31,6 +31,8 @@ export interface ToldAlarm extends AlarmWords {
   muted?: true
   shelved?: true
   acknowledged?: true
+  /** Who was told is to be told again when it is heard. */
+  again?: true
   endedAt?: number
 }
 
@@ -112,11 +114,12 @@ export function toldTargets(notices: readonly Notice[]): Map<string, Notice[]> {
 
 function updated({ alarm, notices }: AlarmNotices, { kind: _, ...words }: Extract<AlarmTurn, { kind: 'updated' }>, at: number) {
   const isWorse = words.severity !== undefined && RANK[words.severity] > RANK[alarm.severity]
-  const now: ToldAlarm = { ...alarm, ...words }
+  const isHeard = !alarm.muted && !alarm.shelved
+  const now: ToldAlarm = { ...alarm, ...words, ...(isWorse && !isHeard && { again: true }) }
   // Those on their way say what they said.
   let after = notices.map((notice) => (isOpen(notice) ? { ...notice, ...words } : notice))
   if (isWorse) after = after.map((notice) => (notice.reason === 'quiet' ? waiting(notice, notice.dueAt) : notice))
-  if (isWorse && !now.muted && !now.shelved) after = [...after, ...again(now, after, at)]
+  if (isWorse && isHeard) after = [...after, ...again(now, after, at)]
   return { alarm: now, notices: after }
 }
 
@@ -129,19 +132,24 @@ function silenced({ alarm, notices }: AlarmNotices, by: Silence, at: number): Al
   }
 }
 
-/** It is no longer silent by that; it may be by the other. */
+/**
+ * It is no longer silent by that; it may be by the other. After a shelf who was told is told again; after a maintenance those who may not have been
+ * told yet: somebody was at the device, and nothing is new.
+ */
 function heard({ alarm, notices }: AlarmNotices, by: Silence, at: number): AlarmNotices {
   const { [by]: was, ...rest } = alarm
   if (!was) return { alarm, notices }
-  const now: ToldAlarm = rest
+  const { again: wasAgain, ...now }: ToldAlarm = rest
+  const isAgain = wasAgain || by === 'shelved'
   const still = SILENCES.find((other) => now[other])
   if (still)
     return {
-      alarm: now,
+      alarm: { ...now, ...(isAgain && { again: true }) },
       notices: notices.map((notice) => (notice.reason === by && isOpen(notice) ? { ...notice, reason: still } : notice)),
     }
   const after = notices.map((notice) => goesOn(notice, at))
-  return { alarm: now, notices: now.acknowledged ? after : [...after, ...again(now, after, at)] }
+  const isUnsure = (told: Notice) => told.state === 'cancelled' && told.reason === by
+  return { alarm: now, notices: now.acknowledged ? after : [...after, ...again(now, after, at, (told) => isAgain || isUnsure(told))] }
 }
 
 function cleared({ alarm, notices }: AlarmNotices, turn: Extract<AlarmTurn, { kind: 'cleared' }>, at: number): AlarmNotices {
@@ -155,9 +163,10 @@ function cleared({ alarm, notices }: AlarmNotices, turn: Extract<AlarmTurn, { ki
   return { alarm: now, notices: [...cancelled(notices, 'cleared', at), ...ends] }
 }
 
-/** Who was told and is not about to be told anyway. */
-function again(alarm: ToldAlarm, notices: readonly Notice[], at: number): Notice[] {
+/** Who was told, last by such a notice, and is not about to be told anyway. */
+function again(alarm: ToldAlarm, notices: readonly Notice[], at: number, which: (last: Notice) => boolean = () => true): Notice[] {
   return [...toldTargets(notices)]
+    .filter(([, told]) => which(told.at(-1)!))
     .filter(([target]) => !notices.some((notice) => notice.target === target && isOpen(notice) && notice.dueAt <= at))
     .map(([target, told]) => {
       const { group } = told.at(-1)!
