@@ -177,6 +177,19 @@ test('events that were dropped before they were read are counted, and those afte
   expect(await kit.store.take()).toEqual({ more: false, missed: 0 })
 })
 
+test('what began and was over before it was looked at has ended, and waits no more', async () => {
+  await kit.webhook('ops', receiver.url)
+  await kit.rule('hot', [['ops']])
+  await kit.happen(kit.raised(north, 1), kit.cleared(north, 1), kit.raised(north, 2))
+  await kit.take()
+  const { items } = (await kit.api.ask('GET', '/v1/notices?limit=2')).json
+  expect(items.map(({ state, endedAt }: { state: string; endedAt?: string }) => [state, endedAt !== undefined])).toEqual([
+    ['waiting', false],
+    ['cancelled', true],
+  ])
+  expect((await kit.api.ask('GET', '/v1/targets/ops')).json.health.open).toEqual({ count: 1, more: false })
+})
+
 describe('escalation', () => {
   const at = (path: string) => receiver.received.filter((request) => request.path === path)
   const raise = async (more: Parameters<NotifyKit['raised']>[2] = {}) => {
