@@ -7,7 +7,7 @@ import { parseFilter } from '../twin-models/filter/parse.ts'
 import type { DeviceModel } from '../twin-models/model.ts'
 import { bulkChangeRequest, bulkRequestOf, type Change } from '../twin-models/schemas/bulk-change.ts'
 import type { BulkCarried, BulkEnd } from '../workflows/messages.ts'
-import { toFailure } from './failures.ts'
+import { createAttempt } from './failures.ts'
 import type { BulkChange, BulkLook, BulkStore, CommandRules } from './ports.ts'
 
 type Begun = Pick<BulkCarried, 'id' | 'tenant' | 'title' | 'pace'>
@@ -29,6 +29,8 @@ export interface BulkDependencies {
 const OPERATOR = 'operator'
 
 export function createBulkActivities({ bulk, models, log }: BulkDependencies): BulkActivities {
+  const attempt = createAttempt(log, 'a bulk change')
+
   const rulesFor =
     ({ command }: Change) =>
     (model: string): CommandRules | undefined =>
@@ -60,15 +62,6 @@ export function createBulkActivities({ bulk, models, log }: BulkDependencies): B
     parseFilter(change.filter)
     if (!(await bulk.register(change))) throw new CastorError('invalid', `There is no tenant ${JSON.stringify(tenant)}.`)
     return change
-  }
-
-  async function attempt<T>(activity: string, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run()
-    } catch (error) {
-      log.warn({ activity, err: error }, 'An activity of a bulk change failed')
-      throw toFailure(error)
-    }
   }
 
   return {

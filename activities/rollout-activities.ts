@@ -15,7 +15,7 @@ import { rolloutAskOf } from '../twin-models/rollout-asked.ts'
 import { rolloutRequest, rolloutSpecOf } from '../twin-models/schemas/rollout.ts'
 import { rolloutArguments } from '../twin-models/schemas/rollout-arguments.ts'
 import type { RolloutAbout } from '../workflows/messages.ts'
-import { toFailure } from './failures.ts'
+import { createAttempt } from './failures.ts'
 import type { Rollout, RolloutLook, RolloutPreview, RolloutStore, RolloutStoreStep } from './rollout-ports.ts'
 
 export interface RolloutBegun {
@@ -48,6 +48,8 @@ const HALT: RolloutAsk = { action: 'halt', interrupted: true }
 const OPERATOR = 'operator'
 
 export function createRolloutActivities({ rollouts, log }: { rollouts: RolloutStore; log: Logger }): RolloutActivities {
+  const attempt = createAttempt(log, 'a rollout')
+
   async function known(tenant: string, id: string): Promise<Rollout> {
     const rollout = await rollouts.find(tenant, id)
     if (!rollout) throw new CastorError('not-found', `There is no rollout ${id} of tenant ${tenant}.`)
@@ -82,15 +84,6 @@ export function createRolloutActivities({ rollouts, log }: { rollouts: RolloutSt
     const registered = z.uuid().safeParse(id).success ? id : randomUUID()
     await rollouts.register({ id: registered, tenant, spec: rolloutSpecOf(parsed.data), by: OPERATOR })
     return known(tenant, registered)
-  }
-
-  async function attempt<T>(activity: string, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run()
-    } catch (error) {
-      log.warn({ activity, err: error }, 'An activity of a rollout failed')
-      throw toFailure(error)
-    }
   }
 
   return {

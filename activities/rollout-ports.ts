@@ -13,7 +13,7 @@ import type {
 } from '../twin-models/core/rollout-types.ts'
 import type { Manifest } from '../twin-models/firmware/manifest.ts'
 import type { UsableProblem } from '../twin-models/firmware/usable.ts'
-import type { RolloutHeard } from '../workflows/messages.ts'
+import type { Heard } from '../workflows/messages.ts'
 
 export type { LeftOut, RolloutDetails, RolloutPreview } from '../twin-models/core/rollout-types.ts'
 
@@ -35,7 +35,7 @@ export interface Rollout extends NewRollout {
 /** What its workflow carries, as far as Postgres knows it too. */
 export interface RolloutStood {
   state: RolloutState
-  heard: RolloutHeard[]
+  heard: Heard[]
 }
 
 export interface RolloutFirmware {

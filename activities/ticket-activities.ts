@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { CastorError } from '../twin-models/errors.ts'
 import { deadlinesOf, ticketRequest } from '../twin-models/schemas/ticket.ts'
 import type { TicketCarried } from '../workflows/messages.ts'
-import { toFailure } from './failures.ts'
+import { createAttempt } from './failures.ts'
 import type { Ticket, TicketLook, TicketStore, TicketStoreStep } from './ticket-ports.ts'
 
 /** `carried`: where an earlier run of it has come to. */
@@ -20,6 +20,8 @@ export interface TicketActivities {
 const OPERATOR = 'operator'
 
 export function createTicketActivities({ tickets, log }: { tickets: TicketStore; log: Logger }): TicketActivities {
+  const attempt = createAttempt(log, 'a ticket')
+
   async function known(tenant: string, id: string): Promise<Ticket> {
     const ticket = await tickets.find(tenant, id)
     if (!ticket) throw new CastorError('not-found', `There is no ticket ${id} of tenant ${tenant}.`)
@@ -49,15 +51,6 @@ export function createTicketActivities({ tickets, log }: { tickets: TicketStore;
     if (opened && opened.id !== id)
       throw new CastorError('conflict', `Ticket ${opened.id} is open for this device and rule already: go on with that one.`)
     return known(tenant, id)
-  }
-
-  async function attempt<T>(activity: string, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run()
-    } catch (error) {
-      log.warn({ activity, err: error }, 'An activity of a ticket failed')
-      throw toFailure(error)
-    }
   }
 
   return {

@@ -2,7 +2,7 @@
 
 import type { Severity } from '../twin-models/core/rule-types.ts'
 import type { Deadlines, SeenPrediction, TicketChange, TicketPlan, TicketSight, TicketState } from '../twin-models/core/ticket-types.ts'
-import type { TicketHeard } from '../workflows/messages.ts'
+import type { Heard } from '../workflows/messages.ts'
 
 /** What a rule, or a person, wants repaired. */
 export interface NewTicket {
@@ -53,7 +53,7 @@ export interface Ticket {
 export interface TicketStood {
   state: TicketState
   /** What it was asked last: what is told twice is done once. */
-  heard: TicketHeard[]
+  heard: Heard[]
 }
 
 /** One step of its workflow: what it carries from now on, and what is to be done of it. */
@@ -61,7 +61,7 @@ export interface TicketStoreStep {
   /** Counts up; one that was done is not done again. With the number of the last one nothing is done: it is a look. */
   n: number
   change?: TicketChange
-  heard: TicketHeard[]
+  heard: Heard[]
   /** What it was decided by. One that ends it is not done when something was seen since. */
   seen: string
 }

@@ -5,10 +5,8 @@
 import { ROLLOUT_LIMITS, type RolloutAction, type RolloutAsk } from './core/rollout-types.ts'
 import { ID_PATTERN } from './ids.ts'
 
-export type AskedOrNot = { ask: RolloutAsk; problem?: undefined } | { problem: string }
-
 /** `argument`: the one JSON object, or nothing. */
-export function rolloutAskOf(action: RolloutAction, argument: unknown): AskedOrNot {
+export function rolloutAskOf(action: RolloutAction, argument: unknown): { ask: RolloutAsk; problem?: undefined } | { problem: string } {
   const members = MEMBERS[action]
   const names = Object.keys(members)
   if (argument !== undefined && (typeof argument !== 'object' || argument === null || Array.isArray(argument)))

@@ -6,10 +6,8 @@ import { TICKET_ACTIONS, TICKET_LIMITS, type TicketAction, type TicketAsk } from
 import { parseDuration } from './durations.ts'
 import { jsonProblem } from './json-problem.ts'
 
-export type TicketAskedOrNot = { ask: TicketAsk; problem?: undefined } | { problem: string }
-
 /** `argument`: the one JSON object. */
-export function ticketAskOf(action: TicketAction, argument: unknown): TicketAskedOrNot {
+export function ticketAskOf(action: TicketAction, argument: unknown): { ask: TicketAsk; problem?: undefined } | { problem: string } {
   if (typeof argument !== 'object' || argument === null || Array.isArray(argument))
     return { problem: `${action} takes a JSON object: {${MEMBERS[action].map((name) => `"${name}": …`).join(', ')}}.` }
   const unsafe = jsonProblem(argument)

@@ -65,19 +65,14 @@ function instants(clock: IANAZone, wall: number): number[] {
   const offsets = new Set([clock.offset(wall - DAY_MS), clock.offset(wall + DAY_MS)])
   const candidates = [...offsets].map((minutes) => ({ minutes, at: wall - minutes * MINUTE_MS }))
   const found = candidates.filter(({ minutes, at }) => clock.offset(at) === minutes).map(({ at }) => at)
-  return found.length > 0
-    ? found.sort((a, b) => a - b)
-    : [
-        skipAt(
-          clock,
-          candidates.map(({ at }) => at),
-        ),
-      ]
+  if (found.length > 0) return found.sort((a, b) => a - b)
+  const around = candidates.map(({ at }) => at)
+  return [changeBetween(clock, Math.min(...around), Math.max(...around))]
 }
 
 /** The change of the offset between them, by halving. */
-function skipAt(clock: IANAZone, around: number[]): number {
-  let [before, after] = [Math.min(...around), Math.max(...around)]
+export function changeBetween(clock: IANAZone, from: number, to: number): number {
+  let [before, after] = [from, to]
   const old = clock.offset(before)
   while (after - before > 1) {
     const middle = Math.floor((before + after) / 2)
@@ -87,7 +82,8 @@ function skipAt(clock: IANAZone, around: number[]): number {
   return after
 }
 
-function minutesOf(time: string): number {
+/** Of the day, `08:30` say. */
+export function minutesOf(time: string): number {
   const [hours, minutes] = time.split(':').map(Number) as [number, number]
   return hours * 60 + minutes
 }

@@ -4,7 +4,6 @@
  * Updates; what is asked over REST comes as the signal `asked`.
  */
 import {
-  ApplicationFailure,
   condition,
   continueAsNew,
   defineSignal,
@@ -17,12 +16,11 @@ import {
 } from '@temporalio/workflow'
 import type { BulkActivities } from '../activities/bulk-activities.ts'
 import { nextStep, type Progress } from '../twin-models/core/pacing.ts'
-import { jsonProblem } from '../twin-models/json-problem.ts'
 import { BULK_BEGIN, BULK_STEP } from './activity-options.ts'
 import { Alarm } from './alarm.ts'
 import { bulkReport } from './bulk-report.ts'
-import { BULK_ASKED_SIGNAL, type BulkAsked, type BulkCarried, type BulkEnd, type BulkStart } from './messages.ts'
-import { handleUpdates, type OperatorUpdates, showStatus } from './operators.ts'
+import { BULK_ASKED_SIGNAL, BULK_WORKFLOW, type BulkAsked, type BulkCarried, type BulkEnd, type BulkStart } from './messages.ts'
+import { handleUpdates, mustBeTakeable, type OperatorUpdates, showStatus } from './operators.ts'
 
 /** A step is some seven events: a run continues as new after some sixty steps. */
 const LONGEST_HISTORY = 400
@@ -91,11 +89,8 @@ function setHandlers(ask: (wanted: BulkAsked['wanted']) => void): void {
   setHandler(signal, ({ wanted }) => ask(wanted), { description: 'What somebody asked for over REST, {wanted}: pause, resume or cancel.' })
 }
 
-/** What is started in the UI comes as it is: it is looked at before anything walks it, passing it on included. REST holds its bodies to the same. */
 async function begin(start: BulkStart): Promise<BulkCarried> {
-  const problem = jsonProblem(start)
-  if (problem)
-    throw ApplicationFailure.nonRetryable(`The input of bulkChange cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, 'invalid')
+  mustBeTakeable(start, BULK_WORKFLOW)
   const { carried: _, ...request } = start ?? {}
   const begun = await beginBulkChange({ ...request, id: request.id ?? uuid4(), workflow: workflowInfo().workflowId })
   return { ...begun, status: 'running', upTo: 0, startedAt: 0, idle: 0, forgiven: 0 }

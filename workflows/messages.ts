@@ -115,13 +115,13 @@ export interface RolloutCarried {
   n: number
   state: RolloutState
   /** What it was asked last: what is told twice is done once. */
-  heard: RolloutHeard[]
+  heard: Heard[]
   /** What was asked last, by whom, and what became of it. */
   note?: string
 }
 
-/** Something that it was asked, by its id, and the answer. */
-export interface RolloutHeard {
+/** Something that a rollout or a ticket was asked, by its id, and the answer. */
+export interface Heard {
   id: string
   answer: string
   isRefused: boolean
@@ -184,13 +184,10 @@ export interface TicketCarried {
   n: number
   state: TicketState
   /** What it was asked last: what is told twice is done once. */
-  heard: TicketHeard[]
+  heard: Heard[]
   /** What was asked last, by whom, and what became of it. */
   note?: string
 }
-
-/** Something that it was asked, by its id, and the answer. */
-export type TicketHeard = RolloutHeard
 
 /** Signal `asked`: what was asked over REST, by links, and by other systems. Operators in the UI ask the same by Updates of these names. */
 export const TICKET_ASKED_SIGNAL = 'asked'

@@ -2,21 +2,17 @@
  * A prediction: one question about one device to a model that is served elsewhere, and its answer. What it is to ask stands in Postgres, and the
  * answer is written there, with what the model was asked with. An operator may start it in the Temporal UI with one JSON object, under any id.
  */
-import { ApplicationFailure, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow'
+import { proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow'
 import type { PredictionActivities } from '../activities/prediction-activities.ts'
-import { jsonProblem } from '../twin-models/json-problem.ts'
 import { PREDICTION_ASK } from './activity-options.ts'
-import type { PredictionEnd, PredictionStart } from './messages.ts'
-import { showStatus } from './operators.ts'
+import { PREDICTION_WORKFLOW, type PredictionEnd, type PredictionStart } from './messages.ts'
+import { mustBeTakeable, showStatus } from './operators.ts'
 import { askingReport, predictionReport } from './prediction-report.ts'
 
 const { answerPrediction } = proxyActivities<PredictionActivities>(PREDICTION_ASK)
 
 export async function prediction(start: PredictionStart): Promise<PredictionEnd> {
-  // What is started in the UI comes as it is.
-  const problem = jsonProblem(start)
-  if (problem)
-    throw ApplicationFailure.nonRetryable(`The input of prediction cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, 'invalid')
+  mustBeTakeable(start, PREDICTION_WORKFLOW)
   const { workflowId: workflow, firstExecutionRunId } = workflowInfo()
   // Also after a reset to its beginning it is this one, and not another.
   const asked = { ...start, id: start?.id ?? firstExecutionRunId, workflow }

@@ -12,8 +12,8 @@ import type { RolloutAsk, RolloutCounts, RolloutStep, Steered } from '../twin-mo
 import { USABLE_PROBLEMS } from '../twin-models/firmware/usable.ts'
 import { ROLLOUT_BEGIN, ROLLOUT_STEP } from './activity-options.ts'
 import type { RolloutCarried } from './messages.ts'
-import { showStatus } from './operators.ts'
-import type { Answer, Asked } from './rollout-asked.ts'
+import { type Answer, showStatus } from './operators.ts'
+import type { Asked } from './rollout-asked.ts'
 import { rolloutReport } from './rollout-report.ts'
 
 const DETAILS_MS = 10_000
@@ -100,7 +100,7 @@ export class RolloutRun {
   report(): void {
     const { tenant, id, state } = this.carried
     setCurrentDetails(rolloutReport(this.carried, this.counts, this.#details, this.#forward))
-    showStatus(tenant, state.status, id)
+    showStatus(tenant, state.status, { rollout: id })
   }
 
   #steered(ask: RolloutAsk, problem: RolloutLook['problem'] = null): Steered {

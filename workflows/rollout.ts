@@ -4,14 +4,14 @@
  * may start it in the Temporal UI with one JSON object, under any id, and steers it there by Updates; what is asked over REST comes as the signal
  * `asked`.
  */
-import { ApplicationFailure, allHandlersFinished, condition, continueAsNew, proxyActivities, workflowInfo } from '@temporalio/workflow'
+import { condition, continueAsNew, proxyActivities, workflowInfo } from '@temporalio/workflow'
 import type { RolloutActivities } from '../activities/rollout-activities.ts'
 import { initialRollout } from '../twin-models/core/rollout.ts'
 import { summed } from '../twin-models/core/rollout-waves.ts'
-import { jsonProblem } from '../twin-models/json-problem.ts'
 import { ROLLOUT_BEGIN } from './activity-options.ts'
 import { Alarm } from './alarm.ts'
-import type { RolloutCarried, RolloutEnd, RolloutStart } from './messages.ts'
+import { ROLLOUT_WORKFLOW, type RolloutCarried, type RolloutEnd, type RolloutStart } from './messages.ts'
+import { answerAll, isQuiet, mustBeTakeable } from './operators.ts'
 import { type Asked, handleAsked } from './rollout-asked.ts'
 import { previewReport } from './rollout-report.ts'
 import { RolloutRun } from './rollout-run.ts'
@@ -27,23 +27,19 @@ export async function rollout(start: RolloutStart): Promise<RolloutEnd> {
   handleAsked(queue, (ask) => run?.wouldRefuse(ask))
   run = new RolloutRun(start?.carried ?? (await begin(start, queue)))
   const alarm = new Alarm()
-  const isQuiet = async () => {
-    await condition(() => allHandlersFinished() || queue.length > 0)
-    return queue.length === 0
-  }
   await run.look()
   for (;;) {
-    await answerAll(run, queue)
+    await answerAll(queue, (asked) => run.obey(asked))
     const step = run.next()
     if (step.kind !== 'wait') {
       await run.take(step)
       run.report()
-      if (step.kind === 'done' && (await isQuiet())) return endOf(run)
+      if (step.kind === 'done' && (await isQuiet(queue))) return endOf(run)
       continue
     }
     run.wait(step)
     run.report()
-    if (workflowInfo().historyLength >= LONGEST_HISTORY && (await isQuiet()))
+    if (workflowInfo().historyLength >= LONGEST_HISTORY && (await isQuiet(queue)))
       await continueAsNew<typeof rollout>({ tenant: run.carried.tenant, carried: run.carried })
     alarm.set(step.ms === undefined ? undefined : Date.now() + step.ms)
     await condition(() => queue.length > 0 || alarm.rang)
@@ -52,19 +48,8 @@ export async function rollout(start: RolloutStart): Promise<RolloutEnd> {
   }
 }
 
-/** One after the other, in the order in which they were asked. */
-async function answerAll(run: RolloutRun, queue: Asked[]): Promise<void> {
-  for (let asked = queue[0]; asked; asked = queue[0]) {
-    asked.answer = await run.obey(asked)
-    queue.shift()
-  }
-}
-
-/** What is started in the UI comes as it is: it is looked at before anything walks it, passing it on included. */
 async function begin(start: RolloutStart, queue: Asked[]): Promise<RolloutCarried> {
-  const problem = jsonProblem(start)
-  if (problem)
-    throw ApplicationFailure.nonRetryable(`The input of rollout cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, 'invalid')
+  mustBeTakeable(start, ROLLOUT_WORKFLOW)
   const { carried: _, ...request } = start ?? {}
   const { workflowId: workflow, firstExecutionRunId } = workflowInfo()
   // Also after a reset to its beginning it is this one, and not another.

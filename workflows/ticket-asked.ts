@@ -1,17 +1,12 @@
 /** What a ticket is asked: by operators in the Temporal UI as Updates with one JSON object each, and by everybody else as the signal `asked`. */
-import { ApplicationFailure, condition, currentUpdateInfo, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow'
-import { TICKET_ACTIONS, type TicketAction, type TicketAsk, type TicketOrigin, type TicketVia } from '../twin-models/core/ticket-types.ts'
+import { defineSignal, setHandler } from '@temporalio/workflow'
+import type { TicketAction, TicketAsk, TicketOrigin, TicketVia } from '../twin-models/core/ticket-types.ts'
 import { isTicketAsk, ticketAskOf } from '../twin-models/ticket-asked.ts'
-import { TICKET_ASKED_SIGNAL, TICKET_LOOK_SIGNAL, type TicketAsked, type TicketHeard, type TicketLookSignal } from './messages.ts'
+import { TICKET_ASKED_SIGNAL, TICKET_LOOK_SIGNAL, type TicketAsked, type TicketLookSignal } from './messages.ts'
+import { handleAskUpdates, type Queued } from './operators.ts'
 
-/** What waits for the workflow's turn. */
-export interface AskedOfTicket {
-  ask: TicketAsk
+export interface AskedOfTicket extends Queued<TicketAsk> {
   origin: TicketOrigin
-  /** With the same it is the same. */
-  id: string
-  /** What an operator reads. */
-  answer?: Pick<TicketHeard, 'answer' | 'isRefused'>
 }
 
 /** They stand in the menu of the UI. */
@@ -28,23 +23,11 @@ const DESCRIPTIONS: { [action in TicketAction]: string } = {
 const VIAS: ReadonlySet<unknown> = new Set<TicketVia>(['rest', 'ui', 'link', 'system'])
 const IN_THE_UI: TicketOrigin = { via: 'ui' }
 
-/** All goes into the queue; an operator waits for the answer. `refusal`: what is known to make no sense now is not even accepted. */
 export function handleTicketAsked(queue: AskedOfTicket[], refusal: (ask: TicketAsk) => string | undefined, look: () => void): void {
-  for (const action of TICKET_ACTIONS) {
-    const handler = async (argument?: unknown): Promise<string> => {
-      const asked: AskedOfTicket = { ask: asksFor(action, argument), origin: IN_THE_UI, id: `update ${currentUpdateInfo()?.id}` }
-      queue.push(asked)
-      await condition(() => asked.answer !== undefined)
-      const { answer, isRefused } = asked.answer!
-      if (isRefused) throw refused(answer)
-      return answer
-    }
-    const validator = (argument?: unknown): void => {
-      const problem = refusal(asksFor(action, argument))
-      if (problem !== undefined) throw refused(problem)
-    }
-    setHandler(defineUpdate<string, [argument?: unknown]>(action), handler, { description: DESCRIPTIONS[action], validator })
-  }
+  handleAskUpdates(queue, {
+    ...{ descriptions: DESCRIPTIONS, parse: ticketAskOf, refusal },
+    toQueue: (ask, id) => ({ ask, id, origin: IN_THE_UI }),
+  })
   setHandler(defineSignal<[TicketAsked]>(TICKET_ASKED_SIGNAL), (asked) => void queue.push(...heard(asked)), {
     description:
       'What was asked over REST, by a link, or by another system: {"asks": [{"id": …, "ask": {"action": …}, "origin": {"via": …}}]}.',
@@ -54,18 +37,8 @@ export function handleTicketAsked(queue: AskedOfTicket[], refusal: (ask: TicketA
   })
 }
 
-function asksFor(action: TicketAction, argument: unknown): TicketAsk {
-  const asked = ticketAskOf(action, argument)
-  if (asked.problem !== undefined) throw refused(asked.problem)
-  return asked.ask
-}
-
 /** REST has checked them; a signal may be of somebody else. */
 function heard(asked: TicketAsked | undefined): AskedOfTicket[] {
   const asks = Array.isArray(asked?.asks) ? asked.asks : []
   return asks.filter((one) => typeof one?.id === 'string' && VIAS.has(one.origin?.via) && isTicketAsk(one.ask))
-}
-
-function refused(why: string): ApplicationFailure {
-  return ApplicationFailure.nonRetryable(why, 'refused')
 }

@@ -2,22 +2,21 @@
  * What a run of `maintenanceTicket` holds: what it carries, and what its last look found. What is carried is a copy of what stands in Postgres, where
  * each step is done once under its number.
  */
-import { proxyLocalActivities, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow'
+import { proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow'
 import type { TicketActivities } from '../activities/ticket-activities.ts'
 import type { TicketLook } from '../activities/ticket-ports.ts'
 import { nextTicketStep } from '../twin-models/core/ticket.ts'
 import { ignoredTicketAsk, steerTicket } from '../twin-models/core/ticket-steer.ts'
 import type { TicketAsk, TicketChange, TicketOrigin, TicketSight, TicketSteered, TicketStep } from '../twin-models/core/ticket-types.ts'
 import { TICKET_STEP } from './activity-options.ts'
-import type { TicketCarried, TicketHeard } from './messages.ts'
-import { SEARCH_ATTRIBUTES } from './search-attributes.ts'
+import type { Heard, TicketCarried } from './messages.ts'
+import { type Answer, showStatus } from './operators.ts'
 import type { AskedOfTicket } from './ticket-asked.ts'
 import { ticketReport } from './ticket-report.ts'
 
 /** More than may wait to be told at once (infra/postgres/ticket-asked.ts), so that what is told twice is always known. */
 const HEARD = 150
 
-type Answer = NonNullable<AskedOfTicket['answer']>
 const { stepTicket } = proxyLocalActivities<TicketActivities>(TICKET_STEP)
 
 export class TicketRun {
@@ -67,12 +66,7 @@ export class TicketRun {
   report(): void {
     const { tenant, state, plan } = this.carried
     setCurrentDetails(ticketReport(this.carried, this.#sight))
-    if (workflowInfo().typedSearchAttributes.get(SEARCH_ATTRIBUTES.status) === state.status) return
-    upsertSearchAttributes([
-      { key: SEARCH_ATTRIBUTES.tenant, value: tenant },
-      { key: SEARCH_ATTRIBUTES.device, value: plan.device },
-      { key: SEARCH_ATTRIBUTES.status, value: state.status },
-    ])
+    showStatus(tenant, state.status, { device: plan.device })
   }
 
   #steered(ask: TicketAsk, origin: TicketOrigin): TicketSteered {
@@ -80,7 +74,7 @@ export class TicketRun {
   }
 
   /** Another run of this ticket was further: what it carried is taken over, and what was to be done is not. */
-  async #step(n: number, heard: TicketHeard[], change?: TicketChange): Promise<TicketLook> {
+  async #step(n: number, heard: Heard[], change?: TicketChange): Promise<TicketLook> {
     const { id, tenant } = this.carried
     const look = await stepTicket({ id, tenant, n, heard, seen: this.#sight.seen, ...(change && { change }) })
     this.#sight = look.sight
@@ -97,6 +91,6 @@ export class TicketRun {
   }
 }
 
-function withAnswer(heard: TicketHeard[], answer: TicketHeard): TicketHeard[] {
+function withAnswer(heard: Heard[], answer: Heard): Heard[] {
   return [...heard.filter(({ id }) => id !== answer.id), answer].slice(-HEARD)
 }

@@ -4,13 +4,13 @@
  * wakes, and is woken when there is something to see. An operator may start one in the Temporal UI with one JSON object, under any id, and steers it
  * there by Updates; what is asked elsewhere comes as the signal `asked`.
  */
-import { ApplicationFailure, allHandlersFinished, condition, continueAsNew, proxyActivities, workflowInfo } from '@temporalio/workflow'
+import { condition, continueAsNew, proxyActivities, workflowInfo } from '@temporalio/workflow'
 import type { TicketActivities } from '../activities/ticket-activities.ts'
 import { initialTicket } from '../twin-models/core/ticket.ts'
-import { jsonProblem } from '../twin-models/json-problem.ts'
 import { TICKET_BEGIN } from './activity-options.ts'
 import { Alarm } from './alarm.ts'
-import type { TicketCarried, TicketEnd, TicketStart } from './messages.ts'
+import { TICKET_WORKFLOW, type TicketCarried, type TicketEnd, type TicketStart } from './messages.ts'
+import { answerAll, isQuiet, mustBeTakeable } from './operators.ts'
 import { type AskedOfTicket, handleTicketAsked } from './ticket-asked.ts'
 import { TicketRun } from './ticket-run.ts'
 
@@ -32,16 +32,12 @@ export async function maintenanceTicket(start: TicketStart): Promise<TicketEnd> 
   )
   run = new TicketRun(start?.carried ?? (await begin(start)))
   const alarm = new Alarm()
-  const isQuiet = async () => {
-    await condition(() => allHandlersFinished() || queue.length > 0)
-    return queue.length === 0
-  }
   for (let mustLook = true; ; ) {
     if (mustLook || isNews) {
       isNews = false
       await run.look()
     }
-    await answerAll(run, queue)
+    await answerAll(queue, (asked) => run.obey(asked))
     const step = run.next()
     if (step.kind === 'change') {
       await run.take(step.change)
@@ -51,11 +47,11 @@ export async function maintenanceTicket(start: TicketStart): Promise<TicketEnd> 
     }
     run.report()
     if (step.kind === 'over') {
-      if (await isQuiet()) return endOf(run)
+      if (await isQuiet(queue)) return endOf(run)
       mustLook = false
       continue
     }
-    if (workflowInfo().historyLength >= LONGEST_HISTORY && (await isQuiet()))
+    if (workflowInfo().historyLength >= LONGEST_HISTORY && (await isQuiet(queue)))
       await continueAsNew<typeof maintenanceTicket>({ tenant: run.carried.tenant, carried: run.carried })
     alarm.set(step.until)
     await condition(() => queue.length > 0 || isNews || alarm.rang)
@@ -64,22 +60,8 @@ export async function maintenanceTicket(start: TicketStart): Promise<TicketEnd> 
   }
 }
 
-/** One after the other, in the order in which they were asked. */
-async function answerAll(run: TicketRun, queue: AskedOfTicket[]): Promise<void> {
-  for (let asked = queue[0]; asked; asked = queue[0]) {
-    asked.answer = await run.obey(asked)
-    queue.shift()
-  }
-}
-
-/** What is started in the UI comes as it is: it is looked at before anything walks it, passing it on included. */
 async function begin(start: TicketStart): Promise<TicketCarried> {
-  const problem = jsonProblem(start)
-  if (problem)
-    throw ApplicationFailure.nonRetryable(
-      `The input of maintenanceTicket cannot be taken: ${problem.path || 'it'} ${problem.detail}.`,
-      'invalid',
-    )
+  mustBeTakeable(start, TICKET_WORKFLOW)
   const { carried: _, ...request } = start ?? {}
   const { workflowId: workflow, firstExecutionRunId } = workflowInfo()
   // Also after a reset to its beginning it is this one, and not another.

@@ -6,7 +6,7 @@ import { CastorError } from '../../twin-models/errors.ts'
 import type { DeviceModel, ModelAction } from '../../twin-models/model.ts'
 import type { NewCommand } from '../command-ports.ts'
 import { problemAt } from './refusals.ts'
-import { durationParameter, jsonValue } from './schemas.ts'
+import { durationParameter, jsonValue, timeParameter } from './schemas.ts'
 
 export const INPUT_LIMITS = { bytes: 32 * 1024, depth: 16 } as const
 const DAY_MS = 86_400_000
@@ -16,15 +16,7 @@ export const commandBody = z
   .strictObject({
     name: z.string('must be the name of an action').min(1).max(128),
     input: jsonValue.optional().openapi({ description: 'As the model types it.' }),
-    expiresAt: z.iso
-      .datetime({ offset: true, error: 'must be a time like 2026-11-21T06:00:00Z' })
-      .transform((text) => Date.parse(text))
-      .optional()
-      .openapi({
-        type: 'string',
-        format: 'date-time',
-        description: 'When it is given up. One of this and `timeout`; else the model says.',
-      }),
+    expiresAt: timeParameter.optional().openapi({ description: 'When it is given up. One of this and `timeout`; else the model says.' }),
     timeout: durationParameter(1_000, LONGEST_MS).optional().openapi({ description: 'The same, from now.', example: '5m' }),
     retry: z
       .strictObject({

@@ -12,7 +12,7 @@ export const deviceParams = z.object({ id: deviceId.openapi({ param: { name: 'id
 
 export const time = z.iso.datetime().openapi({ description: 'RFC 3339, UTC, milliseconds.', example: '2026-11-21T06:00:00.000Z' })
 
-/** A point in time as a query parameter: RFC 3339 with a zone. Gives epoch milliseconds. */
+/** A point in time, in a query or a body: RFC 3339 with a zone. Gives epoch milliseconds. */
 export const timeParameter = z.iso
   .datetime({ offset: true, error: 'must be a time like 2026-11-21T06:00:00Z' })
   .transform((text) => Date.parse(text))

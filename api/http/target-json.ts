@@ -8,7 +8,7 @@ import { NOTICE_KINDS } from '../notify/ports.ts'
 import { messageId } from '../notify/told.ts'
 import type { NoticeRow, Target } from '../notify-ports.ts'
 import { iso, time } from './schemas.ts'
-import { attemptJson, attemptSchema } from './webhook-json.ts'
+import { attemptJson, attemptSchema, authJson, breakerJson } from './webhook-json.ts'
 
 export const severity = z.enum(SEVERITIES)
 
@@ -84,13 +84,11 @@ export function targetJson({ name, settings, auth, secrets, health, open, create
   const oldUntil = Math.max(0, ...secrets.map(({ until = 0 }) => until))
   return JSON.stringify({
     ...{ name, kind, ...rest },
-    ...(auth && { auth: { kind: 'bearer' in auth ? 'bearer' : 'basic' } }),
+    ...authJson(auth),
     ...(oldUntil > now && { oldSecretUntil: iso(oldUntil) }),
     ...{ groupWait: durationText(groupWaitMs), groupInterval: durationText(groupIntervalMs) },
     health: {
-      failures: health.failures,
-      ...(health.failingSince !== null && { failingSince: iso(health.failingSince) }),
-      ...(health.probeAt !== null && { nextProbeAt: iso(health.probeAt) }),
+      ...breakerJson(health),
       open,
     },
     ...{ createdAt: iso(createdAt), updatedAt: iso(updatedAt) },

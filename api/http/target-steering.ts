@@ -8,10 +8,10 @@ import type { Targets } from '../notify-ports.ts'
 import { newSecret, signingSecrets } from '../webhooks/signature.ts'
 import type { Endpoints } from './endpoint.ts'
 import type { RateLimit } from './rate-limit.ts'
-import { durationParameter, jsonContent } from './schemas.ts'
+import { jsonContent } from './schemas.ts'
 import { targetJson } from './target-json.ts'
 import { knownTarget, noTarget, targetParams, targetTag, targetWithSecret } from './targets.ts'
-import { attemptJson, attemptSchema, withSecret } from './webhook-json.ts'
+import { attemptJson, attemptSchema, oldSecretUntil, rotation, withSecret } from './webhook-json.ts'
 
 export interface TargetSteeringDeps {
   targets: Targets
@@ -20,16 +20,10 @@ export interface TargetSteeringDeps {
   now: () => number
 }
 
-const DAY_MS = 86_400_000
 const MAX_BODY_BYTES = 4_096
 /** A receiver may take 15 s, and a mail server 20 s. */
 const TEST_DEADLINE_MS = 25_000
 
-const rotation = z.strictObject({
-  keepOldFor: durationParameter(1_000, 7 * DAY_MS)
-    .optional()
-    .openapi({ description: 'The old one signs too for so long. Default: 24h.' }),
-})
 const testAnswer = z
   .object({
     message: z.string().openapi({ description: 'Its id.' }),
@@ -85,7 +79,7 @@ export function targetSteeringEndpoints(endpoint: Endpoints, { targets, sendNoti
       const { settings } = await knownTarget(targets, tenant, name)
       if (settings.kind !== 'webhook') throw new CastorError('conflict', 'It is no webhook: nothing that is sent to it is signed.')
       const secret = newSecret()
-      const row = await targets.rotate(tenant, name, secret, now() + (body.keepOldFor ?? DAY_MS))
+      const row = await targets.rotate(tenant, name, secret, oldSecretUntil(body, now()))
       if (!row) throw noTarget(name)
       return { status: 200, body: withSecret(targetJson(row, now()), secret), headers: { 'cache-control': 'no-store' } }
     },

@@ -1,8 +1,7 @@
 /** How long something is to be so: until a time, or for a while from now; one of both. */
-import { z } from '@hono/zod-openapi'
 import { formatDuration } from '../../twin-models/durations.ts'
 import { CastorError } from '../../twin-models/errors.ts'
-import { durationParameter } from './schemas.ts'
+import { durationParameter, timeParameter } from './schemas.ts'
 
 export interface Until {
   until?: number | undefined
@@ -12,15 +11,7 @@ export interface Until {
 /** Members of a body. */
 export function untilMembers(longestMs: number, example: string) {
   return {
-    until: z.iso
-      .datetime({ offset: true, error: 'must be a time like 2026-11-21T06:00:00Z' })
-      .transform((text) => Date.parse(text))
-      .optional()
-      .openapi({
-        type: 'string',
-        format: 'date-time',
-        description: `Up to ${formatDuration(longestMs)} from now. One of this and \`for\`.`,
-      }),
+    until: timeParameter.optional().openapi({ description: `Up to ${formatDuration(longestMs)} from now. One of this and \`for\`.` }),
     for: durationParameter(1_000, longestMs).optional().openapi({ description: 'The same, from now.', example }),
   }
 }

@@ -1,8 +1,12 @@
 /** Webhooks and their deliveries as REST shows them. Of secrets and credentials nothing is shown but that they are there. */
 import { z } from '@hono/zod-openapi'
+import type { Breaker } from '../../twin-models/core/delivery.ts'
+import type { WebhookAuth } from '../../twin-models/schemas/webhook.ts'
 import type { DeliveryRow, Webhook } from '../webhook-ports.ts'
 import { eventId } from '../webhooks/body.ts'
-import { iso, time } from './schemas.ts'
+import { durationParameter, iso, time } from './schemas.ts'
+
+const DAY_MS = 86_400_000
 
 export const webhookSchema = z
   .object({
@@ -41,6 +45,17 @@ export const webhookSchema = z
 
 export const secretSchema = z.string().openapi({ description: 'Signs what is sent. Shown this once.', example: 'whsec_c2VjcmV0Li4u' })
 
+/** What a new secret is asked for with. */
+export const rotation = z.strictObject({
+  keepOldFor: durationParameter(1_000, 7 * DAY_MS)
+    .optional()
+    .openapi({ description: 'The old one signs too for so long. Default: 24h.' }),
+})
+
+export function oldSecretUntil({ keepOldFor = DAY_MS }: z.infer<typeof rotation>, now: number): number {
+  return now + keepOldFor
+}
+
 export const attemptSchema = z
   .object({
     at: time,
@@ -73,18 +88,29 @@ export function webhookJson(row: Webhook, now: number): string {
   return JSON.stringify({
     ...{ id, status, ...(reason !== null && { reason }), url, types, ...(filter !== undefined && { filter }) },
     ...{ ...(system !== undefined && { system }), form, headers },
-    ...(auth && { auth: { kind: 'bearer' in auth ? 'bearer' : 'basic' } }),
+    ...authJson(auth),
     ...{ ordered, perSecond, atOnce, description, ...(oldUntil > now && { oldSecretUntil: iso(oldUntil) }) },
     health: {
-      failures: health.failures,
-      ...(health.failingSince !== null && { failingSince: iso(health.failingSince) }),
-      ...(health.probeAt !== null && { nextProbeAt: iso(health.probeAt) }),
+      ...breakerJson(health),
       waiting: row.waiting,
       missed: row.missed,
     },
     createdAt: iso(row.createdAt),
     updatedAt: iso(row.updatedAt),
   })
+}
+
+/** That there is one, and of which kind. */
+export function authJson(auth: WebhookAuth | null | undefined): object {
+  return auth ? { auth: { kind: 'bearer' in auth ? 'bearer' : 'basic' } } : {}
+}
+
+export function breakerJson({ failures, failingSince, probeAt }: Breaker): object {
+  return {
+    failures,
+    ...(failingSince !== null && { failingSince: iso(failingSince) }),
+    ...(probeAt !== null && { nextProbeAt: iso(probeAt) }),
+  }
 }
 
 /** Into the JSON of the answer, and nowhere else. */

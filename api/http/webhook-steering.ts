@@ -10,8 +10,8 @@ import { requestOf } from '../webhooks/request.ts'
 import { newSecret, signingSecrets } from '../webhooks/signature.ts'
 import type { Endpoints } from './endpoint.ts'
 import type { RateLimit } from './rate-limit.ts'
-import { durationParameter, jsonContent } from './schemas.ts'
-import { attemptJson, attemptSchema, webhookJson, webhookSchema, withSecret } from './webhook-json.ts'
+import { jsonContent } from './schemas.ts'
+import { attemptJson, attemptSchema, oldSecretUntil, rotation, webhookJson, webhookSchema, withSecret } from './webhook-json.ts'
 import { knownWebhook, noWebhook, webhookParams, webhookTag, withSecretSchema } from './webhooks.ts'
 
 export interface SteeringDeps {
@@ -21,16 +21,10 @@ export interface SteeringDeps {
   now: () => number
 }
 
-const DAY_MS = 86_400_000
 const MAX_BODY_BYTES = 4_096
 /** A receiver may take 15 s. */
 const TEST_DEADLINE_MS = 20_000
 
-const rotation = z.strictObject({
-  keepOldFor: durationParameter(1_000, 7 * DAY_MS)
-    .optional()
-    .openapi({ description: 'The old one signs too for so long. Default: 24h.' }),
-})
 const typeNames = EVENT_TYPES.map(({ type }) => type)
 const testRequest = z.strictObject({
   type: z
@@ -91,7 +85,7 @@ export function webhookSteeringEndpoints(endpoint: Endpoints, { webhooks, webhoo
     },
     async ({ tenant, params, body }) => {
       const secret = newSecret()
-      const row = await webhooks.rotate(tenant, params.id, secret, now() + (body.keepOldFor ?? DAY_MS))
+      const row = await webhooks.rotate(tenant, params.id, secret, oldSecretUntil(body, now()))
       if (!row) throw noWebhook(params.id)
       return { status: 200, body: withSecret(webhookJson(row, now()), secret), headers: { 'cache-control': 'no-store' } }
     },

@@ -53,6 +53,8 @@ export interface NoticeRow extends Required<Omit<NewNotice, 'since'>> {
   owed: boolean
   readyAt: number | null
   heldAt: number | null
+  /** Set of what is over before it is written. */
+  endedAt: number | null
 }
 
 /** Of one target. With as many that have not ended, further ones fail. */
@@ -66,7 +68,7 @@ export async function insertNoticeRows(sql: Queries, rows: readonly NoticeRow[])
       select *, row_number() over () as place from json_to_recordset(${JSON.stringify(stored)}::text::json) as r (
         tenant text, target text, kind text, key text, step text, incarnation int, n int, device text, rule text, site text, status text, state text,
         reason text, severity text, subject text, text text, facts text, links text, since float8, "overAt" float8, "group" text, owed boolean,
-        "dueAt" float8, "readyAt" float8, "heldAt" float8)
+        "dueAt" float8, "readyAt" float8, "heldAt" float8, "endedAt" float8)
     ), known as materialized (
       select tenant, name, number, (
         select count(*) >= ${MOST_OPEN_NOTICES} from (
@@ -82,7 +84,7 @@ export async function insertNoticeRows(sql: Queries, rows: readonly NoticeRow[])
     select tenant, target, number, kind, key, step, incarnation, n, device, rule, site, status, case when refused is null then state else 'failed' end,
       coalesce(refused, reason), severity, subject, text, facts, links, to_timestamp(since / 1000), to_timestamp("overAt" / 1000), "group", owed,
       to_timestamp("dueAt" / 1000), case when refused is null then to_timestamp("readyAt" / 1000) end,
-      case when refused is null then to_timestamp("heldAt" / 1000) end, case when refused is not null then now() end
+      case when refused is null then to_timestamp("heldAt" / 1000) end, case when refused is null then to_timestamp("endedAt" / 1000) else now() end
     from judged order by place
     on conflict (tenant, key, target, step) do nothing`
   return count
@@ -96,7 +98,7 @@ function rowOf(notice: NewNotice): NoticeRow {
     ...{ subject: cut(subject.replaceAll(/\p{Cc}+/gu, ' '), LIMITS.subject), text: cut(text, LIMITS.text) },
     facts: Object.fromEntries(kept.map(([name, fact]) => [cut(name, LIMITS.name), cut(fact, LIMITS.fact)])),
     links: links.slice(0, LIMITS.links).map(({ title, url }) => ({ title: cut(title, LIMITS.name), url })),
-    ...{ incarnation: null, n: null, rule: null, site: null, state: 'waiting', reason: null, owed: false, heldAt: null },
+    ...{ incarnation: null, n: null, rule: null, site: null, state: 'waiting', reason: null, owed: false, heldAt: null, endedAt: null },
     ...{
       overAt: status === 'resolved' ? dueAt : null,
       group: `{}:{key=${JSON.stringify(cut(key, LIMITS.key))}, step=${JSON.stringify(cut(step, LIMITS.step))}}`,

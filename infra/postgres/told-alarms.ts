@@ -138,11 +138,11 @@ async function updateNotices(tx: Transaction, alarms: KnownAlarm[]): Promise<voi
 
 function rowOf(known: NewAlarm, notice: Notice, step: number): NoticeRow {
   const { incarnation, n, tenant, device, rule, site, alarm } = known
-  const { target, status, state, reason, severity, text, facts, dueAt, readyAt, heldAt, group, owed = false } = notice
+  const { target, status, state, reason, severity, text, facts, dueAt, readyAt, heldAt, endedAt, group, owed = false } = notice
   return {
     ...{ tenant, target, kind: 'alarm', key: noticeKey(known), step: String(step), incarnation, n, device, rule, site: site ?? null },
     ...{ status, state, reason: reason ?? null, severity, subject: `${rule} on ${device}`, text, facts, links: [], owed },
     ...{ since: alarm.raisedAt, overAt: status === 'resolved' ? (alarm.endedAt ?? null) : null },
-    ...{ group: group ?? groupKeyOf({ rule, site }), dueAt, readyAt: readyAt ?? null, heldAt: heldAt ?? null },
+    ...{ group: group ?? groupKeyOf({ rule, site }), dueAt, readyAt: readyAt ?? null, heldAt: heldAt ?? null, endedAt: endedAt ?? null },
   }
 }

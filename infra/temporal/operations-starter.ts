@@ -1,6 +1,6 @@
 /**
- * Starts the workflows of long work that REST has registered (bulk-starter.ts, rollout-starter.ts), and tells them what was asked of them since. REST
- * itself only writes rows: so an outage of Temporal never reaches whoever asks. Every worker runs one; what two of them do at once is done once.
+ * Starts the workflows of long work that REST or rules have registered (bulk-starter.ts, rollout-starter.ts, …), and tells them what was asked of them
+ * since. Who registers it only writes rows: so an outage of Temporal never reaches whoever asks. Every worker runs one; what two of them do at once is done once.
  */
 import {
   Client,

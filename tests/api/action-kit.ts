@@ -7,6 +7,7 @@ import type { Transaction } from '../../infra/postgres/connect.ts'
 import { numberRows } from '../../infra/postgres/outbox.ts'
 import { createActionStore } from '../../infra/postgres/rule-action-work.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
+import { Leaders } from '../support/leaders.ts'
 import { until } from '../support/wait.ts'
 import { type TestApi, testApi } from './test-api.ts'
 
@@ -42,7 +43,7 @@ export class ActionKit {
   readonly api: TestApi
   readonly store: ActionStore
   readonly act = createCarryOut({ find: (name) => modelOf(name), list: listModels }, Date.now)
-  readonly #running = new Set<() => Promise<void>>()
+  readonly #leaders = new Leaders()
 
   private constructor(api: TestApi, ports: ActionPorts<Transaction>) {
     this.api = api
@@ -96,26 +97,19 @@ export class ActionKit {
 
   /** One that leads, until it is stopped. */
   run(store: ActionStore = this.store): () => Promise<void> {
-    const stopping = new AbortController()
-    let failed: unknown
-    const ended = new ActionRunner({ store, act: this.act })
-      .run(stopping.signal, async () => true)
-      .catch((error: unknown) => {
-        failed = error
-      })
-    const stop = async () => {
-      stopping.abort()
-      this.#running.delete(stop)
-      await ended
-      if (failed !== undefined) throw failed
+    const running = this.#leaders.begin(this.#runner(store))
+    return async () => {
+      await running.stop()
+      if (running.error !== undefined) throw running.error
     }
-    this.#running.add(stop)
-    return stop
   }
 
-  /** One that never stops: it dies by its store, whose calls do not come back. */
   drop(store: ActionStore): void {
-    void new ActionRunner({ store, act: this.act }).run(new AbortController().signal, async () => true)
+    this.#leaders.drop(this.#runner(store))
+  }
+
+  #runner(store: ActionStore): ActionRunner {
+    return new ActionRunner({ store, act: this.act })
   }
 
   /** Until nothing waits whose time has come. */
@@ -143,7 +137,7 @@ export class ActionKit {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#running].map((stop) => stop()))
+    await this.#leaders.stop()
     await this.api.database.drop()
   }
 }

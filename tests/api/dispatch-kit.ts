@@ -11,25 +11,14 @@ import { createDispatchStore } from '../../infra/postgres/webhook-fan-out.ts'
 import { createWebhookWork } from '../../infra/postgres/webhook-work.ts'
 import { listModels, modelOf } from '../../twin-models/devices/index.ts'
 import type { WebhookReport } from '../../workflows/messages.ts'
+import { Leaders, type RunningLeader } from '../support/leaders.ts'
+import { emit, type Happening } from '../support/outbox.ts'
 import { DEMO_KEY, type TestApi, testApi } from './test-api.ts'
-
-export interface Happening {
-  incarnation: number
-  kind?: string
-  [member: string]: unknown
-}
 
 export interface Hook {
   id: string
   number: number
   secret: string
-}
-
-export interface RunningDispatcher {
-  /** In order, as at SIGTERM. */
-  stop(): Promise<void>
-  /** What made it end. */
-  readonly error: unknown
 }
 
 export class DispatchKit {
@@ -38,7 +27,7 @@ export class DispatchKit {
   readonly work: WorkStore
   readonly match: Match
   readonly #outbound: Outbound
-  readonly #running = new Set<RunningDispatcher>()
+  readonly #leaders = new Leaders()
 
   private constructor(api: TestApi) {
     const { sql } = api.database
@@ -69,24 +58,8 @@ export class DispatchKit {
     return { id: json.id, secret: json.secret, number: row.number }
   }
 
-  /** Events of devices, in this order; their positions. */
-  async emit(happenings: Happening[]): Promise<number[]> {
-    const { sql } = this
-    const events = happenings.map(({ incarnation, kind = 'device-event', ...event }) => ({
-      ...{ incarnation, kind },
-      event: { at: Date.now(), ...(kind === 'device-event' && { name: 'doorOpened', ts: Date.now(), data: {} }), ...event },
-    }))
-    const rows = await sql<Array<{ id: number }>>`
-      insert into outbox (at, tenant, incarnation, device, revision, kind, event, cause)
-      select now(), d.tenant, d.incarnation, d.device, 1, e.kind, e.event::text, '{"by":"timer"}'
-      from rows from (json_to_recordset(${JSON.stringify(events)}::text::json) as (incarnation int, kind text, event json)) with ordinality
-        as e (incarnation, kind, event, n) join devices d on d.incarnation = e.incarnation
-      order by e.n returning id`
-    await numberRows(sql, 1_000_000)
-    const numbered = await sql<Array<{ position: number }>>`
-      select position from outbox where id in (select value::bigint from json_array_elements_text(${JSON.stringify(rows.map(({ id }) => id))}::text::json))
-      order by position`
-    return numbered.map(({ position }) => position)
+  emit(happenings: Happening[]): Promise<number[]> {
+    return emit(this.sql, happenings)
   }
 
   /** Gives what was written so far, by registering devices say, its numbers, and takes it as told. */
@@ -95,33 +68,16 @@ export class DispatchKit {
     await this.sql`update webhook_fan_out set position = (select position from outbox_end)`
   }
 
-  dispatch({ store = this.store, attempt = this.attempt }: { store?: DispatchStore; attempt?: Try } = {}): RunningDispatcher {
-    const stopping = new AbortController()
-    const dispatcher = new Dispatcher({ store, match: this.match, attempt, now: Date.now, trouble: () => {} })
-    let error: unknown
-    const ended = dispatcher
-      .run(stopping.signal, async () => true)
-      .catch((why: unknown) => {
-        error = why
-      })
-    const running = {
-      get error() {
-        return error
-      },
-      stop: async () => {
-        stopping.abort()
-        this.#running.delete(running)
-        await ended
-      },
-    }
-    this.#running.add(running)
-    return running
+  dispatch({ store = this.store, attempt = this.attempt }: { store?: DispatchStore; attempt?: Try } = {}): RunningLeader {
+    return this.#leaders.begin(this.#dispatcher(store, attempt))
   }
 
-  /** One that never stops: it dies by its store, whose calls do not come back. */
   drop(store: DispatchStore, attempt: Try): void {
-    const dispatcher = new Dispatcher({ store, match: this.match, attempt, now: Date.now, trouble: () => {} })
-    void dispatcher.run(new AbortController().signal, async () => true)
+    this.#leaders.drop(this.#dispatcher(store, attempt))
+  }
+
+  #dispatcher(store: DispatchStore, attempt: Try): Dispatcher {
+    return new Dispatcher({ store, match: this.match, attempt, now: Date.now, trouble: () => {} })
   }
 
   /** A piece of the work of its workflow, `laterMs` from now. */
@@ -143,7 +99,7 @@ export class DispatchKit {
 
   /** Ends dispatchers, and removes all webhooks. */
   async clear(): Promise<void> {
-    await Promise.all([...this.#running].map((running) => running.stop()))
+    await this.#leaders.stop()
     await this.sql`delete from webhooks`
   }
 

@@ -2,25 +2,17 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { insertNotices, MOST_OPEN_NOTICES, type NewNotice } from '../../infra/postgres/notice-insert.ts'
 import { until } from '../support/wait.ts'
-import { WebhookReceiver } from '../support/webhook-receiver.ts'
+import type { WebhookReceiver } from '../support/webhook-receiver.ts'
 import { NotifyKit, PUBLIC_URL } from './notify-kit.ts'
 
 let kit: NotifyKit
 let receiver: WebhookReceiver
 beforeAll(async () => {
   kit = await NotifyKit.start()
-  receiver = await WebhookReceiver.start()
+  receiver = kit.receiver
 })
-afterEach(async () => {
-  await kit.clear()
-  receiver.received.length = 0
-  receiver.answer = () => ({ status: 204 })
-  kit.mail.received.length = 0
-})
-afterAll(async () => {
-  await kit?.stop()
-  await receiver?.stop()
-})
+afterEach(() => kit.clear())
+afterAll(() => kit?.stop())
 
 const ticket = (more: Partial<NewNotice> = {}): NewNotice => ({
   ...{
@@ -37,17 +29,15 @@ const ticket = (more: Partial<NewNotice> = {}): NewNotice => ({
   links: [{ title: 'Accept', url: 'https://castor.example.com/t/7?sign=abc' }],
   ...more,
 })
-const received = (count: number) =>
-  until(() => (receiver.received.length >= count ? receiver.received : undefined), `${count} messages arrive`)
 const listed = async (query = '') => (await kit.api.ask('GET', `/v1/notices${query}`)).json.items
 
 test('each is a message of its own, at once, with its links, and its end has the same fingerprint', async () => {
   await kit.webhook('ops', receiver.url, { groupWait: '1h', groupInterval: '1h' })
   kit.dispatch()
   expect(await insertNotices(kit.sql, [ticket(), ticket({ key: 'ticket:8', subject: 'Ticket 8' })])).toBe(2)
-  await received(2)
+  await receiver.gets(2)
   expect(await insertNotices(kit.sql, [ticket({ status: 'resolved', text: 'Done' })])).toBe(1)
-  await received(3)
+  await receiver.gets(3)
   const [seven, eight, end] = ['ticket:7 firing', 'ticket:8 firing', 'ticket:7 resolved'].map(
     (wanted) => receiver.received.find(({ json }) => `${json.alerts[0].labels.key} ${json.status}` === wanted)!.json,
   )
@@ -98,7 +88,7 @@ test('what was inserted in a transaction that did not commit is never told, and 
   await kit.looked()
   expect(receiver.received).toHaveLength(0)
   kit.laterMs = 601_000
-  const [request] = await received(1)
+  const [request] = await receiver.gets(1)
   expect(request!.json.alerts[0].labels.key).toBe('ticket:9')
 })
 
@@ -109,16 +99,16 @@ test('they go by the pace of their target: never more in a minute', async () => 
     kit.sql,
     Array.from({ length: 12 }, (_, n) => ticket({ key: `ticket:${n}` })),
   )
-  await received(5)
+  await receiver.gets(5)
   await kit.looked()
   expect(receiver.received).toHaveLength(5)
   kit.laterMs = 50_000
   await kit.looked()
   expect(receiver.received).toHaveLength(5)
   kit.laterMs = 61_000
-  await received(10)
+  await receiver.gets(10)
   kit.laterMs = 122_000
-  await received(12)
+  await receiver.gets(12)
 })
 
 test('texts that are too long are cut, characters that nothing holds are replaced, and there is room for nothing without end', async () => {
@@ -133,7 +123,7 @@ test('texts that are too long are cut, characters that nothing holds are replace
       },
     }),
   ])
-  const [request] = await received(1)
+  const [request] = await receiver.gets(1)
   const { summary, description, ...facts } = request!.json.alerts[0].annotations
   expect(summary.length).toBeLessThanOrEqual(200)
   expect(summary).toMatch(/^a Bcc: x/)

@@ -7,8 +7,9 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Bundle, NoticeTarget, SendNotices } from '../../api/notify/ports.ts'
 import { Life, NEVER } from '../support/life.ts'
+import type { Happening } from '../support/outbox.ts'
 import { until } from '../support/wait.ts'
-import { type Happening, NotifyKit } from './notify-kit.ts'
+import { NotifyKit } from './notify-kit.ts'
 
 const RUNS = 12
 const DEVICES = 3

@@ -2,7 +2,7 @@
 import { Webhook } from 'standardwebhooks'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../support/wait.ts'
-import { type Received, WebhookReceiver } from '../support/webhook-receiver.ts'
+import type { Received, WebhookReceiver } from '../support/webhook-receiver.ts'
 import { NotifyKit, PUBLIC_URL } from './notify-kit.ts'
 
 const MINUTE = 60_000
@@ -16,23 +16,14 @@ let south: number
 let nowhere: number
 beforeAll(async () => {
   kit = await NotifyKit.start()
-  receiver = await WebhookReceiver.start()
+  receiver = kit.receiver
   north = (await kit.api.register('d-north', { site: 'north' })).incarnation
   south = (await kit.api.register('d-south', { site: 'south' })).incarnation
   nowhere = (await kit.api.register('d-nowhere', { site: 7 })).incarnation
 })
-afterEach(async () => {
-  await kit.clear()
-  receiver.received.length = 0
-  receiver.answer = () => ({ status: 204 })
-})
-afterAll(async () => {
-  await kit?.stop()
-  await receiver?.stop()
-})
+afterEach(() => kit.clear())
+afterAll(() => kit?.stop())
 
-const received = (count: number) =>
-  until(() => (receiver.received.length >= count ? receiver.received : undefined), `${count} messages arrive`)
 const alerts = ({ json }: Received): Array<[device: string, status: string, severity: string]> =>
   json.alerts.map(({ labels, status }: { labels: { device: string; severity: string }; status: string }) => [
     labels.device,
@@ -51,7 +42,7 @@ describe('a webhook in the shape of Alertmanager', () => {
     kit.dispatch()
     const raisedAt = Date.now() - 1_000
     await kit.happen(kit.raised(north, 3, { raisedAt }))
-    const [request] = await received(1)
+    const [request] = await receiver.gets(1)
     const { headers, body, json } = request!
     expect(headers).toMatchObject({ authorization: 'Bearer token', 'x-a': '1', 'content-type': 'application/json' })
     expect(() => new Webhook(secret).verify(body, headers as Record<string, string>)).not.toThrow()
@@ -75,7 +66,7 @@ describe('a webhook in the shape of Alertmanager', () => {
     await until(async () => (await kit.notices())[0]!.state === 'sent', 'it is settled')
 
     await kit.happen(kit.cleared(north, 3, { reason: 'person', by: 'ann', note: 'fan replaced' }))
-    const over = (await received(2))[1]!.json
+    const over = (await receiver.gets(2))[1]!.json
     expect(over).toMatchObject({ status: 'resolved', groupKey: json.groupKey, alerts: [{ status: 'resolved', labels }] })
     expect(over.alerts[0]).toMatchObject({ fingerprint: json.alerts[0].fingerprint, startsAt: json.alerts[0].startsAt })
     expect(over.alerts[0].annotations).toMatchObject({ cleared: 'by ann', note: 'fan replaced', temperature: '70' })
@@ -97,7 +88,7 @@ describe('a webhook in the shape of Alertmanager', () => {
     await kit.happen(kit.raised(north, 3, { severity: 'critical' }))
     await nothingComes(0)
     kit.laterMs = 11_000
-    await received(4)
+    await receiver.gets(4)
     const groups = new Map(receiver.received.map((request) => [request.json.groupKey, alerts(request)]))
     expect(Object.fromEntries(groups)).toEqual({
       '{}:{alertname="hot", site="north"}': [
@@ -112,7 +103,7 @@ describe('a webhook in the shape of Alertmanager', () => {
     kit.laterMs = 60_000
     await nothingComes(4)
     kit.laterMs = 5 * MINUTE + 12_000
-    const [, , , , later] = await received(5)
+    const [, , , , later] = await receiver.gets(5)
     expect(later!.json).toMatchObject({ status: 'firing', groupKey: '{}:{alertname="hot", site="north"}' })
     expect(alerts(later!)).toEqual([
       ['d-north', 'firing', 'major'],
@@ -126,7 +117,7 @@ test('a webhook in the plain form gets what Castor knows', async () => {
   await kit.rule('hot', [['ops']])
   kit.dispatch()
   await kit.happen(kit.raised(north, 1))
-  const [request] = await received(1)
+  const [request] = await receiver.gets(1)
   expect(request!.json).toEqual({
     ...{ id: request!.id, tenant: 'demo', target: 'ops', status: 'firing', truncated: 0 },
     group: { key: '{}:{alertname="hot", site="north"}', labels: { alertname: 'hot', site: 'north' } },
@@ -154,7 +145,7 @@ test('what no database can hold is replaced, and holds up nothing', async () => 
   kit.dispatch()
   const long = '😀'.repeat(300)
   await kit.happen(kit.raised(north, 1, { text: 'a\0b', values: { mode: `\0${long}`, on: true } }))
-  const [request] = await received(1)
+  const [request] = await receiver.gets(1)
   const { description, mode, on } = request!.json.alerts[0].annotations
   expect([description, mode.slice(0, 3), on]).toEqual(['a\uFFFDb', '\uFFFD😀', 'true'])
   expect(mode.isWellFormed()).toBe(true)
@@ -186,14 +177,42 @@ test('events that were dropped before they were read are counted, and those afte
   expect(await kit.store.take()).toEqual({ more: false, missed: 0 })
 })
 
+test('what began and was over before it was looked at has ended, and waits no more', async () => {
+  await kit.webhook('ops', receiver.url)
+  await kit.rule('hot', [['ops']])
+  await kit.happen(kit.raised(north, 1), kit.cleared(north, 1), kit.raised(north, 2))
+  await kit.take()
+  const { items } = (await kit.api.ask('GET', '/v1/notices?limit=2')).json
+  expect(items.map(({ state, endedAt }: { state: string; endedAt?: string }) => [state, endedAt !== undefined])).toEqual([
+    ['waiting', false],
+    ['cancelled', true],
+  ])
+  expect((await kit.api.ask('GET', '/v1/targets/ops')).json.health.open).toEqual({ count: 1, more: false })
+})
+
 describe('escalation', () => {
   const at = (path: string) => receiver.received.filter((request) => request.path === path)
-  const steps = async () => {
+  const raise = async (more: Parameters<NotifyKit['raised']>[2] = {}) => {
     for (const name of ['first', 'second', 'third']) await kit.webhook(name, `${receiver.url}${name}`)
     await kit.rule('hot', [['first'], ['second', '15m'], ['third', '1h']])
     kit.dispatch()
-    await kit.happen(kit.raised(north, 1))
-    await received(1)
+    await kit.happen(kit.raised(north, 1, more))
+  }
+  const steps = async () => {
+    await raise()
+    await receiver.gets(1)
+  }
+  /** So many were told. While it is held nothing comes; then this happens, and it goes on from its first step. */
+  const goesOnAfter = async (told: number, happening: { kind: string; until?: null; muted?: boolean }) => {
+    kit.laterMs = HOUR
+    await nothingComes(told)
+    kit.laterMs = 0
+    await kit.happen({ incarnation: north, n: 1, rule: 'hot', ...happening })
+    await receiver.gets(told + 1)
+    expect(at('/first')).toHaveLength(told + 1)
+    kit.laterMs = 16 * MINUTE
+    await receiver.gets(told + 2)
+    expect(at('/second')).toHaveLength(1)
   }
 
   test('goes on while nobody acknowledges, stops when somebody does, and the end is told to who was told', async () => {
@@ -202,14 +221,14 @@ describe('escalation', () => {
     kit.laterMs = 14 * MINUTE
     await nothingComes(1)
     kit.laterMs = 15 * MINUTE + 1_000
-    await received(2)
+    await receiver.gets(2)
     expect(at('/second')).toHaveLength(1)
     await kit.happen({ incarnation: north, kind: 'alarm-acknowledged', n: 1, rule: 'hot', by: 'ann' })
     await until(async () => (await kit.notices())[2]!.state === 'cancelled', 'the third is cancelled')
     kit.laterMs = 2 * HOUR
     await nothingComes(2)
     await kit.happen(kit.cleared(north, 1))
-    await received(4)
+    await receiver.gets(4)
     expect([at('/first'), at('/second'), at('/third')].map((of) => of.map(({ json }) => json.status))).toEqual([
       ['firing', 'resolved'],
       ['firing', 'resolved'],
@@ -222,15 +241,7 @@ describe('escalation', () => {
     await steps()
     await kit.happen({ incarnation: north, kind: 'alarm-shelved', n: 1, rule: 'hot', until: Date.now() + HOUR, by: 'ann' })
     await until(async () => (await kit.notices())[1]!.state === 'held', 'it is held')
-    kit.laterMs = HOUR
-    await nothingComes(1)
-    kit.laterMs = 0
-    await kit.happen({ incarnation: north, kind: 'alarm-shelved', n: 1, rule: 'hot', until: null })
-    await received(2)
-    expect(at('/first')).toHaveLength(2)
-    kit.laterMs = 16 * MINUTE
-    await received(3)
-    expect(at('/second')).toHaveLength(1)
+    await goesOnAfter(1, { kind: 'alarm-shelved', until: null })
   })
 
   test('is held while its device is in maintenance, and goes on when that is over', async () => {
@@ -248,20 +259,9 @@ describe('escalation', () => {
   })
 
   test('of an alarm that was raised in maintenance begins when that is over', async () => {
-    for (const name of ['first', 'second']) await kit.webhook(name, `${receiver.url}${name}`)
-    await kit.rule('hot', [['first'], ['second', '15m']])
-    kit.dispatch()
-    await kit.happen(kit.raised(north, 1, { muted: true }))
-    await until(async () => (await kit.notices()).length === 2, 'it is known')
-    kit.laterMs = HOUR
-    await nothingComes(0)
-    kit.laterMs = 0
-    await kit.happen({ incarnation: north, kind: 'alarm-updated', n: 1, rule: 'hot', muted: false })
-    await received(1)
-    expect(at('/first')).toHaveLength(1)
-    kit.laterMs = 16 * MINUTE
-    await received(2)
-    expect(at('/second')).toHaveLength(1)
+    await raise({ muted: true })
+    await until(async () => (await kit.notices()).length === 3, 'it is known')
+    await goesOnAfter(0, { kind: 'alarm-updated', muted: false })
   })
 
   test('tells who was told when it gets worse', async () => {
@@ -275,7 +275,7 @@ describe('escalation', () => {
       text: 'It burns',
       values: { temperature: 200 },
     })
-    const [, again] = await received(2)
+    const [, again] = await receiver.gets(2)
     expect(again).toMatchObject({ path: '/first' })
     expect(again!.json.alerts[0]).toMatchObject({
       labels: { severity: 'critical' },
@@ -289,10 +289,10 @@ describe('escalation', () => {
     await kit.rule('hot', [['ops'], ['ops', '1h']])
     kit.dispatch()
     await kit.happen(kit.raised(incarnation, 1))
-    await received(1)
+    await receiver.gets(1)
     await kit.api.ask('DELETE', '/v1/devices/d-short')
     await kit.happen()
-    const [, over] = await received(2)
+    const [, over] = await receiver.gets(2)
     expect(over!.json).toMatchObject({ status: 'resolved', alerts: [{ annotations: { cleared: 'the device was removed' } }] })
   })
 })
@@ -311,7 +311,7 @@ describe('quiet hours', () => {
     await kit.rule('hot', [['ops']])
     kit.dispatch()
     await kit.happen(kit.raised(north, 1), kit.raised(south, 1, { severity: 'critical' }))
-    await received(1)
+    await receiver.gets(1)
     expect(alerts(receiver.received[0]!)).toEqual([['d-south', 'firing', 'critical']])
     await until(async () => (await held()).some(({ state }: { state: string }) => state === 'held'), 'the other is held')
     const [, notice] = await held()
@@ -320,7 +320,7 @@ describe('quiet hours', () => {
     kit.laterMs = HOUR
     await nothingComes(1)
     kit.laterMs = 2 * HOUR + MINUTE
-    await received(2)
+    await receiver.gets(2)
     expect(alerts(receiver.received[1]!)).toEqual([['d-north', 'firing', 'major']])
   })
 
@@ -331,7 +331,7 @@ describe('quiet hours', () => {
     await kit.happen(kit.raised(north, 1), kit.raised(south, 1))
     await until(async () => (await kit.notices()).every(({ state }) => state === 'held'), 'both are held')
     await kit.happen({ incarnation: north, kind: 'alarm-updated', n: 1, rule: 'hot', severity: 'critical' }, kit.cleared(south, 1))
-    await received(1)
+    await receiver.gets(1)
     expect(alerts(receiver.received[0]!)).toEqual([['d-north', 'firing', 'critical']])
     kit.laterMs = 3 * HOUR
     await nothingComes(1)
@@ -345,6 +345,6 @@ describe('quiet hours', () => {
     await kit.happen(kit.raised(north, 1))
     await until(async () => (await kit.notices())[0]!.state === 'held', 'it is held')
     await kit.webhook('ops', receiver.url)
-    await received(1)
+    await receiver.gets(1)
   })
 })

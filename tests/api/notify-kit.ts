@@ -9,21 +9,16 @@ import { createSend } from '../../api/notify/send.ts'
 import { createOutbound, type Outbound } from '../../infra/http/outbound.ts'
 import { createMailer, type RunningMailer } from '../../infra/mail/mailer.ts'
 import { createNoticeStore } from '../../infra/postgres/notice-store.ts'
-import { numberRows } from '../../infra/postgres/outbox.ts'
 import type { OpenAlarm } from '../../twin-models/core/rule-types.ts'
+import { Leaders, type RunningLeader } from '../support/leaders.ts'
 import { MailServer } from '../support/mail-server.ts'
+import { emit, type Happening } from '../support/outbox.ts'
 import { until } from '../support/wait.ts'
+import { WebhookReceiver } from '../support/webhook-receiver.ts'
 import { DEMO_KEY, type TestApi, testApi } from './test-api.ts'
 
 export const PUBLIC_URL = 'https://castor.example.com'
 export const MAIL_FROM = 'Castor <castor@example.com>'
-
-/** What happens to an alarm. */
-export interface Happening {
-  incarnation: number
-  kind: string
-  [member: string]: unknown
-}
 
 export interface KitNotice {
   id: number
@@ -36,14 +31,10 @@ export interface KitNotice {
   shown: boolean
 }
 
-export interface RunningNotices {
-  stop(): Promise<void>
-  readonly error: unknown
-}
-
 export class NotifyKit {
   readonly api: TestApi
   readonly store: NoticeStore
+  readonly receiver: WebhookReceiver
   readonly mail: MailServer
   readonly send: SendNotices
   /** Errors that the dispatchers told. */
@@ -54,10 +45,11 @@ export class NotifyKit {
   #looks = 0
   readonly #outbound: Outbound
   readonly #mailer: RunningMailer
-  readonly #running = new Set<RunningNotices>()
+  readonly #leaders = new Leaders()
 
-  private constructor(api: TestApi, mail: MailServer, mailer: RunningMailer, outbound: Outbound) {
+  private constructor(api: TestApi, receiver: WebhookReceiver, mail: MailServer, mailer: RunningMailer, outbound: Outbound) {
     this.api = api
+    this.receiver = receiver
     this.mail = mail
     this.#mailer = mailer
     this.#outbound = outbound
@@ -73,12 +65,13 @@ export class NotifyKit {
   }
 
   static async start(overrides: Partial<AppDeps> = {}): Promise<NotifyKit> {
+    const receiver = await WebhookReceiver.start()
     const mail = await MailServer.start()
     const mailer = createMailer({ url: mail.url, from: MAIL_FROM, trouble: () => {} })
     const outbound = createOutbound({ process: 'dispatcher', allowPrivate: true, allowNetworks: [] })
     const sendNotices = createSend({ sender: outbound, mailer, publicUrl: PUBLIC_URL })
     const api = await testApi({ mailer, sendNotices, webhookSender: outbound, ...overrides })
-    return new NotifyKit(api, mail, mailer, outbound)
+    return new NotifyKit(api, receiver, mail, mailer, outbound)
   }
 
   readonly now = (): number => Date.now() + this.laterMs
@@ -142,18 +135,7 @@ export class NotifyKit {
 
   /** Decided now, in this order, and numbered. */
   async happen(...happenings: Happening[]): Promise<void> {
-    const rows = happenings.map(({ incarnation, kind, ...event }) => ({
-      incarnation,
-      kind,
-      event: JSON.stringify({ at: this.now(), ...event }),
-    }))
-    await this.sql`
-      insert into outbox (at, tenant, incarnation, device, revision, kind, event, cause)
-      select now(), d.tenant, d.incarnation, d.device, 1, e.kind, e.event, '{"by":"timer"}'
-      from rows from (json_to_recordset(${JSON.stringify(rows)}::text::json) as (incarnation int, kind text, event text)) with ordinality
-        as e (incarnation, kind, event, n) join devices d on d.incarnation = e.incarnation
-      order by e.n`
-    await numberRows(this.sql, 1_000_000)
+    await emit(this.sql, happenings, this.now())
   }
 
   /** Reads all that happened, without a dispatcher. */
@@ -171,45 +153,27 @@ export class NotifyKit {
     return this.sql<KitNotice[]>`select id, target, key, status, state, reason, bundle, shown from notices order by id`
   }
 
-  dispatch({ store = this.store, send = this.send }: { store?: NoticeStore; send?: SendNotices } = {}): RunningNotices {
-    const stopping = new AbortController()
-    const dispatcher = this.#dispatcher(store, send)
-    let error: unknown
-    const ended = dispatcher
-      .run(stopping.signal, async () => true)
-      .catch((why: unknown) => {
-        error = why
-      })
-    const running = {
-      get error() {
-        return error
-      },
-      stop: async () => {
-        stopping.abort()
-        this.#running.delete(running)
-        await ended
-      },
-    }
-    this.#running.add(running)
-    return running
+  dispatch({ store = this.store, send = this.send }: { store?: NoticeStore; send?: SendNotices } = {}): RunningLeader {
+    return this.#leaders.begin(this.#dispatcher(store, send))
   }
 
-  /** One that never stops: it dies by its store, whose calls do not come back. */
   drop(store: NoticeStore, send: SendNotices): void {
-    void this.#dispatcher(store, send).run(new AbortController().signal, async () => true)
+    this.#leaders.drop(this.#dispatcher(store, send))
   }
 
   #dispatcher(store: NoticeStore, send: SendNotices): NoticeDispatcher {
     return new NoticeDispatcher({ store, send, now: this.now, trouble: (error) => this.troubles.push(error), missed: () => {}, soonMs: 50 })
   }
 
-  /** Ends dispatchers, and removes all targets, rules and notices. */
+  /** Ends dispatchers, removes all targets, rules and notices, and forgets what was received. */
   async clear(): Promise<void> {
-    await Promise.all([...this.#running].map((running) => running.stop()))
+    await this.#leaders.stop()
     await this.take()
     await this.sql`truncate targets, notices, notice_bundles, notice_groups, told_alarms, rules, rule_versions`
     this.laterMs = 0
     this.troubles.length = 0
+    this.receiver.clear()
+    this.mail.clear()
   }
 
   async stop(): Promise<void> {
@@ -217,6 +181,7 @@ export class NotifyKit {
     this.#outbound.close()
     this.#mailer.close()
     await this.mail.stop()
+    await this.receiver.stop()
     await this.api.database.drop()
   }
 }

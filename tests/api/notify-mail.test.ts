@@ -12,17 +12,10 @@ beforeAll(async () => {
   kit = await NotifyKit.start()
   device = (await kit.api.register('d-1', { site: 'Köln' })).incarnation
 })
-afterEach(async () => {
-  await kit.clear()
-  kit.mail.received.length = 0
-  kit.mail.refusal = () => undefined
-  kit.mail.takes = () => undefined
-})
+afterEach(() => kit.clear())
 afterAll(() => kit?.stop())
 
 const email = (name: string, settings: object = {}) => kit.target(name, { kind: 'email', to: ['ann@example.com'], ...settings })
-const received = (count: number) =>
-  until(() => (kit.mail.received.length >= count ? kit.mail.received : undefined), `${count} mails arrive`)
 const notices = async () => (await kit.api.ask('GET', '/v1/notices')).json.items
 const ruled = async () => {
   await kit.rule('hot', [['ops']])
@@ -34,7 +27,7 @@ test('an alarm is a mail with its values and a link, and its end is an answer to
   await ruled()
   const raisedAt = Date.parse('2026-11-27T06:00:00Z')
   await kit.happen(kit.raised(device, 1, { raisedAt, values: { temperature: 83.4, mode: 'auto' } }))
-  const [mail] = await received(1)
+  const [mail] = await kit.mail.gets(1)
   expect(mail).toMatchObject({ from: 'castor@example.com', to: ['ann@example.com', 'bob@example.com', 'boss@example.com'] })
   expect(mail!.headers).toMatchObject({
     ...{ from: 'Castor <castor@example.com>', to: 'ann@example.com, bob@example.com', cc: 'boss@example.com' },
@@ -59,7 +52,7 @@ Castor, ${PUBLIC_URL}, for the target "ops".
   expect((await notices())[0]).toMatchObject({ attempts: [{ status: 250, ms: expect.any(Number) }] })
 
   await kit.happen(kit.cleared(device, 1, { reason: 'person', by: 'ann' }))
-  const over = (await received(2))[1]!
+  const over = (await kit.mail.gets(2))[1]!
   expect(over.headers).toMatchObject({
     ...{ subject: '[plant 1] Resolved: hot on d-1', references: mail!.headers['message-id'], 'in-reply-to': mail!.headers['message-id'] },
   })
@@ -71,15 +64,15 @@ test('many alarms are one mail, which says how many, and the later answers those
   await email('ops')
   await ruled()
   await kit.happen(...[1, 2, 3].map((n) => kit.raised(device, n, { severity: n === 2 ? 'critical' : 'minor', text: `Number ${n}` })))
-  const [mail] = await received(1)
+  const [mail] = await kit.mail.gets(1)
   expect(mail!.headers.subject).toBe('[CRITICAL] hot at Köln: 3 alarms')
   expect(mail!.text).toMatch(/^Firing: 3\n\nhot on d-1\nNumber 2\n[\s\S]*Number 1\n[\s\S]*Number 3\n/)
   await until(async () => (await notices())[0].state === 'sent', 'it is settled')
   await kit.happen(kit.raised(device, 4))
-  const [, second] = await received(2)
+  const [, second] = await kit.mail.gets(2)
   await until(async () => (await notices())[0].state === 'sent', 'it is settled')
   await kit.happen(kit.cleared(device, 2), kit.cleared(device, 4), kit.raised(device, 5, { severity: 'warning' }))
-  const [, , third] = await received(3)
+  const [, , third] = await kit.mail.gets(3)
   expect(third!.headers.subject).toBe('[WARNING] hot at Köln: 3 alarms')
   expect(third!.headers.references!.split(' ').sort()).toEqual([mail, second].map((one) => one!.headers['message-id']).sort())
   expect(third!.text).toMatch(/^Firing: 1\n[\s\S]*\nResolved: 2\n/)
@@ -101,7 +94,7 @@ describe('a mail server', () => {
     kit.mail.takes = () => undefined
     await kit.mail.begin()
     kit.laterMs = 10 * 60_000
-    const [mail] = await received(1)
+    const [mail] = await kit.mail.gets(1)
     expect(mail!.headers['message-id']).toBe(`<${notice.message}@example.com>`)
   })
 
@@ -112,7 +105,7 @@ describe('a mail server', () => {
     kit.mail.refusal = (address) => (address.startsWith('gone') ? { code: 550, message: 'no such user' } : undefined)
     kit.dispatch()
     await kit.happen(kit.raised(device, 1))
-    await received(1)
+    await kit.mail.gets(1)
     await until(
       async () => (await notices()).every(({ state }: { state: string }) => state === 'sent' || state === 'failed'),
       'both have ended',
@@ -137,7 +130,7 @@ describe('a mail server', () => {
     await kit.mail.stop()
     kit.mail.takes = () => undefined
     await kit.mail.begin()
-    await received(2)
+    await kit.mail.gets(2)
   })
 
   test('that never answers is given up in time, and one that wants another login is told of in words', async () => {
@@ -185,7 +178,7 @@ test('a test of a target is a mail that says that nothing is wrong', async () =>
   await email('ops')
   const { status, json } = await kit.api.ask('POST', '/v1/targets/ops/test')
   expect([status, json.outcome, json.attempt.status]).toEqual([200, 'delivered', 250])
-  const [mail] = await received(1)
+  const [mail] = await kit.mail.gets(1)
   expect(mail!.headers).toMatchObject({ subject: '[WARNING] test on example', 'message-id': `<${json.message}@example.com>` })
   expect(mail!.text).toContain('nothing is wrong')
   expect(await notices()).toEqual([])

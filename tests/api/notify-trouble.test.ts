@@ -1,7 +1,7 @@
 /** Receivers that fail, are slow or are not there; storms; one tenant beside another. Over HTTP, on real Postgres. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../support/wait.ts'
-import { WebhookReceiver } from '../support/webhook-receiver.ts'
+import type { WebhookReceiver } from '../support/webhook-receiver.ts'
 import { NotifyKit } from './notify-kit.ts'
 import { OTHER_KEY } from './test-api.ts'
 
@@ -14,23 +14,13 @@ let device: number
 let elsewhere: number
 beforeAll(async () => {
   kit = await NotifyKit.start()
-  receiver = await WebhookReceiver.start()
+  receiver = kit.receiver
   device = (await kit.api.register('d-1', { site: 'north' })).incarnation
   elsewhere = (await kit.api.register('d-other', {}, OTHER_KEY)).incarnation
 })
-afterEach(async () => {
-  await kit.clear()
-  receiver.received.length = 0
-  receiver.mostOpen = 0
-  receiver.answer = () => ({ status: 204 })
-})
-afterAll(async () => {
-  await kit?.stop()
-  await receiver?.stop()
-})
+afterEach(() => kit.clear())
+afterAll(() => kit?.stop())
 
-const received = (count: number) =>
-  until(() => (receiver.received.length >= count ? receiver.received : undefined), `${count} messages arrive`)
 const list = async (query = '', key?: string) => (await kit.api.ask('GET', `/v1/notices${query}`, key ? { key } : {})).json.items
 /** Those of its messages that were settled: so many attempts. */
 const attempted = (count: number) => until(async () => (await list())[0]?.attempts.length === count, `${count} attempts are settled`)
@@ -54,7 +44,7 @@ describe('a message that fails', () => {
     expect(receiver.received).toHaveLength(1)
     receiver.answer = () => ({ status: 204 })
     kit.laterMs = 10_000
-    const [first, second] = await received(2)
+    const [first, second] = await receiver.gets(2)
     expect([second!.id, second!.body]).toEqual([first!.id, first!.body])
     await until(async () => (await list())[0].state === 'sent', 'it is sent')
     expect((await list())[0].attempts.map(({ status }: { status: number }) => status)).toEqual([500, 204])
@@ -71,10 +61,10 @@ describe('a message that fails', () => {
     await kit.looked()
     expect(receiver.received).toHaveLength(1)
     kit.laterMs = 10_000
-    await received(2)
+    await receiver.gets(2)
     await until(async () => (await list(`?alarm=${device}-1`))[0].attempts.length === 2, 'the second attempt is settled')
     kit.laterMs = 10 * MINUTE
-    await received(4)
+    await receiver.gets(4)
     const keys = receiver.received.map(({ json }) =>
       json.alerts.map(({ labels }: { labels: { key: string } }) => labels.key.split('-')[1]).join(),
     )
@@ -91,7 +81,7 @@ describe('a message that fails', () => {
     await kit.happen(acknowledged(1), acknowledged(2))
     await until(async () => (await list('?state=cancelled')).length === 2, 'they are cancelled')
     kit.laterMs = 10_000
-    const [, second] = await received(2)
+    const [, second] = await receiver.gets(2)
     expect(second!.json.alerts.map(({ labels }: { labels: { key: string } }) => labels.key)).toEqual([`alarm:${device}-3`])
     await until(async () => (await list('?state=sent')).length === 1, 'it is known to be sent')
 
@@ -103,7 +93,7 @@ describe('a message that fails', () => {
     receiver.answer = () => ({ status: 204 })
     kit.laterMs = 30_000
     // It may have arrived: its end is told.
-    const [, , , over] = await received(4)
+    const [, , , over] = await receiver.gets(4)
     expect(over!.json).toMatchObject({ status: 'resolved', alerts: [{ labels: { key: `alarm:${device}-4` } }] })
     const bundles = async () => await kit.sql`select state, attempts from notice_bundles order by made_at`
     await until(async () => (await bundles()).at(-1)?.state === 'sent', 'it is known to be sent')
@@ -124,7 +114,7 @@ describe('a message that fails', () => {
     receiver.answer = () => ({ status: 204 })
     const again = await kit.api.ask('POST', `/v1/notices/${failed.id}/retry`)
     expect([again.status, again.json.state]).toEqual([202, 'waiting'])
-    await received(3)
+    await receiver.gets(3)
     await until(async () => (await list())[0].state === 'sent', 'it is sent')
     expect(receiver.ids()[2]).not.toBe(receiver.ids()[0])
     expect((await kit.api.ask('POST', `/v1/notices/${failed.id}/retry`)).json).toMatchObject({
@@ -140,7 +130,7 @@ describe('a message that fails', () => {
     await attempted(1)
     const [{ id }] = await list()
     expect((await kit.api.ask('POST', `/v1/notices/${id}/retry`)).status).toBe(202)
-    await received(2)
+    await receiver.gets(2)
     await attempted(2)
     await kit.sql`update notices set state = 'failed', ended_at = now(); update notice_bundles set state = 'failed'`.simple()
     await kit.happen(kit.cleared(device, 1))
@@ -215,7 +205,7 @@ describe('a target that answers 503', () => {
     await kit.looked()
     expect(receiver.received).toHaveLength(1)
     kit.laterMs = 8_000
-    await received(2)
+    await receiver.gets(2)
     await until(async () => (await list(`?alarm=${device}-1`))[0].attempts.length === 2, 'the probe is settled')
     receiver.answer = () => ({ status: 204 })
     kit.laterMs = 2 * MINUTE
@@ -243,7 +233,7 @@ describe('a target that is not there', () => {
     await kit.webhook('ops', receiver.url)
     kit.dispatch()
     await kit.happen(kit.raised(device, 1))
-    await received(1)
+    await receiver.gets(1)
     const [failed] = await list('?state=failed')
     expect(failed).toMatchObject({ target: 'nobody', reason: 'There is no target of this name', attempts: [] })
     expect((await kit.api.ask('POST', `/v1/notices/${failed.id}/retry`)).status).toBe(409)
@@ -283,7 +273,7 @@ describe('a storm', () => {
     await until(() => receiver.received.some(({ path }) => path === '/other'), 'the other tenant is told')
     receiver.received.length = 0
     kit.laterMs = MINUTE
-    const [storm] = await received(1)
+    const [storm] = await receiver.gets(1)
     expect(storm!.json).toMatchObject({ truncatedAlerts: DEVICES - 100, groupKey: '{}:{alertname="hot", site="north"}' })
     expect(storm!.json.alerts).toHaveLength(100)
     expect(storm!.json.alerts[0].labels).toMatchObject({ severity: 'critical', device: 'many-5001' })

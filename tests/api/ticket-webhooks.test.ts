@@ -6,7 +6,6 @@ import { createTicketStore } from '../../infra/postgres/tickets.ts'
 import { steerTicket } from '../../twin-models/core/ticket-steer.ts'
 import { playedTicket } from '../support/played-ticket.ts'
 import { alarmsOf, PUBLIC_URL, recorder, ticketOf } from '../support/ticket-devices.ts'
-import { until } from '../support/wait.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
 import { DispatchKit } from './dispatch-kit.ts'
 
@@ -45,7 +44,7 @@ test('a webhook for tickets of a site is told of each step with the whole ticket
   }
   await numberRows(sql, 1_000)
   kit.dispatch()
-  await until(() => receiver.received.length >= 3, 'all of them arrive')
+  await receiver.gets(3)
   const bodies = receiver.received.map(({ body }) => JSON.parse(body))
   expect(bodies.map(({ type }) => type)).toEqual(types)
   expect(bodies.map(({ data }) => data.device)).toEqual(['p-north', 'p-north', 'p-north'])

@@ -8,8 +8,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { EventRow, Tried, Try } from '../../api/webhooks/ports.ts'
 import { workOff } from '../../api/webhooks/work-off.ts'
 import { Life, NEVER } from '../support/life.ts'
+import type { Happening } from '../support/outbox.ts'
 import { until } from '../support/wait.ts'
-import { DispatchKit, type Happening, type Hook } from './dispatch-kit.ts'
+import { DispatchKit, type Hook } from './dispatch-kit.ts'
 
 const RUNS = 12
 const DEVICES = 4

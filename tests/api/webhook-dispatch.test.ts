@@ -25,9 +25,7 @@ beforeAll(async () => {
 })
 afterEach(async () => {
   await kit.clear()
-  receiver.received.length = 0
-  receiver.mostOpen = 0
-  receiver.answer = () => ({ status: 204 })
+  receiver.clear()
 })
 afterAll(async () => {
   await kit?.stop()
@@ -56,7 +54,7 @@ describe('an event is for the endpoints', () => {
     const positions = evt(await kit.emit(events))
     const of = (...indexes: number[]) => indexes.map((i) => positions[i])
     kit.dispatch()
-    await until(() => receiver.received.length >= 16, 'all of them arrive')
+    await receiver.gets(16)
     expect(sorted(at('/all'))).toEqual(of(0, 1, 2, 3, 4))
     expect(sorted(at('/online'))).toEqual(of(0, 2))
     expect(sorted(at('/filter-online'))).toEqual(of(0, 2, 3))
@@ -82,7 +80,7 @@ describe('an event is for the endpoints', () => {
     await kit.webhook(receiver.url)
     const two = await kit.emit([{ incarnation: south }, { incarnation: north }])
     kit.dispatch()
-    await until(() => receiver.received.length >= 2, 'both arrive')
+    await receiver.gets(2)
     expect(sorted(receiver.ids())).toEqual(evt(two))
     // Made while the dispatcher runs.
     const later = await WebhookReceiver.start()

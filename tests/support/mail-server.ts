@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { SMTPServer } from 'smtp-server'
+import { until } from './wait.ts'
 
 export interface ReceivedMail {
   from: string
@@ -33,6 +34,19 @@ export class MailServer {
   /** With the login that it wants. */
   get url(): string {
     return `smtp://castor:secret@127.0.0.1:${this.#port}`
+  }
+
+  /** Waits for so many. */
+  gets(count: number): Promise<ReceivedMail[]> {
+    return until(() => (this.received.length >= count ? this.received : undefined), `${count} mails arrive`)
+  }
+
+  /** As a new one. */
+  clear(): void {
+    this.received.length = 0
+    this.mostOpen = 0
+    this.refusal = () => undefined
+    this.takes = () => undefined
   }
 
   /** Also again, after `stop`. */

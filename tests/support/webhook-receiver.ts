@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { until } from './wait.ts'
 
 export interface Received {
   /** Of the event. */
@@ -74,6 +75,18 @@ export class WebhookReceiver {
     server.close()
     server.closeAllConnections()
     await closed
+  }
+
+  /** Waits for so many. */
+  gets(count: number): Promise<Received[]> {
+    return until(() => (this.received.length >= count ? this.received : undefined), `${count} messages arrive`)
+  }
+
+  /** As a new one. */
+  clear(): void {
+    this.received.length = 0
+    this.mostOpen = 0
+    this.answer = () => ({ status: 204 })
   }
 
   ids(): string[] {

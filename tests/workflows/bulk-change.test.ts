@@ -1,33 +1,17 @@
 /** Bulk changes on a real Temporal and a real Postgres, without any cache. The twins are played by SQL. */
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createBulkStore, registerBulkChange } from '../../infra/postgres/bulk-changes.ts'
 import type { BulkRequest } from '../../twin-models/schemas/bulk-change.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { testTemporal } from '../support/temporal.ts'
 import { until } from '../support/wait.ts'
-import { type BulkWorker, startBulkWorker } from './bulk-changes.ts'
+import { startBulkWorker } from './bulk-changes.ts'
+import { setting } from './setting.ts'
 
-let database: TestDatabase
-let worker: BulkWorker
-
-beforeAll(async () => {
-  database = await testDatabase()
-  await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
-  const { address } = await testTemporal()
-  worker = await startBulkWorker({ sql: database.sql, address })
-}, 180_000)
-afterAll(async () => {
-  await worker?.stop()
-  await database?.drop()
-})
-afterEach(() => {
-  for (const name of Object.keys(worker.instead)) delete worker.instead[name as keyof typeof worker.instead]
-})
+const here = setting(startBulkWorker)
 
 test('an operator starts one in the UI under any id, with one JSON object, and every device is asked once', async () => {
   const site = await fleet(7)
-  const handle = await worker.start({
+  const handle = await here.worker.start({
     tenant: 'demo',
     filter: `attributes.site = '${site}'`,
     wish: { targetTemperature: 21 },
@@ -48,7 +32,7 @@ test('an operator starts one in the UI under any id, with one JSON object, and e
 test('devices whose model cannot take it are skipped, and say why', async () => {
   const site = await fleet(2)
   await fleet(1, { site, model: 'pump' })
-  const handle = await worker.start({ tenant: 'demo', filter: `attributes.site = '${site}'`, wish: { targetTemperature: 21 } })
+  const handle = await here.worker.start({ tenant: 'demo', filter: `attributes.site = '${site}'`, wish: { targetTemperature: 21 } })
   await until(async () => (await requests(site)).length === 2, 'two were asked')
   for (const { incarnation } of await requests(site)) await decide(incarnation, 'converged')
   expect(await handle.result()).toMatchObject({ total: 3, succeeded: 2, skipped: 1 })
@@ -64,7 +48,7 @@ test('what is wrong with its input fails it at once, in words', async () => {
     [{ tenant: 'demo', id: randomUUID() }, /no bulk change/],
     [{ tenant: 'demo', filter: "id = 'x\0'", wish: { a: 1 } }, /cannot be taken: \/filter holds U\+0000/],
   ] as const) {
-    const handle = await worker.start(input)
+    const handle = await here.worker.start(input)
     const error = await handle.result().catch((failure: Error) => failure)
     expect(messages(error as Error)).toMatch(words)
   }
@@ -72,7 +56,7 @@ test('what is wrong with its input fails it at once, in words', async () => {
 
 test('its input may have as many levels as a body of REST, and more are refused before anything walks them', async () => {
   const nested = (levels: number): object => (levels === 1 ? {} : { a: nested(levels - 1) })
-  const start = (levels: number) => worker.start({ tenant: 'demo', filter: "id = 'x'", wish: nested(levels - 1) })
+  const start = (levels: number) => here.worker.start({ tenant: 'demo', filter: "id = 'x'", wish: nested(levels - 1) })
   expect(await (await start(32)).result()).toMatchObject({ status: 'completed', total: 0 })
   for (const levels of [33, 3_000]) {
     const handle = await start(levels)
@@ -83,7 +67,7 @@ test('its input may have as many levels as a body of REST, and more are refused 
 
 test('it keeps its pace, waits while paused, and goes on when resumed, also with another worker', async () => {
   const site = await fleet(6)
-  const handle = await worker.start({
+  const handle = await here.worker.start({
     tenant: 'demo',
     filter: `attributes.site = '${site}'`,
     wish: { targetTemperature: 19 },
@@ -94,7 +78,7 @@ test('it keeps its pace, waits while paused, and goes on when resumed, also with
   await until(async () => (await stored(site)).status === 'paused', 'it is paused')
   const asked = (await requests(site)).length
   expect(asked).toBeLessThan(6)
-  await worker.restart()
+  await here.worker.restart()
   for (const { incarnation } of await requests(site)) await decide(incarnation, 'converged')
   await until(
     async () => (await targets(site)).filter((status) => status === 'succeeded').length === asked,
@@ -110,7 +94,7 @@ test('it keeps its pace, waits while paused, and goes on when resumed, also with
 test('it halts when too many fail, says why, and whoever resumes it forgives that', async () => {
   const site = await fleet(8)
   const request = { filter: `attributes.site = '${site}'`, wish: { targetTemperature: 19 }, perSecond: 4, atOnce: 4 }
-  const handle = await worker.start({ tenant: 'demo', ...request, errorLimit: { share: 0.5, minimum: 4 } })
+  const handle = await here.worker.start({ tenant: 'demo', ...request, errorLimit: { share: 0.5, minimum: 4 } })
   await until(async () => (await requests(site)).length === 4, 'the first four were asked')
   for (const { incarnation } of await requests(site)) await decide(incarnation, 'diverged')
   await until(async () => (await stored(site)).status === 'halted', 'it has halted')
@@ -124,7 +108,7 @@ test('it halts when too many fail, says why, and whoever resumes it forgives tha
 
 test('a cancelled one asks nobody any more, and says so of those that it left', async () => {
   const site = await fleet(5)
-  const handle = await worker.start({
+  const handle = await here.worker.start({
     tenant: 'demo',
     filter: `attributes.site = '${site}'`,
     wish: { targetTemperature: 19 },
@@ -140,26 +124,31 @@ test('a cancelled one asks nobody any more, and says so of those that it left', 
 
 test('commands are asked under one id each, and end as their commands do', async () => {
   const site = await fleet(2)
-  const handle = await worker.start({ tenant: 'demo', filter: `attributes.site = '${site}'`, command: { name: 'identify' }, timeout: '5m' })
+  const handle = await here.worker.start({
+    tenant: 'demo',
+    filter: `attributes.site = '${site}'`,
+    command: { name: 'identify' },
+    timeout: '5m',
+  })
   await until(async () => (await requests(site)).length === 2, 'both were asked')
   const [one, two] = (await requests(site)) as [Asked, Asked]
   expect(JSON.parse(one.body)).toMatchObject({ id: one.id, name: 'identify', repeatable: true })
-  await database.sql`update commands set status = 'succeeded', ended_at = now() where id = ${one.id}`
-  await database.sql`update commands set status = 'failed', code = 'jammed', ended_at = now() where id = ${two.id}`
+  await here.sql`update commands set status = 'succeeded', ended_at = now() where id = ${one.id}`
+  await here.sql`update commands set status = 'failed', code = 'jammed', ended_at = now() where id = ${two.id}`
   expect(await handle.result()).toMatchObject({ succeeded: 1, failed: 1 })
   expect(await reasons(site)).toEqual(['jammed'])
 })
 
 test('a step that is run twice, or that fails once, asks nobody twice', async () => {
   const site = await fleet(3)
-  const store = createBulkStore(database.sql)
+  const store = createBulkStore(here.sql)
   let failures = 1
-  worker.instead.advance = async (...args) => {
+  here.worker.instead.advance = async (...args) => {
     await store.advance(...args)
     if (failures-- > 0) throw new Error('connection lost')
     return store.advance(...args)
   }
-  const handle = await worker.start({
+  const handle = await here.worker.start({
     tenant: 'demo',
     filter: `attributes.site = '${site}'`,
     wish: { targetTemperature: 18 },
@@ -179,10 +168,10 @@ test('one that was registered over REST has one workflow, whoever starts another
     change: { wish: { targetTemperature: 20 }, deadlineMs: 60_000 },
     pace: { perSecond: 10, atOnce: 10, errorLimit: { share: 1, minimum: 1 } },
   }
-  await registerBulkChange(database.sql, { ...request, id, tenant: 'demo', by: 'admin' })
-  const handle = await worker.start({ tenant: 'demo', id }, `bulk:demo:${id}`)
+  await registerBulkChange(here.sql, { ...request, id, tenant: 'demo', by: 'admin' })
+  const handle = await here.worker.start({ tenant: 'demo', id }, `bulk:demo:${id}`)
   await until(async () => (await requests(site)).length === 1, 'it was asked')
-  const other = await worker.start({ tenant: 'demo', id })
+  const other = await here.worker.start({ tenant: 'demo', id })
   expect(messages(await other.result().catch((error: Error) => error))).toMatch(/works on this bulk change already/)
   for (const { incarnation } of await requests(site)) await decide(incarnation, 'converged')
   expect(await handle.result()).toMatchObject({ succeeded: 1 })
@@ -191,7 +180,7 @@ test('one that was registered over REST has one workflow, whoever starts another
 async function fleet(count: number, { site = `site-${randomUUID()}`, model = 'thermostat' } = {}): Promise<string> {
   for (let n = 0; n < count; n++) {
     const device = `d-${randomUUID()}`
-    await database.sql`
+    await here.sql`
       insert into devices (tenant, device, model, model_version, attributes, token_hash)
       values ('demo', ${device}, ${model}, '1.0.0', ${JSON.stringify({ site })}::text::jsonb, sha256(${device}::text::bytea))`
   }
@@ -205,14 +194,14 @@ interface Asked {
 }
 
 async function requests(site: string): Promise<Asked[]> {
-  return database.sql<Asked[]>`
+  return here.sql<Asked[]>`
     select r.id, r.incarnation, r.body from twin_requests r join devices d using (incarnation)
     where d.attributes ->> 'site' = ${site} order by r.incarnation`
 }
 
 /** What the twin decides on its wish. `only`: leave those that have decided already. */
 async function decide(incarnation: number, status: 'converged' | 'diverged', only = false): Promise<void> {
-  const { sql } = database
+  const { sql } = here
   const [row] = await sql<Array<{ id: string; body: string; answered: boolean }>>`
     select id, body, answered_at is not null as answered from twin_requests where incarnation = ${incarnation}`
   const { id, body, answered } = row!
@@ -226,20 +215,20 @@ async function decide(incarnation: number, status: 'converged' | 'diverged', onl
 }
 
 async function targets(site: string): Promise<string[]> {
-  const rows = await database.sql<Array<{ status: string }>>`
+  const rows = await here.sql<Array<{ status: string }>>`
     select t.status from bulk_targets t join devices d using (incarnation) where d.attributes ->> 'site' = ${site} order by t.number`
   return rows.map(({ status }) => status)
 }
 
 async function reasons(site: string): Promise<string[]> {
-  const rows = await database.sql<Array<{ reason: string }>>`
+  const rows = await here.sql<Array<{ reason: string }>>`
     select t.reason from bulk_targets t join devices d using (incarnation)
     where d.attributes ->> 'site' = ${site} and t.reason is not null order by t.number`
   return rows.map(({ reason }) => reason)
 }
 
 async function stored(site: string): Promise<{ status: string; reason: string | null }> {
-  const [row] = await database.sql<Array<{ status: string; reason: string | null }>>`
+  const [row] = await here.sql<Array<{ status: string; reason: string | null }>>`
     select status, reason from bulk_changes where filter like ${`%${site}%`}`
   return row!
 }

@@ -9,6 +9,7 @@ import type { Sql } from '../../infra/postgres/connect.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import type { bulkChange } from '../../workflows/index.ts'
 import { BULK_WORKFLOW, type BulkEnd, type BulkStart } from '../../workflows/messages.ts'
+import { inBetween } from '../support/instead.ts'
 import { type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
 
 export interface BulkWorker extends OperationsWorker {
@@ -19,13 +20,7 @@ export interface BulkWorker extends OperationsWorker {
 
 export async function startBulkWorker({ sql, address }: { sql: Sql; address: string }): Promise<BulkWorker> {
   const store = createBulkStore(sql)
-  const instead: Partial<BulkStore> = {}
-  const between: BulkStore = {
-    register: (...args) => (instead.register ?? store.register)(...args),
-    find: (...args) => (instead.find ?? store.find)(...args),
-    select: (...args) => (instead.select ?? store.select)(...args),
-    advance: (...args) => (instead.advance ?? store.advance)(...args),
-  }
+  const { between, instead } = inBetween(store)
   const log = pino({ level: 'silent' })
   const activities = createBulkActivities({ bulk: between, models: (name) => modelOf(name), log })
   const worker = await startOperationsWorker({ address, activities, maxCachedWorkflows: 0 })

@@ -3,64 +3,49 @@ import { randomUUID } from 'node:crypto'
 import pino from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { requestPrediction } from '../../infra/postgres/predictions.ts'
-import { connectTemporal, prepareTemporal } from '../../infra/temporal/client.ts'
 import { startPredictionStarter } from '../../infra/temporal/prediction-starter.ts'
 import { INFERENCE_QUEUE } from '../../workflows/task-queues.ts'
 import { inference, type PlayedServer, playedServer } from '../support/model-servers.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { predictionModel, pump } from '../support/predictions.ts'
-import { testTemporal } from '../support/temporal.ts'
 import { until } from '../support/wait.ts'
-import { type PredictionWorker, startPredictionWorker } from './predictions.ts'
+import { startPredictionWorker } from './predictions.ts'
+import { setting } from './setting.ts'
 
-const namespace = `predictions-${randomUUID()}`
 const INPUTS = { inputs: [{ name: 'age', path: 'attributes.age', default: 1 }], output: { probability: 'probability' } }
 
-let database: TestDatabase
-let worker: PredictionWorker
+const here = setting((place) => startPredictionWorker({ ...place, taskQueue: INFERENCE_QUEUE, maxCachedWorkflows: 100 }), {
+  ownNamespace: true,
+})
 let server: PlayedServer
 let starter: { stop(): Promise<void> }
-let address: string
-const begin = () => startPredictionStarter({ sql: database.sql, address, namespace, log: pino({ level: 'silent' }) })
-
+const begin = () => startPredictionStarter({ ...here, log: pino({ level: 'silent' }) })
 beforeAll(async () => {
-  database = await testDatabase()
-  await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
-  address = (await testTemporal()).address
-  const connection = await connectTemporal(address)
-  await prepareTemporal(connection, namespace)
-  await connection.close()
   server = await playedServer()
-  worker = await startPredictionWorker({ sql: database.sql, address, namespace, taskQueue: INFERENCE_QUEUE, maxCachedWorkflows: 100 })
   starter = begin()
-}, 180_000)
+})
 afterAll(async () => {
   await starter?.stop()
-  await worker?.stop()
   await server?.stop()
-  await database?.drop()
 })
 
 async function asked(model: string, count: number): Promise<string[]> {
   const device = `p-${randomUUID()}`
-  const incarnation = await pump(database.sql, device)
+  const incarnation = await pump(here.sql, device)
   const ids: string[] = []
   for (let n = 0; n < count; n++)
-    ids.push(
-      await requestPrediction(database.sql, { tenant: 'demo', incarnation, device, model, requestedBy: { kind: 'rule', name: 'r' } }),
-    )
+    ids.push(await requestPrediction(here.sql, { tenant: 'demo', incarnation, device, model, requestedBy: { kind: 'rule', name: 'r' } }))
   return ids
 }
 
-const standing = (ids: string[]) => database.sql<Array<{ status: string; workflow: string | null }>>`
+const standing = (ids: string[]) => here.sql<Array<{ status: string; workflow: string | null }>>`
   select status, workflow from predictions where id = any(${ids}::uuid[])`
 
 test('one that is asked for is answered within a second or two, under its id', async () => {
-  await predictionModel(database.sql, 'quick', server.url, INPUTS)
+  await predictionModel(here.sql, 'quick', server.url, INPUTS)
   const [id] = await asked('quick', 1)
   await until(async () => (await standing([id!]))[0]!.status === 'answered', 'it is answered')
   expect((await standing([id!]))[0]!.workflow).toBe(`prediction:demo:${id}`)
-  expect((await worker.client.workflow.getHandle(`prediction:demo:${id}`).describe()).taskQueue).toBe(INFERENCE_QUEUE)
+  expect((await here.worker.client.workflow.getHandle(`prediction:demo:${id}`).describe()).taskQueue).toBe(INFERENCE_QUEUE)
 })
 
 test('a slow model is asked no more at once than it may be, and keeps no other waiting', async () => {
@@ -74,8 +59,8 @@ test('a slow model is asked no more at once than it may be, and keeps no other w
     })
   }
   const other = await playedServer()
-  await predictionModel(database.sql, 'slow', server.url, { ...INPUTS, atOnce: 2, timeout: '30s' })
-  await predictionModel(database.sql, 'brisk', other.url, INPUTS)
+  await predictionModel(here.sql, 'slow', server.url, { ...INPUTS, atOnce: 2, timeout: '30s' })
+  await predictionModel(here.sql, 'brisk', other.url, INPUTS)
   const slow = await asked('slow', 5)
   await until(() => answers.length === 2, 'two are under way')
   const brisk = await asked('brisk', 3)
@@ -93,7 +78,7 @@ test('a slow model is asked no more at once than it may be, and keeps no other w
 test('one that Temporal has forgotten is asked again', async () => {
   await starter.stop()
   const [id] = await asked('quick', 1)
-  await database.sql`update predictions set workflow = ${`prediction:demo:${id}`}, asked_at = now() - interval '1 minute' where id = ${id!}`
+  await here.sql`update predictions set workflow = ${`prediction:demo:${id}`}, asked_at = now() - interval '1 minute' where id = ${id!}`
   starter = begin()
   await until(async () => (await standing([id!]))[0]!.status === 'answered', 'it is answered')
 })
@@ -101,16 +86,16 @@ test('one that Temporal has forgotten is asked again', async () => {
 test('one whose workflow is ended by an operator has failed, and its place is free', async () => {
   const answers: Array<() => void> = []
   server.answer = (_request, response) => answers.push(() => response.end(inference(0.2)))
-  await predictionModel(database.sql, 'single', server.url, { ...INPUTS, atOnce: 1, timeout: '30s' })
+  await predictionModel(here.sql, 'single', server.url, { ...INPUTS, atOnce: 1, timeout: '30s' })
   const [first, second] = await asked('single', 2)
   await until(() => answers.length === 1, 'the first is under way')
-  await worker.client.workflow.getHandle(`prediction:demo:${first}`).terminate('no longer wanted')
+  await here.worker.client.workflow.getHandle(`prediction:demo:${first}`).terminate('no longer wanted')
   await starter.stop()
-  await database.sql`update predictions set asked_at = now() - interval '1 minute' where id = ${first!}`
+  await here.sql`update predictions set asked_at = now() - interval '1 minute' where id = ${first!}`
   starter = begin()
   await until(() => answers.length === 2, 'the second is under way')
   for (const answer of answers) answer()
   await until(async () => (await standing([second!]))[0]!.status === 'answered', 'the second is answered')
-  const [row] = await database.sql`select status, error from predictions where id = ${first!}`
+  const [row] = await here.sql`select status, error from predictions where id = ${first!}`
   expect(row).toEqual({ status: 'failed', error: 'Its workflow was ended before it had an answer.' })
 })

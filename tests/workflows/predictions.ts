@@ -11,6 +11,7 @@ import { createPredictionStore } from '../../infra/postgres/prediction-work.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import type { prediction } from '../../workflows/index.ts'
 import { PREDICTION_WORKFLOW, type PredictionStart } from '../../workflows/messages.ts'
+import { inBetween } from '../support/instead.ts'
 import { type OperationsOptions, type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
 
 export interface PredictionWorker extends OperationsWorker {
@@ -24,15 +25,7 @@ type Options = Pick<OperationsOptions, 'address' | 'namespace' | 'taskQueue'> & 
 
 export async function startPredictionWorker({ sql, maxCachedWorkflows = 0, ...options }: Options): Promise<PredictionWorker> {
   const store = createPredictionStore(sql, modelOf)
-  const instead: Partial<PredictionStore> = {}
-  const between: PredictionStore = {
-    register: (...args) => (instead.register ?? store.register)(...args),
-    find: (...args) => (instead.find ?? store.find)(...args),
-    claim: (...args) => (instead.claim ?? store.claim)(...args),
-    model: (...args) => (instead.model ?? store.model)(...args),
-    features: (...args) => (instead.features ?? store.features)(...args),
-    settle: (...args) => (instead.settle ?? store.settle)(...args),
-  }
+  const { between, instead } = inBetween(store)
   const outbound = createOutbound({ process: 'worker', what: 'requests for predictions', allowPrivate: true, allowNetworks: [] })
   const predictor = createInference({ outbound })
   const activities = {

@@ -1,39 +1,26 @@
 /** Rollouts on a real Temporal and a real Postgres: whom they choose, whom they leave out, and how devices come back to what they ran before. */
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { registerRollout } from '../../infra/postgres/rollouts.ts'
 import { initialRollout } from '../../twin-models/core/rollout.ts'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { testTemporal } from '../support/temporal.ts'
 import { until } from '../support/wait.ts'
-import { artifact, begun, details, eventsOf, fleet, type RolloutWorker, sha256Of, startRolloutWorker, stored } from './rollouts.ts'
+import { artifact, begun, details, eventsOf, fleet, sha256Of, startRolloutWorker, stored } from './rollouts.ts'
+import { setting } from './setting.ts'
 
-let database: TestDatabase
-let worker: RolloutWorker
-
-beforeAll(async () => {
-  database = await testDatabase()
-  await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
-  const { address } = await testTemporal()
-  worker = await startRolloutWorker({ sql: database.sql, address })
-}, 180_000)
-afterAll(async () => {
-  await worker?.stop()
-  await database?.drop()
-})
+const here = setting(startRolloutWorker)
 
 const rolloutOf = (devices: number, spec?: object, options?: Parameters<typeof begun>[4]) =>
-  begun(database.sql, worker, devices, spec, options)
+  begun(here.sql, here.worker, devices, spec, options)
 
 async function group(name: string, filter: string, pin: string | null = null): Promise<void> {
-  await database.sql`
+  await here.sql`
     insert into groups (tenant, name, filter, firmware_pin) values ('demo', ${name}, ${filter}, ${pin})
     on conflict (tenant, name) do update set firmware_pin = excluded.firmware_pin`
 }
 
 test('it leaves out whom it is not for, says why, and counts them in no wave', async () => {
-  const { sql } = database
+  const { sql } = here
   const site = `site-${randomUUID()}`
   await fleet(sql, 1, { site, model: 'pump' })
   await fleet(sql, 2, { site, version: '2.0.0', attributes: { hardware: 'rev-b' } })
@@ -67,12 +54,12 @@ test('it leaves out whom it is not for, says why, and counts them in no wave', a
   expect(await details(handle)).toContain('- `pinned`: 3 (')
   await twins.end('healthy')
   expect(await handle.result()).toMatchObject({ devices: { total: 4, healthy: 4, left: 0 } })
-  const preview = await worker.store.preview((await worker.store.find('demo', (await idOf(name))!))!)
+  const preview = await here.worker.store.preview((await here.worker.store.find('demo', (await idOf(name))!))!)
   expect(preview).toMatchObject({ found: 13, total: 0, waves: [{ devices: 0 }, { devices: 0 }] })
 })
 
 test('a preview says how many each wave would hold, with some of them, from which versions, and who is left out', async () => {
-  const { sql } = database
+  const { sql } = here
   const { firmware, site } = await rolloutOf(17, { approval: 'one' })
   await fleet(sql, 3, { site, version: '1.1.0' })
   await fleet(sql, 2, { site, model: 'pump' })
@@ -80,8 +67,8 @@ test('a preview says how many each wave would hold, with some of them, from whic
   const request = { name: 'preview', firmware: { name: firmware, version: '2.0.0' }, filter: `attributes.site = '${site}'`, waves }
   const id = randomUUID()
   await registerRollout(sql, { id, tenant: 'demo', by: 'ann', spec: rolloutSpecOf(rolloutRequest.parse(request)) })
-  const found = (await worker.store.find('demo', id))!
-  const preview = await worker.store.preview(found)
+  const found = (await here.worker.store.find('demo', id))!
+  const preview = await here.worker.store.preview(found)
   expect(preview).toMatchObject({
     ...{ found: 22, total: 20, leftOut: [{ reason: 'model', devices: 2, sample: [expect.any(String), expect.any(String)] }] },
     versions: [
@@ -95,7 +82,7 @@ test('a preview says how many each wave would hold, with some of them, from whic
     [10, 5],
   ])
   // What it chooses then is what it showed.
-  await worker.store.choose(found, 'forward')
+  await here.worker.store.choose(found, 'forward')
   const first = await sql<Array<{ device: string }>>`select device from rollout_targets where rollout = ${id} and wave = 0 order by number`
   expect(first.map(({ device }) => device)).toEqual(preview.waves[0]!.sample)
   const order = await sql<Array<{ number: number; wave: number }>>`
@@ -104,7 +91,7 @@ test('a preview says how many each wave would hold, with some of them, from whic
 })
 
 test('canary groups come first, and nobody is in two of them', async () => {
-  const { sql } = database
+  const { sql } = here
   const site = await fleet(sql, 3, { attributes: { tags: ['lab'], lab: true } })
   const [lab, all] = [`lab-${site}`, `canary-${site}`]
   await group(lab, `attributes.site = '${site}' and attributes.lab = true`)
@@ -128,7 +115,7 @@ test('canary groups come first, and nobody is in two of them', async () => {
 })
 
 test('a device that is busy with another update is asked again, as another update, and not before its time', async () => {
-  const { sql } = database
+  const { sql } = here
   const { opens, twins, handle, targets, name } = await rolloutOf(2)
   const [busy, other] = await opens(2)
   await twins.endOne(busy!, 'skipped', 'busy')
@@ -159,7 +146,7 @@ test('a device that is busy with another update is asked again, as another updat
 })
 
 test('what has changed since it chose counts: devices removed, pinned, updated by others or excluded are not asked', async () => {
-  const { sql } = database
+  const { sql } = here
   const { opens, twins, handle, targets, site, firmware, steer, open } = await rolloutOf(8, {
     waves: [{ count: 2 }, { percent: 100 }],
     gate: 1,
@@ -198,7 +185,7 @@ test('what has changed since it chose counts: devices removed, pinned, updated b
 })
 
 test('late devices join the last wave where they are wanted, and nobody is in it twice', async () => {
-  const { sql } = database
+  const { sql } = here
   const waves = [{ count: 2 }, { percent: 100 }]
   const { opens, twins, handle, site, targets } = await rolloutOf(4, { waves, lateJoiners: 'join' })
   await opens(2)
@@ -215,7 +202,7 @@ test('late devices join the last wave where they are wanted, and nobody is in it
 })
 
 test('updates are asked within the maintenance windows of their devices, in their own time zones', async () => {
-  const { sql } = database
+  const { sql } = here
   const site = await fleet(sql, 1, { attributes: { timeZone: 'Asia/Tokyo' } })
   const window = { from: '02:00', to: '04:00', timeZone: 'Europe/Berlin' }
   const { opens, twins, handle } = await rolloutOf(1, { window, offerFor: '3d' }, { fleet: { site } })
@@ -226,7 +213,7 @@ test('updates are asked within the maintenance windows of their devices, in thei
 })
 
 test('rolled back, devices return to what they ran in waves of their own, where the manifest names a way', async () => {
-  const { sql } = database
+  const { sql } = here
   const site = await fleet(sql, 2, { version: '0.8.0' })
   const spec = { waves: [{ percent: 100 }], rollbackWaves: [{ count: 2 }, { percent: 100 }], gate: 0.1, failures: { share: 1 } }
   const { opens, open, twins, handle, steer, targets, state, becomes, name } = await rolloutOf(8, spec, { fleet: { site } })
@@ -268,13 +255,13 @@ test('rolled back, devices return to what they ran in waves of their own, where 
 })
 
 test('a device that is excluded from the draft, or before devices are chosen, is not asked', async () => {
-  const { sql } = database
+  const { sql } = here
   const { opens, handle, steer, targets, twins, site, name } = await rolloutOf(4, { approval: 'one' })
   const devices = await sql<Array<{ device: string }>>`select device from devices where attributes ->> 'site' = ${site} order by device`
   expect(await steer('exclude', { device: devices[0]!.device })).toContain('it is not asked')
   const { id } = await stored(sql, name)
-  const rollout = (await worker.store.find('demo', id))!
-  expect(await worker.store.preview(rollout)).toMatchObject({
+  const rollout = (await here.worker.store.find('demo', id))!
+  expect(await here.worker.store.preview(rollout)).toMatchObject({
     total: 3,
     leftOut: [{ reason: 'excluded', devices: 1, sample: [devices[0]!.device] }],
   })
@@ -306,7 +293,7 @@ test('a rollback that reaches nobody says so, and what its way forward had come 
 })
 
 test('rolled back while a device reboots, it waits for what that runs then, and takes it back with the others', async () => {
-  const { sql } = database
+  const { sql } = here
   const { opens, twins, handle, steer, targets, becomes } = await rolloutOf(2, { waves: [{ percent: 100 }], gate: 0.1 })
   const [reboots] = await opens(2)
   await twins.tell()
@@ -330,7 +317,7 @@ test('rolled back while a device reboots, it waits for what that runs then, and 
 })
 
 test('only those whose update did not end healthy go back, when that is asked for, also after it was completed', async () => {
-  const { sql } = database
+  const { sql } = here
   const { opens, twins, handle, name, targets, site } = await rolloutOf(4, {
     gate: 0.1,
     failures: { share: 1 },
@@ -344,7 +331,7 @@ test('only those whose update did not end healthy go back, when that is asked fo
   await twins.end('healthy')
   expect(await handle.result()).toMatchObject({ status: 'completed', devices: { healthy: 1, failed: 3 } })
   const id = (await idOf(name))!
-  const again = await worker.start({ tenant: 'demo', id, ask: { action: 'rollback', which: 'failed' } })
+  const again = await here.worker.start({ tenant: 'demo', id, ask: { action: 'rollback', which: 'failed' } })
   await opens(2)
   const [row] = await sql<Array<{ status: string; over: boolean; workflow: string }>>`
     select status, ended_at is not null as over, workflow from rollouts where id = ${id}`
@@ -356,7 +343,7 @@ test('only those whose update did not end healthy go back, when that is asked fo
 })
 
 test('sites where far more fail than elsewhere are named', async () => {
-  const { sql } = database
+  const { sql } = here
   const id = randomUUID()
   const { firmware, site } = await rolloutOf(0)
   const [bad, good] = [await fleet(sql, 5, { attributes: { fleet: site } }), await fleet(sql, 20, { attributes: { fleet: site } })]
@@ -367,20 +354,20 @@ test('sites where far more fail than elsewhere are named', async () => {
     waves: [{ percent: 100 }],
   }
   await registerRollout(sql, { id, tenant: 'demo', by: 'ann', spec: rolloutSpecOf(rolloutRequest.parse(request)) })
-  const found = (await worker.store.find('demo', id))!
-  await worker.store.choose(found, 'forward')
+  const found = (await here.worker.store.find('demo', id))!
+  await here.worker.store.choose(found, 'forward')
   await sql`
     update rollout_targets t set status = case when is_bad and place > 1 or not is_bad and place = 1 then 'failed' else 'healthy' end, reason = 'unhealthy'
     from (select device, device like ${`${bad}%`} as is_bad, row_number() over (partition by device like ${`${bad}%`} order by device) as place
       from rollout_targets where rollout = ${id}) known
     where t.rollout = ${id} and t.device = known.device`
   const state = initialRollout({ ...found.spec, by: 'ann' })
-  const { details: seen } = await worker.store.step(found, { n: 0, state, heard: [], detailed: true })
+  const { details: seen } = await here.worker.store.step(found, { n: 0, state, heard: [], detailed: true })
   expect(seen!.sites.map(({ site }) => site)).toEqual([bad])
   expect(good).not.toBe(bad)
 })
 
 async function idOf(name: string): Promise<string | undefined> {
-  const [row] = await database.sql<Array<{ id: string }>>`select id from rollouts where name = ${name}`
+  const [row] = await here.sql<Array<{ id: string }>>`select id from rollouts where name = ${name}`
   return row?.id
 }

@@ -4,40 +4,24 @@ import pino from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { askRollout, rolloutTold, untoldRollouts } from '../../infra/postgres/rollout-asked.ts'
 import { registerRollout } from '../../infra/postgres/rollouts.ts'
-import { connectTemporal, prepareTemporal } from '../../infra/temporal/client.ts'
 import { startOperationsStarter } from '../../infra/temporal/operations-starter.ts'
 import { startRolloutStarter } from '../../infra/temporal/rollout-starter.ts'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { OPERATIONS_QUEUE } from '../../workflows/task-queues.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { testTemporal } from '../support/temporal.ts'
 import { until } from '../support/wait.ts'
-import { artifact, fleet, type RolloutWorker, startRolloutWorker, stored, twinsOf } from './rollouts.ts'
+import { artifact, fleet, startRolloutWorker, stored, twinsOf } from './rollouts.ts'
+import { setting } from './setting.ts'
 
-const namespace = `rollouts-${randomUUID()}`
-let database: TestDatabase
-let worker: RolloutWorker
-let address: string
+const here = setting((place) => startRolloutWorker({ ...place, taskQueue: OPERATIONS_QUEUE }), { ownNamespace: true })
 let starter: { stop(): Promise<void> }
-
-beforeAll(async () => {
-  database = await testDatabase()
-  await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
-  address = (await testTemporal()).address
-  const connection = await connectTemporal(address)
-  await prepareTemporal(connection, namespace)
-  await connection.close()
-  worker = await startRolloutWorker({ sql: database.sql, address, namespace, taskQueue: OPERATIONS_QUEUE })
-  starter = startRolloutStarter({ sql: database.sql, address, namespace, log: pino({ level: 'silent' }) })
-}, 180_000)
-afterAll(async () => {
-  await starter?.stop()
-  await worker?.stop()
-  await database?.drop()
+const begin = (log = pino({ level: 'silent' })) => startRolloutStarter({ ...here, log })
+beforeAll(() => {
+  starter = begin()
 })
+afterAll(() => starter?.stop())
 
 test('a draft is started, approved, completed, and when it has ended it can still be rolled back, but nothing else', async () => {
-  const { sql } = database
+  const { sql } = here
   await artifact(sql, 'fw', '1.0.0', 1)
   await artifact(sql, 'fw', '2.0.0', 2, { rollbackTo: ['1.0.0'] })
   const site = await fleet(sql, 3)
@@ -70,7 +54,7 @@ test('a draft is started, approved, completed, and when it has ended it can stil
 })
 
 test('one that Temporal has forgotten goes on from where it stood', { timeout: 120_000 }, async () => {
-  const { sql } = database
+  const { sql } = here
   const site = await fleet(sql, 3)
   const id = randomUUID()
   const limits = { approval: 'none', soak: '0s', gate: 1, waves: [{ count: 1 }, { percent: 100 }] }
@@ -79,10 +63,10 @@ test('one that Temporal has forgotten goes on from where it stood', { timeout: 1
   const twins = twinsOf(sql, site)
   await until(async () => (await twins.asked()).length === 1, 'its first wave is asked')
   await starter.stop()
-  const { client } = worker
+  const { client } = here.worker
   const workflowId = `rollout:demo:${id}`
   await client.workflow.getHandle(workflowId).terminate()
-  await client.workflowService.deleteWorkflowExecution({ namespace, workflowExecution: { workflowId } })
+  await client.workflowService.deleteWorkflowExecution({ namespace: here.namespace, workflowExecution: { workflowId } })
   const isKnown = () =>
     client.workflow
       .getHandle(workflowId)
@@ -93,7 +77,7 @@ test('one that Temporal has forgotten goes on from where it stood', { timeout: 1
       )
   await until(async () => !(await isKnown()), 'Temporal has forgotten it', 60_000)
   await twins.end('healthy')
-  starter = startRolloutStarter({ sql, address, namespace, log: pino({ level: 'silent' }) })
+  starter = begin()
   await until(async () => (await twins.asked()).length === 3, 'its second wave is asked')
   await twins.end('healthy')
   await until(async () => (await stored(sql, site)).status === 'completed', 'it is completed')
@@ -102,9 +86,9 @@ test('one that Temporal has forgotten goes on from where it stood', { timeout: 1
 test('one whose workflow was ended from outside is started again at once, halted, or as it stood where it stood still', {
   timeout: 120_000,
 }, async () => {
-  const { sql } = database
-  const { client } = worker
-  const begin = async () => {
+  const { sql } = here
+  const { client } = here.worker
+  const begun = async () => {
     const site = await fleet(sql, 3)
     const id = randomUUID()
     const limits = { approval: 'none', soak: '0s', gate: 1, waves: [{ count: 1 }, { percent: 100 }] }
@@ -116,7 +100,7 @@ test('one whose workflow was ended from outside is started again at once, halted
     const stands = async (status: string) => until(async () => (await stored(sql, site)).status === status, `it is ${status}`)
     return { id, site, twins, stands, handle: client.workflow.getHandle(`rollout:demo:${id}`) }
   }
-  const [terminated, cancelled, paused] = [await begin(), await begin(), await begin()]
+  const [terminated, cancelled, paused] = [await begun(), await begun(), await begun()]
   await askRollout(sql, 'demo', paused.id, { by: 'bob', ask: { action: 'pause' } })
   await paused.stands('paused')
   await starter.stop()
@@ -127,7 +111,7 @@ test('one whose workflow was ended from outside is started again at once, halted
   await terminated.twins.end('healthy')
   const warned: string[] = []
   const log = pino({ level: 'warn' }, { write: (line: string) => void warned.push(JSON.parse(line).workflow) })
-  starter = startRolloutStarter({ sql, address, namespace, log })
+  starter = begin(log)
   for (const { stands } of [terminated, cancelled]) await stands('halted')
   await until(async () => (await paused.handle.describe()).status.name === 'RUNNING', 'it runs')
   expect((await stored(sql, paused.site)).status).toBe('paused')
@@ -153,9 +137,7 @@ test('one that cannot be started or told keeps nobody behind it waiting, and is 
   const works = ['bad', 'good'].map((id) => ({ id, tenant: 'demo', workflow: id }))
   const other = startOperationsStarter(
     {
-      sql: database.sql,
-      address,
-      namespace,
+      ...here,
       log: pino({ level: 'warn' }, { write: (line: string) => void warned.push(JSON.parse(line).id) }),
     },
     {
@@ -172,7 +154,7 @@ test('one that cannot be started or told keeps nobody behind it waiting, and is 
 })
 
 test('of what was asked only what was told is forgotten, and no more is kept than a person asks for', async () => {
-  const { sql } = database
+  const { sql } = here
   await starter.stop()
   const id = randomUUID()
   const [{ firmware }] = (await sql`select firmware from rollouts limit 1`) as unknown as [{ firmware: string }]

@@ -1,32 +1,16 @@
 /** Rollouts on a real Temporal and a real Postgres, without any cache: waves, gates, halts, and how persons steer them. The twins are played by SQL. */
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { ROLLOUT_ASKED_SIGNAL, type RolloutAsked } from '../../workflows/messages.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { testTemporal } from '../support/temporal.ts'
 import { until } from '../support/wait.ts'
-import { begun, details, eventsOf, messages, type RolloutWorker, startRolloutWorker } from './rollouts.ts'
+import { begun, details, eventsOf, messages, startRolloutWorker } from './rollouts.ts'
+import { setting } from './setting.ts'
 
-let database: TestDatabase
-let worker: RolloutWorker
-
-beforeAll(async () => {
-  database = await testDatabase()
-  await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
-  const { address } = await testTemporal()
-  worker = await startRolloutWorker({ sql: database.sql, address })
-}, 180_000)
-afterAll(async () => {
-  await worker?.stop()
-  await database?.drop()
-})
-afterEach(() => {
-  for (const name of Object.keys(worker.instead)) delete worker.instead[name as keyof typeof worker.instead]
-})
+const here = setting(startRolloutWorker)
 
 const rolloutOf = (devices: number, spec?: object, options?: Parameters<typeof begun>[4]) =>
-  begun(database.sql, worker, devices, spec, options)
+  begun(here.sql, here.worker, devices, spec, options)
 /** All of one wave, that halts by its share of failures alone. */
 const LENIENT = { gate: 0, failures: { share: 0.5, minimum: 4 } }
 
@@ -53,11 +37,11 @@ test('an operator starts one in the UI, approves it there, and each wave begins 
   expect(await twins.asked()).toHaveLength(20)
   const { id, status, endedAt } = await state()
   expect({ status, endedAt }).toEqual({ status: 'completed', endedAt: expect.any(Date) })
-  const events = await eventsOf(database.sql, id)
+  const events = await eventsOf(here.sql, id)
   expect(events.map(({ kind }) => kind)).toEqual(['rollout-started', 'rollout-ended'])
   expect(events[1]!.event).toMatchObject({ status: 'completed', devices: { total: 20, healthy: 20, failed: 0, left: 0 } })
   const query = `WorkflowType = 'rollout' AND CurrentStatus = 'completed' AND RolloutId = '${id}'`
-  await until(async () => (await worker.client.workflow.count(query)).count === 1, 'it is found in the list')
+  await until(async () => (await here.worker.client.workflow.count(query)).count === 1, 'it is found in the list')
 })
 
 test('a wave does not begin before its gate, and a person may go on without waiting for it', async () => {
@@ -92,7 +76,7 @@ test('it halts when too many fail, tells why, starts nobody, and whoever resumes
   const report = await details(handle)
   expect(report).toContain('### Rollout halted')
   expect(report).toContain('- failed, `hash-mismatch`: 4')
-  expect((await eventsOf(database.sql, id)).at(-1)).toMatchObject({
+  expect((await eventsOf(here.sql, id)).at(-1)).toMatchObject({
     kind: 'rollout-halted',
     event: { reason, wave: 1, devices: { failed: 4 } },
   })
@@ -148,7 +132,7 @@ test('halted it stops what no device was told of yet, also what is to be tried a
   await until(async () => (await targets())['waiting halted'] === 3, 'they wait again')
   const [retried] = await open()
   // Its twin lets it go anew: it is not told of that attempt yet.
-  await database.sql`update updates set told_at = null where id = ${retried!.id}`
+  await here.sql`update updates set told_at = null where id = ${retried!.id}`
   await until(async () => (await cancelsOf(first)) === 4, 'it is stopped')
   await twins.obeyCancels()
   await twins.end('healthy')
@@ -167,9 +151,8 @@ test('halted it stops what no device was told of yet, also what is to be tried a
 
   async function cancelsOf(updates: Array<{ id: string }>): Promise<number> {
     const ids = updates.map(({ id }) => id)
-    return (
-      await database.sql`select from twin_requests where kind = 'cancel-update' and (body::json ->> 'id')::uuid = any(${ids}::uuid[])`
-    ).length
+    return (await here.sql`select from twin_requests where kind = 'cancel-update' and (body::json ->> 'id')::uuid = any(${ids}::uuid[])`)
+      .length
   }
 })
 
@@ -190,14 +173,14 @@ test('halted by a person it stops them too, and what is excluded or rolled back 
   expect(await targets()).toEqual({ 'cancelled cancelled': 4 })
 })
 
-test('paused it starts nobody, also after another worker took over, and goes on when resumed', async () => {
+test('paused it starts nobody, also after another here.worker took over, and goes on when resumed', async () => {
   const { handle, twins, opens, becomes, steer } = await rolloutOf(6, { perSecond: 2 })
   await until(async () => (await twins.asked()).length >= 2, 'it has begun')
   expect(await steer('pause')).toContain('no further device is asked')
   await becomes('paused')
   const asked = (await twins.asked()).length
   expect(asked).toBeLessThan(6)
-  await worker.restart()
+  await here.worker.restart()
   await twins.end('healthy')
   await until(async () => (await details(handle)).includes(`${asked} of 6 are healthy`), 'it watches those that were asked')
   expect(await twins.asked()).toHaveLength(asked)
@@ -212,14 +195,14 @@ test('reset to its beginning it is the same rollout, which goes on where it stoo
   const { handle, name, twins, opens, becomes } = await rolloutOf(6, { gate: 1, waves: [{ count: 2 }, { percent: 100 }] })
   await opens(2)
   await handle.executeUpdate<string, []>('pause')
-  await worker.client.workflowService.resetWorkflowExecution({
+  await here.worker.client.workflowService.resetWorkflowExecution({
     ...{ namespace: 'default', workflowExecution: { workflowId: handle.workflowId }, reason: 'test', requestId: randomUUID() },
     // Its first workflow task.
     workflowTaskFinishEventId: 4 as never,
   })
-  const again = worker.client.workflow.getHandle(handle.workflowId)
+  const again = here.worker.client.workflow.getHandle(handle.workflowId)
   await until(async () => (await details(again)).includes('### Rollout paused'), 'it knows that it was paused')
-  expect(await database.sql`select 1 as one from rollouts where name = ${name}`).toHaveLength(1)
+  expect(await here.sql`select 1 as one from rollouts where name = ${name}`).toHaveLength(1)
   await again.executeUpdate<string, []>('resume')
   await becomes('running')
   await twins.end('healthy')
@@ -237,7 +220,7 @@ test('a cancelled one asks nobody any more, cancels what is under way when asked
   await twins.obeyCancels()
   expect(await handle.result()).toMatchObject({ status: 'cancelled', reason: 'Somebody cancelled it.', devices: { left: 6, total: 6 } })
   const { id } = await state()
-  expect((await eventsOf(database.sql, id)).at(-1)).toMatchObject({ kind: 'rollout-ended', event: { status: 'cancelled' } })
+  expect((await eventsOf(here.sql, id)).at(-1)).toMatchObject({ kind: 'rollout-ended', event: { status: 'cancelled' } })
 })
 
 test('with four eyes it takes somebody else to approve it', async () => {
@@ -284,7 +267,7 @@ test('what is wrong with its input fails it at once, in words', async () => {
     [{ ...good, ask: { action: 'explode' } }, /ask must be/],
     [{ ...good, filter: "id = 'x\0'" }, /cannot be taken: \/filter holds U\+0000/],
   ] as const) {
-    const handle = await worker.start(input)
+    const handle = await here.worker.start(input)
     expect(messages(await handle.result().catch((failure: Error) => failure))).toMatch(words)
   }
 })
@@ -294,10 +277,10 @@ test('one that REST registered has one workflow, hears what was told twice once,
   await model.handle.result()
   const id = randomUUID()
   const request = { name: `rest ${id}`, firmware: { name: model.firmware, version: '2.0.0' }, filter: `attributes.site = '${model.site}'` }
-  await worker.store.register({ id, tenant: 'demo', spec: rolloutSpecOf(rolloutRequest.parse(request)), by: 'ann' })
-  const handle = await worker.start({ tenant: 'demo', id }, `rollout:demo:${id}`)
+  await here.worker.store.register({ id, tenant: 'demo', spec: rolloutSpecOf(rolloutRequest.parse(request)), by: 'ann' })
+  const handle = await here.worker.start({ tenant: 'demo', id }, `rollout:demo:${id}`)
   await until(async () => (await details(handle)).includes('waits for its approval'), 'it is a draft')
-  const other = await worker.start({ tenant: 'demo', id })
+  const other = await here.worker.start({ tenant: 'demo', id })
   expect(messages(await other.result().catch((error: Error) => error))).toMatch(/works on this rollout already/)
   const pace = { id: randomUUID(), by: 'ann', ask: { action: 'pace', perSecond: 7 } } as const
   const resume = { id: randomUUID(), by: 'ann', ask: { action: 'resume' } } as const
@@ -305,24 +288,24 @@ test('one that REST registered has one workflow, hears what was told twice once,
   for (let n = 0; n < 2; n++) await handle.signal(ROLLOUT_ASKED_SIGNAL, asked)
   await handle.signal(ROLLOUT_ASKED_SIGNAL, { asks: [{ id: 'x', ask: { action: 'pace', perSecond: -1 } }, null] } as never)
   await until(async () => (await details(handle)).includes('resume, asked by `ann`, was refused.'), 'it tells what it refused')
-  const [row] = await database.sql<Array<{ step: number; state: string }>>`select step, state from rollouts where id = ${id}`
+  const [row] = await here.sql<Array<{ step: number; state: string }>>`select step, state from rollouts where id = ${id}`
   expect({ step: row!.step, pace: JSON.parse(row!.state).pace.perSecond }).toEqual({ step: 1, pace: 7 })
   await handle.terminate()
 })
 
 test('steps that are run twice, or fail once after they were done, ask nobody twice and tell nothing twice', async () => {
-  const { step, choose, join } = worker.store
+  const { step, choose, join } = here.worker.store
   let failures = 0
-  worker.instead.step = async (...args) => {
+  here.worker.instead.step = async (...args) => {
     const look = await step(...args)
     if (failures++ % 3 === 0) throw new Error('connection lost')
     return step(...args).then(() => look)
   }
-  worker.instead.choose = async (...args) => {
+  here.worker.instead.choose = async (...args) => {
     await choose(...args)
     await choose(...args)
   }
-  worker.instead.join = async (...args) => {
+  here.worker.instead.join = async (...args) => {
     await join(...args)
     await join(...args)
   }
@@ -341,16 +324,16 @@ test('steps that are run twice, or fail once after they were done, ask nobody tw
   expect(await handle.result()).toMatchObject({ status: 'completed', devices: { total: 9, healthy: 5, failed: 4 } })
   expect(await twins.asked()).toHaveLength(9)
   const { id } = await state()
-  expect((await eventsOf(database.sql, id)).map(({ kind }) => kind)).toEqual(['rollout-started', 'rollout-halted', 'rollout-ended'])
+  expect((await eventsOf(here.sql, id)).map(({ kind }) => kind)).toEqual(['rollout-started', 'rollout-halted', 'rollout-ended'])
 })
 
 test('what a person asked for is answered as it was done, also when the task in which it was done is lost and done again', async () => {
-  const { step } = worker.store
+  const { step } = here.worker.store
   let isLost = false
   const { handle, opens, steer, twins } = await rolloutOf(4, { gate: 1, waves: [{ count: 2 }, { percent: 100 }] })
   await opens(2)
   // A task that was lost had gone on to the next step.
-  worker.instead.step = async (rollout, asked) => {
+  here.worker.instead.step = async (rollout, asked) => {
     const { effects, ...next } = asked
     if (effects && !isLost) {
       isLost = true
@@ -370,13 +353,13 @@ test('what a person asked for is answered as it was done, also when the task in 
 test('firmware that is withdrawn while it is rolled out goes to nobody any more', async () => {
   const { artifactId, twins, opens, becomes, state, steer, handle } = await rolloutOf(6, { waves: [{ count: 2 }, { percent: 100 }] })
   await opens(2)
-  await database.sql`update firmware set withdrawn_at = now() where id = ${artifactId}`
+  await here.sql`update firmware set withdrawn_at = now() where id = ${artifactId}`
   await twins.end('healthy')
   await becomes('halted')
   expect((await state()).reason).toBe('Its firmware must not go to further devices. It was withdrawn.')
   expect(await twins.asked()).toHaveLength(2)
   expect(messages(await steer('resume').catch((error: Error) => error))).toContain('must not go to further devices. It was withdrawn.')
-  await database.sql`update firmware set withdrawn_at = null where id = ${artifactId}`
+  await here.sql`update firmware set withdrawn_at = null where id = ${artifactId}`
   expect(await steer('resume')).toContain('It goes on.')
   await opens(4)
   await handle.terminate()

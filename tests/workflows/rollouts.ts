@@ -10,6 +10,7 @@ import type { UpdateEnd, UpdateRequest } from '../../twin-models/core/types.ts'
 import type { Manifest } from '../../twin-models/firmware/manifest.ts'
 import type { rollout } from '../../workflows/index.ts'
 import { ROLLOUT_WORKFLOW, type RolloutEnd, type RolloutStart } from '../../workflows/messages.ts'
+import { inBetween } from '../support/instead.ts'
 import { until } from '../support/wait.ts'
 import { type OperationsOptions, type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
 
@@ -25,16 +26,7 @@ export async function startRolloutWorker({
   ...options
 }: { sql: Sql } & Pick<OperationsOptions, 'address' | 'namespace' | 'taskQueue'>): Promise<RolloutWorker> {
   const store = createRolloutStore(sql)
-  const instead: Partial<RolloutStore> = {}
-  const between: RolloutStore = {
-    register: (...args) => (instead.register ?? store.register)(...args),
-    find: (...args) => (instead.find ?? store.find)(...args),
-    claim: (...args) => (instead.claim ?? store.claim)(...args),
-    preview: (...args) => (instead.preview ?? store.preview)(...args),
-    choose: (...args) => (instead.choose ?? store.choose)(...args),
-    join: (...args) => (instead.join ?? store.join)(...args),
-    step: (...args) => (instead.step ?? store.step)(...args),
-  }
+  const { between, instead } = inBetween(store)
   const activities = createRolloutActivities({ rollouts: between, log: pino({ level: 'silent' }) })
   const worker = await startOperationsWorker({ ...options, activities, maxCachedWorkflows: 50 })
   const { client, taskQueue } = worker

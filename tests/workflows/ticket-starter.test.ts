@@ -5,49 +5,32 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ticketsUnderWay, ticketsWithNews, ticketTold, untoldTickets } from '../../infra/postgres/ticket-asked.ts'
 import { openTicket } from '../../infra/postgres/ticket-open.ts'
 import { createTickets } from '../../infra/postgres/ticket-read.ts'
-import { connectTemporal, prepareTemporal } from '../../infra/temporal/client.ts'
 import { startTicketStarter } from '../../infra/temporal/ticket-starter.ts'
 import { DEFAULT_DEADLINES, type TicketAsk } from '../../twin-models/core/ticket-types.ts'
 import { OPERATIONS_QUEUE } from '../../workflows/task-queues.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { testTemporal } from '../support/temporal.ts'
 import { alarmsOf, pump, SOON, stateOf, storyOf, ticketOf } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
-import { startTicketWorker, type TicketWorker } from './tickets.ts'
+import { setting } from './setting.ts'
+import { startTicketWorker } from './tickets.ts'
 
-const namespace = `tickets-${randomUUID()}`
-let database: TestDatabase
-let worker: TicketWorker
-let address: string
+const here = setting((place) => startTicketWorker({ ...place, taskQueue: OPERATIONS_QUEUE }), { ownNamespace: true })
 let starter: { stop(): Promise<void> }
-const begin = (log = pino({ level: 'silent' })) => startTicketStarter({ sql: database.sql, address, namespace, log })
-
-beforeAll(async () => {
-  database = await testDatabase()
-  await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
-  address = (await testTemporal()).address
-  const connection = await connectTemporal(address)
-  await prepareTemporal(connection, namespace)
-  await connection.close()
-  worker = await startTicketWorker({ sql: database.sql, address, namespace, taskQueue: OPERATIONS_QUEUE })
+const begin = (log = pino({ level: 'silent' })) => startTicketStarter({ ...here, log })
+beforeAll(() => {
   starter = begin()
-}, 180_000)
-afterAll(async () => {
-  await starter?.stop()
-  await worker?.stop()
-  await database?.drop()
 })
+afterAll(() => starter?.stop())
 
 /** As the action of a rule opens it, and people ask it over REST. */
 async function opened(more: Parameters<typeof ticketOf>[2] = {}) {
-  const { sql } = database
+  const { sql } = here
   const device = await pump(sql)
   const alarms = alarmsOf(sql, device)
   const { id } = (await openTicket(sql, ticketOf(device, await alarms.raise(), more)))!
   const tickets = createTickets(sql)
   return {
     ...{ id, device, alarms, workflowId: `ticket:demo:${id}` },
-    handle: worker.client.workflow.getHandle(`ticket:demo:${id}`),
+    handle: here.worker.client.workflow.getHandle(`ticket:demo:${id}`),
     ask: (ask: TicketAsk) => tickets.ask('demo', id, { id: randomUUID(), ask, origin: { via: 'rest' } }, () => 'taken'),
     becomes: (status: string) => until(async () => (await stateOf(sql, id)).status === status, `it is ${status}`, 40_000),
   }
@@ -56,15 +39,15 @@ async function opened(more: Parameters<typeof ticketOf>[2] = {}) {
 test('one that a rule opened is started, told what was asked, and looks when its alarm is cleared', async () => {
   const { id, workflowId, alarms, ask, becomes } = await opened()
   await becomes('notified')
-  expect((await database.sql`select workflow from tickets where id = ${id}`)[0]!.workflow).toBe(workflowId)
+  expect((await here.sql`select workflow from tickets where id = ${id}`)[0]!.workflow).toBe(workflowId)
   expect(await ask({ action: 'accept', by: 'ann' })).toEqual({ answer: 'taken' })
   await becomes('accepted')
   await ask({ action: 'done', by: 'ann' })
   await becomes('verifying')
   await alarms.clear()
   await becomes('closed')
-  expect(await storyOf(database.sql, id)).toEqual(['opened', 'told', 'accepted', 'done', 'verifying', 'closed'])
-  await until(async () => (await untoldTickets(database.sql)).length === 0, 'nothing is left to be told')
+  expect(await storyOf(here.sql, id)).toEqual(['opened', 'told', 'accepted', 'done', 'verifying', 'closed'])
+  await until(async () => (await untoldTickets(here.sql)).length === 0, 'nothing is left to be told')
 })
 
 test('one that is verified looks when an alarm of its rule is raised, and one whose device is removed ends', async () => {
@@ -75,13 +58,13 @@ test('one that is verified looks when an alarm of its rule is raised, and one wh
   await becomes('verifying')
   await alarms.raise()
   await becomes('reopened')
-  await database.sql`delete from devices where incarnation = ${device.incarnation}`
+  await here.sql`delete from devices where incarnation = ${device.incarnation}`
   await becomes('cancelled')
-  expect((await stateOf(database.sql, id)).reason).toBe('Its device was removed.')
+  expect((await stateOf(here.sql, id)).reason).toBe('Its device was removed.')
 })
 
 test('what is new is told once, and one whose alarm comes and goes for ever is looked at seldom', async () => {
-  const { sql } = database
+  const { sql } = here
   const { id, alarms, becomes } = await opened()
   await becomes('notified')
   await starter.stop()
@@ -104,7 +87,7 @@ test('what is new is told once, and one whose alarm comes and goes for ever is l
 })
 
 test('one whose workflow was ended from outside, or lost, goes on as it stood', { timeout: 120_000 }, async () => {
-  const { sql } = database
+  const { sql } = here
   const deadlines = { ...DEFAULT_DEADLINES, major: { ...SOON, acceptMs: 4_000 } }
   const [terminated, cancelled, lost] = [await opened({ deadlines }), await opened({ deadlines }), await opened()]
   for (const { becomes } of [terminated, cancelled, lost]) await becomes('notified')
@@ -113,7 +96,10 @@ test('one whose workflow was ended from outside, or lost, goes on as it stood', 
   await cancelled.handle.cancel()
   await cancelled.handle.result().catch(() => {})
   await lost.handle.terminate()
-  await worker.client.workflowService.deleteWorkflowExecution({ namespace, workflowExecution: { workflowId: lost.workflowId } })
+  await here.worker.client.workflowService.deleteWorkflowExecution({
+    namespace: here.namespace,
+    workflowExecution: { workflowId: lost.workflowId },
+  })
   const isKnown = () =>
     lost.handle.describe().then(
       () => true,
@@ -134,7 +120,7 @@ test('one whose workflow was ended from outside, or lost, goes on as it stood', 
 })
 
 test('of what was asked only what was told is forgotten, and no more is kept than people ask for', async () => {
-  const { sql } = database
+  const { sql } = here
   await starter.stop()
   const { id, ask } = await opened()
   const taken: unknown[] = []
@@ -150,7 +136,7 @@ test('of what was asked only what was told is forgotten, and no more is kept tha
 })
 
 test('those under way are looked for in Temporal in turns, and who is late at once', async () => {
-  const { sql } = database
+  const { sql } = here
   await starter.stop()
   await sql`delete from tickets`
   await sql`

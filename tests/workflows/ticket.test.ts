@@ -1,33 +1,17 @@
 /** Tickets on a real Temporal and a real Postgres: from the alarm to the verified repair, with short times. The twins are played by SQL. */
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { DEFAULT_DEADLINES } from '../../twin-models/core/ticket-types.ts'
 import { TICKET_ASKED_SIGNAL, type TicketAsked } from '../../workflows/messages.ts'
-import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { testTemporal } from '../support/temporal.ts'
 import { ALARM_TEXT, PUBLIC_URL, pump, SOON, storyOf } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
 import { details, messages } from './rollouts.ts'
-import { begun, startTicketWorker, type TicketWorker } from './tickets.ts'
+import { setting } from './setting.ts'
+import { begun, startTicketWorker } from './tickets.ts'
 
-let database: TestDatabase
-let worker: TicketWorker
+const here = setting(startTicketWorker)
 
-beforeAll(async () => {
-  database = await testDatabase()
-  await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
-  const { address } = await testTemporal()
-  worker = await startTicketWorker({ sql: database.sql, address })
-}, 180_000)
-afterAll(async () => {
-  await worker?.stop()
-  await database?.drop()
-})
-afterEach(() => {
-  for (const name of Object.keys(worker.instead)) delete worker.instead[name as keyof typeof worker.instead]
-})
-
-const ticketOf = (more: Parameters<typeof begun>[2] = {}) => begun(database.sql, worker, more)
+const ticketOf = (more: Parameters<typeof begun>[2] = {}) => begun(here.sql, here.worker, more)
 
 test('from the alarm to the verified repair, with a story, messages, events and a device in maintenance', async () => {
   const { id, device, handle, becomes, look, steer, alarms, state, story, told, events, maintenance } = await ticketOf()
@@ -72,7 +56,7 @@ test('from the alarm to the verified repair, with a story, messages, events and 
 test('a message has the facts, and a link of its own of which only the hash is kept', async () => {
   const { id, device, becomes, handle, steer } = await ticketOf()
   await becomes('notified')
-  const [message] = worker.recorder.messages.filter(({ key }) => key === `ticket:${id}`)
+  const [message] = here.worker.recorder.messages.filter(({ key }) => key === `ticket:${id}`)
   expect(message).toMatchObject({
     tenant: 'demo',
     target: 'ann',
@@ -86,11 +70,11 @@ test('a message has the facts, and a link of its own of which only the hash is k
   const [link] = message!.links
   const token = /^https:\/\/castor\.example\.com\/base\/t\/([\w-]{43})$/.exec(link!.url)![1]!
   expect(link!.url.startsWith(PUBLIC_URL)).toBe(true)
-  const rows = await database.sql`select target from ticket_links where ticket = ${id} and token_hash = sha256(${token}::text::bytea)`
+  const rows = await here.sql`select target from ticket_links where ticket = ${id} and token_hash = sha256(${token}::text::bytea)`
   expect([...rows]).toEqual([{ target: 'ann' }])
   await steer('cancel', { by: 'ann' })
   await handle.result()
-  expect(worker.recorder.messages.at(-1)).toMatchObject({ status: 'resolved', links: [] })
+  expect(here.worker.recorder.messages.at(-1)).toMatchObject({ status: 'resolved', links: [] })
 })
 
 test('silence goes round the list, by durable timers', async () => {
@@ -134,7 +118,7 @@ test('further alarms of its cause join it, a worse one makes it worse, and one a
 })
 
 test('with a prediction model the risk has to be low, too', async () => {
-  const { predictions } = worker.recorder
+  const { predictions } = here.worker.recorder
   predictions.set('high', { status: 'answered', probability: 0.8, threshold: 0.5 })
   predictions.set('low', { status: 'answered', probability: 0.1, threshold: 0.5 })
   const risky = await ticketOf({ predict: 'high' })
@@ -153,9 +137,9 @@ test('with a prediction model the risk has to be low, too', async () => {
 
 describe('an operator in the UI', () => {
   test('opens one by hand, with one JSON object under any id', async () => {
-    const { sql } = database
+    const { sql } = here
     const { device } = await pump(sql)
-    const handle = await worker.start({ tenant: 'demo', device, title: 'It rattles', severity: 'critical', onCall: ['ann'] })
+    const handle = await here.worker.start({ tenant: 'demo', device, title: 'It rattles', severity: 'critical', onCall: ['ann'] })
     await until(async () => (await details(handle)).includes('### Notified: It rattles'), 'it is there')
     const report = await details(handle)
     expect(report).toContain('Opened by `operator`')
@@ -177,7 +161,7 @@ describe('an operator in the UI', () => {
     [{ device: 'p', title: 'x', onCall: 'ann' }, 'must be a list of targets'],
     [{ device: 'p', title: 'x', colour: 'red' }, 'Unrecognized key'],
   ])('that starts %j reads what is wrong with it', async (request, problem) => {
-    const handle = await worker.start({ tenant: 'demo', ...request })
+    const handle = await here.worker.start({ tenant: 'demo', ...request })
     const error = await handle.result().catch((error: unknown) => error)
     expect(messages(error)).toContain(problem)
   })
@@ -197,7 +181,7 @@ describe('an operator in the UI', () => {
   test('sees two workflows at one ticket refused', async () => {
     const { id, becomes, steer } = await ticketOf()
     await becomes('notified')
-    const other = await worker.start({ tenant: 'demo', id })
+    const other = await here.worker.start({ tenant: 'demo', id })
     expect(messages(await other.result().catch((error: unknown) => error))).toContain('works on this ticket already')
     await steer('cancel', { by: 'ann' })
   })
@@ -214,7 +198,7 @@ test('what is asked by signal is done once, however often it is told, and what m
   await handle.signal(TICKET_ASKED_SIGNAL, { asks: [{ id: 'x', ask: { action: 'sell' }, origin: { via: 'rest' } }] } as never)
   await steer('comment', { by: 'ann', note: 'The last one' })
   expect(await story()).toEqual(['opened', 'told', 'accepted', 'ignored', 'comment'])
-  const [ignored] = await database.sql<Array<{ text: string }>>`select text from ticket_events where ticket = ${id} and what = 'ignored'`
+  const [ignored] = await here.sql<Array<{ text: string }>>`select text from ticket_events where ticket = ${id} and what = 'ignored'`
   expect(ignored!.text).toBe('What erp (bob) asked for, accept, was ignored. ann has it: reassign it to take it over.')
   await steer('cancel', { by: 'ann' })
 })
@@ -223,7 +207,7 @@ test('it ends when its device is removed', async () => {
   const { device, look, becomes, handle, steer } = await ticketOf()
   await becomes('notified')
   await steer('start', { by: 'ann' })
-  await database.sql`delete from devices where tenant = 'demo' and device = ${device}`
+  await here.sql`delete from devices where tenant = 'demo' and device = ${device}`
   await look()
   expect(await handle.result()).toMatchObject({ status: 'cancelled', reason: 'Its device was removed.' })
 })
@@ -231,8 +215,8 @@ test('it ends when its device is removed', async () => {
 describe('whatever is lost', () => {
   test('a step whose result was lost is done once', async () => {
     let lost = 0
-    worker.instead.step = async (ticket, step) => {
-      const look = await worker.store.step(ticket, step)
+    here.worker.instead.step = async (ticket, step) => {
+      const look = await here.worker.store.step(ticket, step)
       if (step.change && lost++ % 2 === 0) throw new Error('connection lost')
       return look
     }
@@ -249,17 +233,17 @@ describe('whatever is lost', () => {
     expect(await maintenance()).toHaveLength(2)
   })
 
-  test('a worker that ends and another that begins go on, with the timers that were set', async () => {
+  test('a here.worker that ends and another that begins go on, with the timers that were set', async () => {
     const { becomes, steer, alarms, handle, story } = await ticketOf({
       deadlines: { ...DEFAULT_DEADLINES, major: { ...SOON, acceptMs: 2_000 } },
     })
     await becomes('notified')
-    await worker.restart()
+    await here.worker.restart()
     await becomes('reassigned')
     await steer('accept', { by: 'bob' })
     await alarms.clear()
     await steer('done', { by: 'bob' })
-    await worker.restart()
+    await here.worker.restart()
     expect(await handle.result()).toMatchObject({ status: 'closed' })
     expect(await story()).toEqual(['opened', 'told', 'reassigned', 'accepted', 'done', 'verifying', 'closed'])
   })
@@ -268,7 +252,7 @@ describe('whatever is lost', () => {
     const { id, handle, becomes, steer, story, told, state } = await ticketOf()
     await becomes('notified')
     await steer('accept', { by: 'ann' })
-    const { client } = worker
+    const { client } = here.worker
     const { runId } = await handle.describe()
     const { events } = await handle.fetchHistory()
     const first = events!.find(({ workflowTaskCompletedEventAttributes }) => workflowTaskCompletedEventAttributes)!
@@ -280,7 +264,7 @@ describe('whatever is lost', () => {
     })
     const again = client.workflow.getHandle(handle.workflowId)
     await again.executeUpdate<string, [object]>('comment', { args: [{ by: 'ann', note: 'After the reset' }] })
-    expect(await storyOf(database.sql, id)).toEqual(['opened', 'told', 'accepted', 'comment'])
+    expect(await storyOf(here.sql, id)).toEqual(['opened', 'told', 'accepted', 'comment'])
     expect(await state()).toMatchObject({ status: 'accepted', assignee: 'ann' })
     expect(told()).toEqual(['ann: firing'])
     await again.executeUpdate<string, [object]>('cancel', { args: [{ by: 'ann' }] })
@@ -293,12 +277,12 @@ describe('whatever is lost', () => {
     await becomes('notified')
     await alarms.clear()
     let raised = false
-    worker.instead.step = async (ticket, step) => {
+    here.worker.instead.step = async (ticket, step) => {
       if (step.change?.event === 'closed' && !raised) {
         raised = true
         await alarms.raise()
       }
-      return worker.store.step(ticket, step)
+      return here.worker.store.step(ticket, step)
     }
     await steer('done', { by: 'ann' })
     await becomes('reopened')
@@ -314,7 +298,7 @@ test('much talk continues as new, with all that it carries', async () => {
   await becomes('notified')
   const { runId } = await handle.describe()
   let comments = 0
-  const current = worker.client.workflow.getHandle(handle.workflowId)
+  const current = here.worker.client.workflow.getHandle(handle.workflowId)
   await until(async () => {
     await steer('comment', { by: 'ann', note: `Comment ${++comments}` })
     return (await current.describe()).runId !== runId
@@ -322,7 +306,7 @@ test('much talk continues as new, with all that it carries', async () => {
   await steer('comment', { by: 'ann', note: 'In the next run' })
   expect(await details(current)).toContain('In the next run')
   expect((await story()).filter((what) => what === 'comment')).toHaveLength(comments + 1)
-  expect((await worker.client.workflow.getHandle(handle.workflowId, runId).describe()).historyLength).toBeLessThan(250)
+  expect((await here.worker.client.workflow.getHandle(handle.workflowId, runId).describe()).historyLength).toBeLessThan(250)
   expect(await state()).toMatchObject({ status: 'notified', stories: comments + 3 })
   await current.executeUpdate<string, [object]>('cancel', { args: [{ by: 'ann' }] })
 })

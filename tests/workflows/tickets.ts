@@ -9,6 +9,7 @@ import { openTicket } from '../../infra/postgres/ticket-open.ts'
 import { createTicketStore } from '../../infra/postgres/tickets.ts'
 import type { maintenanceTicket } from '../../workflows/index.ts'
 import { TICKET_LOOK_SIGNAL, TICKET_WORKFLOW, type TicketEnd, type TicketStart } from '../../workflows/messages.ts'
+import { inBetween } from '../support/instead.ts'
 import { alarmsOf, eventsOf, PUBLIC_URL, pump, type Recorder, recorder, stateOf, storyOf, ticketOf } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
 import { type OperationsOptions, type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
@@ -28,14 +29,7 @@ export async function startTicketWorker({
 }: { sql: Sql; maxCachedWorkflows?: number } & Pick<OperationsOptions, 'address' | 'namespace' | 'taskQueue'>): Promise<TicketWorker> {
   const recorded = recorder()
   const store = createTicketStore(sql, { notices: recorded.notices, predictions: recorded.models, publicUrl: PUBLIC_URL })
-  const instead: Partial<TicketStore> = {}
-  const between: TicketStore = {
-    open: (...args) => (instead.open ?? store.open)(...args),
-    incarnationOf: (...args) => (instead.incarnationOf ?? store.incarnationOf)(...args),
-    find: (...args) => (instead.find ?? store.find)(...args),
-    claim: (...args) => (instead.claim ?? store.claim)(...args),
-    step: (...args) => (instead.step ?? store.step)(...args),
-  }
+  const { between, instead } = inBetween(store)
   const activities = createTicketActivities({ tickets: between, log: pino({ level: 'silent' }) })
   const worker = await startOperationsWorker({ ...options, activities, maxCachedWorkflows })
   const { client, taskQueue } = worker

@@ -6,6 +6,7 @@ import { IANAZone } from 'luxon'
 import { WEEKDAYS } from '../core/rollout-types.ts'
 import type { TwinSchedule } from '../core/types.ts'
 import type { RuleBody } from '../schemas/rule.ts'
+import { changeBetween, minutesOf } from '../windows.ts'
 
 const DAY_MS = 86_400_000
 const YEARS = 10
@@ -44,27 +45,10 @@ function changesFrom(zone: string, year: number): Array<[since: number, offset: 
     const end = Date.UTC(year + YEARS + 2, 0)
     for (let at = Date.UTC(year, 0); at < end; at += STEP_MS) {
       const after = clock.offset(at + STEP_MS)
-      if (clock.offset(at) !== after) changes.push([changeIn(clock, at, at + STEP_MS), after])
+      if (clock.offset(at) !== after) changes.push([changeBetween(clock, at, at + STEP_MS), after])
     }
     if (known.size >= MOST_KNOWN) known.clear()
     known.set(key, changes)
   }
   return changes
-}
-
-/** By halving. */
-function changeIn(clock: IANAZone, from: number, to: number): number {
-  let [before, after] = [from, to]
-  const old = clock.offset(before)
-  while (after - before > 1) {
-    const middle = Math.floor((before + after) / 2)
-    if (clock.offset(middle) === old) before = middle
-    else after = middle
-  }
-  return after
-}
-
-function minutesOf(time: string): number {
-  const [hours, minutes] = time.split(':').map(Number) as [number, number]
-  return hours * 60 + minutes
 }

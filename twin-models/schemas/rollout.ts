@@ -2,12 +2,12 @@
  * What one asks for with a rollout: over REST, or as the one JSON object with which an operator starts `rollout` in the Temporal UI. What the
  * fields mean together stands in twin-models/core/rollout.ts.
  */
-import { IANAZone } from 'luxon'
 import { z } from 'zod'
-import { type MaintenanceWindow, ROLLOUT_LIMITS, type RolloutSpec, type WaveRule, WEEKDAYS } from '../core/rollout-types.ts'
+import { type MaintenanceWindow, ROLLOUT_LIMITS, type RolloutSpec, type WaveRule } from '../core/rollout-types.ts'
 import { parseDuration } from '../durations.ts'
 import { ID_PATTERN, NAME_PATTERN } from '../ids.ts'
 import { filter } from './filter.ts'
+import { windowSchema } from './window.ts'
 
 export type { RolloutSpec } from '../core/rollout-types.ts'
 
@@ -86,24 +86,6 @@ function checkWaves(given: WaveRule[], context: z.RefinementCtx): void {
     percents = Math.max(percents, wave.percent)
   }
 }
-
-const clock = (most: string) => new RegExp(`^(([01]\\d|2[0-3]):[0-5]\\d${most})$`)
-export const windowSchema = z
-  .strictObject({
-    from: z.string().regex(clock(''), 'must be a time from 00:00 to 23:59'),
-    to: z.string().regex(clock('|24:00'), 'must be a time from 00:00 to 24:00'),
-    days: z
-      .array(z.enum(WEEKDAYS))
-      .min(1)
-      .refine((days) => new Set(days).size === days.length, 'must name each day once')
-      .optional(),
-    timeZone: z
-      .string()
-      .max(64)
-      .refine((zone) => IANAZone.isValidZone(zone), 'must be an IANA time zone like Europe/Berlin')
-      .optional(),
-  })
-  .refine(({ from, to }) => from !== to, { path: ['to'], message: 'must be another time than from: the whole day is 00:00 to 24:00' })
 
 const pace = ROLLOUT_LIMITS.perSecond
 export const perSecond = z.number(`must be a number from ${pace.least} to ${pace.most}`).min(pace.least).max(pace.most)

@@ -2,15 +2,14 @@
  * A rule as it is written over REST, and stored: durations stay as somebody wrote them, what was left out has its default. What its conditions
  * say is looked at in twin-models/rules/check.ts.
  */
-import { IANAZone } from 'luxon'
 import { z } from 'zod'
-import { WEEKDAYS } from '../core/rollout-types.ts'
 import { SEVERITIES } from '../core/rule-types.ts'
 import { parseDuration } from '../durations.ts'
 import { FILTER_LIMITS } from '../filter/parse.ts'
 import { ID_PATTERN, NAME_PATTERN } from '../ids.ts'
 import { RULE_LIMITS, spanMs } from '../rules/language.ts'
 import { filter } from './filter.ts'
+import { windowSchema } from './window.ts'
 
 const DAY_MS = 86_400_000
 const DATA_BYTES = 4 * 1024
@@ -42,24 +41,6 @@ const line = (most: number) =>
 const isSmall = (value: unknown) => Buffer.byteLength(JSON.stringify(value) ?? '') <= DATA_BYTES
 const data = z.unknown().refine(isSmall, `must have at most ${DATA_BYTES} bytes of JSON`)
 const on = z.enum(['raised', 'cleared'], 'must be raised or cleared').default('raised')
-
-const clock = (most: string) => new RegExp(`^(([01]\\d|2[0-3]):[0-5]\\d${most})$`)
-const schedule = z
-  .strictObject({
-    days: z
-      .array(z.enum(WEEKDAYS, `must be one of ${WEEKDAYS.join(', ')}`))
-      .min(1, 'must name a day')
-      .refine((days) => new Set(days).size === days.length, 'must name each day once')
-      .optional(),
-    from: z.string().regex(clock(''), 'must be a time from 00:00 to 23:59'),
-    to: z.string().regex(clock('|24:00'), 'must be a time from 00:00 to 24:00'),
-    timeZone: z
-      .string()
-      .max(64)
-      .refine((zone) => IANAZone.isValidZone(zone), 'must be an IANA time zone like Europe/Berlin')
-      .optional(),
-  })
-  .refine(({ from, to }) => from !== to, { path: ['to'], message: 'must be another time than from: the whole day is 00:00 to 24:00' })
 
 const action = z.discriminatedUnion(
   'kind',
@@ -103,7 +84,7 @@ export const ruleRequest = z
     for: duration('0s', 7).default('0s'),
     clearFor: duration('0s', 7).default('0s'),
     lateAfter: duration('1s', 7).default('5m'),
-    schedule: schedule.optional(),
+    schedule: windowSchema.optional(),
     severity,
     worse: z
       .array(z.strictObject({ when: condition, severity }), 'must be a list')

@@ -6,8 +6,8 @@ import { z } from 'zod'
 import { WEEKDAYS } from '../core/rollout-types.ts'
 import { SEVERITIES, type Severity } from '../core/rule-types.ts'
 import { formatDuration, parseDuration } from '../durations.ts'
-import { windowSchema } from './rollout.ts'
 import { auth, headers, url } from './webhook.ts'
+import { windowSchema } from './window.ts'
 
 export const TARGET_LIMITS = { recipients: 20, address: 254, subjectPrefix: 50, description: 500, perMinute: 600 } as const
 const DEFAULTS = { groupWait: '10s', groupInterval: '1m', perMinute: 60 } as const
