@@ -64,7 +64,7 @@ function changeIn(clock: IANAZone, from: number, to: number): number {
   return after
 }
 
-function minutesOf(time: string): number {
+export function minutesOf(time: string): number {
   const [hours, minutes] = time.split(':').map(Number) as [number, number]
   return hours * 60 + minutes
 }
