@@ -25,8 +25,9 @@ export async function takeTurns(sql: Sql, plan: Parameters<ActionStore['take']>[
     const { actions, told } = turns.length === 0 ? { actions: [], told: [] } : plan(turns, await readPast(tx, turns))
     await writeActions(tx, actions)
     for (const event of told) await writeTold(tx, event)
+    const late = await letTicketsGo(tx, rows)
     await tx`update rule_action_cursor set position = ${rows.at(-1)!.position}`
-    return { actions: actions.length, more: rows.length === READ.rows || rows.at(-1)!.read >= READ.bytes }
+    return { actions: actions.length + late, more: rows.length === READ.rows || rows.at(-1)!.read >= READ.bytes }
   })
 }
 
@@ -37,7 +38,7 @@ interface OutboxRow {
   incarnation: number
   device: string
   kind: string
-  /** Null: it is no turn of an alarm. */
+  /** Null: it is neither a turn of an alarm nor its being heard after a maintenance. */
   event: string | null
   /** Bytes up to here. */
   read: number
@@ -49,7 +50,8 @@ async function readOutbox(tx: Transaction, after: number): Promise<OutboxRow[]> 
       select *, sum(length) over (order by position rows unbounded preceding) as read from (
         select *, coalesce(octet_length(event), 0) as length from (
           select position, ${tx.unsafe(epochMs('at'))} as at, tenant, incarnation, device, kind,
-            case when kind in ('alarm-raised', 'alarm-cleared') then event end as event
+            case when kind in ('alarm-raised', 'alarm-cleared')
+              or (kind = 'alarm-updated' and event::json ->> 'muted' = 'false') then event end as event
           from outbox where position > ${after} order by position limit ${READ.rows}
         ) as o
       ) as o
@@ -62,7 +64,7 @@ type TurnHead = Omit<AlarmTurn, 'version' | 'muted' | 'actions'> & { version?: n
 
 /** Of what is cleared, the alarm itself says which version of its rule it was of. Without it nothing is left of the device. */
 async function turnsOf(tx: Transaction, rows: OutboxRow[]): Promise<AlarmTurn[]> {
-  const heads = rows.flatMap((row) => (row.event === null ? [] : [headOf(row, row.event)]))
+  const heads = rows.flatMap((row) => (row.event === null || row.kind === 'alarm-updated' ? [] : [headOf(row, row.event)]))
   if (heads.length === 0) return []
   const cleared = heads.filter(({ version }) => version === undefined)
   const alarms = new Map((await alarmsOf(tx, cleared)).map((alarm) => [`${alarm.incarnation}-${alarm.n}`, alarm]))
@@ -124,6 +126,25 @@ async function writeActions(tx: Transaction, actions: NewAction[]): Promise<void
       error text)) with ordinality
       as a (id, tenant, incarnation, device, n, rule, version, turn, place, kind, name, alarm, at, depth, state, "cutBy", error, nth)
     order by a.nth on conflict (id) do nothing`
+}
+
+/**
+ * An alarm that outlived the maintenance in which it was raised is told of like any other, so its ticket is opened, too. Where one of its rule was
+ * open meanwhile, that one has seen it. Returns how many.
+ */
+async function letTicketsGo(tx: Transaction, rows: OutboxRow[]): Promise<number> {
+  const heard = rows.flatMap(({ incarnation, kind, event }) =>
+    kind === 'alarm-updated' && event !== null ? [{ incarnation, n: (JSON.parse(event) as { n: number }).n }] : [],
+  )
+  if (heard.length === 0) return 0
+  const { count } = await tx`
+    update rule_actions a set state = 'waiting', due = now(), cut_by = null, error = null, ended_at = null
+    from json_to_recordset(${JSON.stringify(heard)}::text::json) as heard (incarnation int, n int)
+    where a.incarnation = heard.incarnation and a.n = heard.n and a.kind = 'ticket' and a.state = 'cut' and a.cut_by = 'maintenance'
+      and not exists (
+        select from tickets t where t.tenant = a.tenant and t.device = a.device and t.incarnation = a.incarnation and t.rule = a.rule
+          and (t.ended_at is null or t.ended_at > a.at))`
+  return count
 }
 
 /** Of no decision of its device. */

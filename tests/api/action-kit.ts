@@ -20,6 +20,8 @@ export interface Happening {
   /** How long its condition had held. */
   heldMs?: number
   muted?: boolean
+  /** No turn of it: the maintenance in which it was raised has ended. */
+  heard?: true
 }
 
 export interface ActionRow {
@@ -66,11 +68,13 @@ export class ActionKit {
 
   /** As decision writes make them, in this order; then they are numbered. */
   async happens(happenings: Happening[]): Promise<void> {
-    const rows = happenings.map(({ incarnation, rule, n, turn = 'raised', at = Date.now(), heldMs = 0, muted = false }) => {
+    const rows = happenings.map(({ incarnation, rule, n, turn = 'raised', at = Date.now(), heldMs = 0, muted = false, heard }) => {
       const words = { severity: 'major', text: `Alarm ${n} of ${rule}`, values: { temperature: n } }
       const raised = { alarm: { n, rule, version: 1, ...words, since: at - heldMs, raisedAt: at, count: 1, ...(muted && { muted }) } }
       const event = { at, ...(turn === 'raised' ? raised : { n, rule, ...words, reason: 'rule' }) }
-      return { incarnation, rule, n, turn, at, muted, event }
+      return heard
+        ? { incarnation, rule, n, turn: 'updated', at, muted, event: { at, n, rule, muted: false } }
+        : { incarnation, rule, n, turn, at, muted, event }
     })
     await this.sql.begin(async (tx) => {
       await tx`

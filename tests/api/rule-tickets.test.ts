@@ -43,3 +43,31 @@ test('an alarm opens a ticket, the next one of its rule joins it, and one after 
   expect(next).not.toBe(id)
   expect(next).toBe(actionId({ incarnation, n: 3, turn: 'raised', place: 0 }))
 })
+
+test('an alarm that outlives the maintenance in which it was raised opens its ticket then, unless one of its rule has seen it', async () => {
+  const { sql, api } = kit
+  await kit.rule('leak', [{ kind: 'ticket', title: 'It leaks' }])
+  const registered = async (device: string) => (await api.register(device, {}, undefined, 'pump')).incarnation
+  const ticketsOf = async (device: string) =>
+    (await api.ask('GET', `/v1/tickets?device=${device}`)).json.items.map(({ alarm }: { alarm: string }) => alarm)
+  const outlives = async (incarnation: number, meanwhile?: () => Promise<unknown>) => {
+    const alarm = { incarnation, rule: 'leak', n: 1 }
+    await kit.happens([{ ...alarm, muted: true }])
+    await kit.worksOff()
+    await meanwhile?.()
+    await kit.happens([{ ...alarm, heard: true }])
+    await kit.worksOff()
+  }
+  const alone = await registered('alone')
+  await outlives(alone)
+  expect(await ticketsOf('alone')).toEqual([`${alone}-1`])
+
+  const byHand = () => api.ask('POST', '/v1/tickets', { body: { device: 'seen', title: 'By hand', rule: 'leak' } })
+  const seen = await registered('seen')
+  await outlives(seen, async () => {
+    await byHand()
+    await sql`update tickets set ended_at = now(), status = 'cancelled' where device = 'seen'`
+  })
+  expect(await ticketsOf('seen')).toHaveLength(1)
+  expect((await kit.actions(seen)).map(({ state }) => state)).toEqual(['cut'])
+})
