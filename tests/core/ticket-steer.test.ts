@@ -144,6 +144,13 @@ describe('who has it', () => {
     expect(alone.ask({ action: 'reassign', by: 'ann' })).toBe('refused: Nobody else is on call: say to whom.')
   })
 
+  test('is no matter for who only says something: the line names them', () => {
+    const ticket = caseOf('accepted')
+    ticket.ask({ action: 'comment', by: 'eve', note: 'The spare part is ordered' })
+    expect(ticket.last).toBe('eve says: “The spare part is ordered”')
+    expect(ticket.state.assignee).toBe('ann')
+  })
+
   test('stays, when somebody else says that it begins or is done', () => {
     const ticket = caseOf('accepted')
     ticket.ask({ action: 'start', by: 'eve' })

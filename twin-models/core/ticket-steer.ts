@@ -75,7 +75,7 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
       return { change: draft.change({ event, ...(isInMaintenance && { maintenance: null }) }), answer }
     }
     case 'comment':
-      draft.say('comment', ask.note, by)
+      draft.say('comment', `${by} says: “${ask.note}”`, by)
       return { change: draft.change({ event }), answer: 'It stands in the story of the ticket.' }
     case 'cancel':
       return { change: ended(draft, 'cancelled', `${by} cancelled it.${note}`, by), answer: 'It is cancelled.' }
