@@ -1,13 +1,14 @@
 /** Tickets over REST: opened by hand, listed, shown with their story, and steered; what makes no sense is refused with a reason. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { alarmsOf } from '../support/ticket-devices.ts'
+import { alarmsOf, ruleIs } from '../support/ticket-devices.ts'
 import { allItems, OTHER_KEY } from './test-api.ts'
 import { ANN_KEY, type TicketApi, ticketApi } from './test-tickets.ts'
 
 let api: TicketApi
 beforeAll(async () => {
   api = await ticketApi()
+  await ruleIs(api.database.sql, 'vibration')
   await api.ask('PUT', '/v1/targets/ann', { body: { kind: 'webhook', url: 'https://example.com/ann' } })
 })
 afterAll(() => api?.database.drop())

@@ -5,7 +5,7 @@ import { DEFAULT_DEADLINES } from '../../twin-models/core/ticket-types.ts'
 import { TICKET_ASKED_SIGNAL, type TicketAsked } from '../../workflows/messages.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { testTemporal } from '../support/temporal.ts'
-import { ALARM_TEXT, PUBLIC_URL, pump, SOON, storyOf } from '../support/ticket-devices.ts'
+import { ALARM_TEXT, PUBLIC_URL, pump, ruleIs, SOON, storyOf } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
 import { details, messages } from './rollouts.ts'
 import { begun, startTicketWorker, type TicketWorker } from './tickets.ts'
@@ -16,6 +16,7 @@ let worker: TicketWorker
 beforeAll(async () => {
   database = await testDatabase()
   await database.sql`insert into tenants (tenant) values ('demo') on conflict do nothing`
+  await ruleIs(database.sql, 'vibration')
   const { address } = await testTemporal()
   worker = await startTicketWorker({ sql: database.sql, address })
 }, 180_000)
