@@ -34,8 +34,8 @@ export interface PredictionModels {
   find(tenant: string, name: string): Promise<PredictionModel | undefined>
   /** By name. */
   list(tenant: string, page: Page<string>): Promise<PredictionModel[]>
-  /** What waits for it has failed then. False: there is none. */
-  remove(tenant: string, name: string): Promise<boolean>
+  /** What waits for it has failed then. False: there is none. A list: live rules that ask it; nothing was removed. */
+  remove(tenant: string, name: string): Promise<boolean | string[]>
 }
 
 export interface PredictionQuery {

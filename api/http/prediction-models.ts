@@ -124,13 +124,17 @@ export function predictionModelEndpoints(endpoint: Endpoints, deps: PredictionMo
       path: '/v1/prediction-models/{name}',
       operationId: 'deletePredictionModel',
       summary: 'Remove a prediction model',
-      description: 'Predictions that wait for it have failed then; those that were answered stay.',
+      description:
+        'Predictions that wait for it have failed then; those that were answered stay. One that a live rule asks is not removed.',
       tag,
       params,
       responses: { 204: { description: 'Removed.' } },
+      problems: [409],
     },
     async ({ tenant, params: { name } }) => {
-      if (!(await predictionModels.remove(tenant, name))) throw noModel(name)
+      const removed = await predictionModels.remove(tenant, name)
+      if (removed === false) throw noModel(name)
+      if (removed !== true) throw new CastorError('conflict', `Live rules ask it: ${removed.join(', ')}. Let them ask another model first.`)
       return { status: 204, body: null }
     },
   )

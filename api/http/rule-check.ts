@@ -5,22 +5,21 @@ import { checkRule, devicesOf } from '../../twin-models/rules/check.ts'
 import { loopsOf } from '../../twin-models/rules/loops.ts'
 import { type RuleProblem, sentenceOf } from '../../twin-models/rules/problem.ts'
 import type { RuleBody } from '../../twin-models/schemas/rule.ts'
-import type { Targets } from '../notify-ports.ts'
 import type { Models, Registry } from '../ports.ts'
-import type { PredictionModels } from '../prediction-ports.ts'
 import type { Rules } from '../rule-ports.ts'
+import { type Named, type NamedDeps, namedByTicket, unknownNames } from './unknown-names.ts'
 
-export interface RuleCheckDeps {
+export interface RuleCheckDeps extends NamedDeps {
   rules: Pick<Rules, 'live'>
   registry: Pick<Registry, 'find'>
   models: Models
-  targets: Pick<Targets, 'find'>
-  predictionModels: Pick<PredictionModels, 'find'>
 }
 
 const MOST_TOLD = 20
 
-export function createRuleCheck({ rules, registry, models, targets, predictionModels }: RuleCheckDeps) {
+export function createRuleCheck(deps: RuleCheckDeps) {
+  const { rules, registry, models } = deps
+
   /** Throws what is wrong with it, and gives what is doubtful. `at`: JSON pointer to it in the request. */
   return async function check(tenant: string, body: RuleBody, name?: string, at = ''): Promise<RuleProblem[]> {
     const rows = await Promise.all(devicesOf(body).map(async (device) => [device, await registry.find(tenant, device)] as const))
@@ -28,33 +27,23 @@ export function createRuleCheck({ rules, registry, models, targets, predictionMo
       rows.map(([device, row]): [string, DeviceModel | undefined | null] => [device, row ? models.find(row.model) : null]),
     )
     const { problems, warnings } = checkRule(body, { models: models.list(), deviceModels })
-    problems.push(...(await unknownNames(tenant, body)))
+    problems.push(...(await unknownNames(tenant, namedBy(body), deps)))
     if (problems.length > 0) throw refused(problems, at)
     if (name === undefined || !body.actions.some(({ kind }) => kind === 'wish' || kind === 'command')) return warnings
     const live = (await rules.live(tenant)).map((rule) => ({ name: rule.name, body: JSON.parse(rule.body) as RuleBody }))
     const loops = loopsOf({ name, body }, live, (device) => deviceModels.get(device)?.name)
     return [...warnings, ...loops.map((loop) => ({ path: '/actions', detail: `sets itself off again: ${loop}` }))]
   }
+}
 
-  /** Of whom it tells, and what it asks. */
-  async function unknownNames(tenant: string, { actions }: RuleBody): Promise<RuleProblem[]> {
-    const problems: RuleProblem[] = []
-    for (const [n, action] of actions.entries()) {
-      const told = action.kind === 'notify' ? [['target', action.target] as const] : []
-      const called = action.kind === 'ticket' ? (action.onCall ?? []).map((target, i) => [`onCall/${i}`, target] as const) : []
-      for (const [member, target] of [...told, ...called])
-        if (!(await targets.find(tenant, target)))
-          problems.push({ path: `/actions/${n}/${member}`, detail: `there is no target ${target}: make it with PUT /v1/targets/${target}` })
-      const [member, model] =
-        action.kind === 'predict' ? ['model', action.model] : action.kind === 'ticket' ? ['predict', action.predict] : ['', undefined]
-      if (model !== undefined && !(await predictionModels.find(tenant, model)))
-        problems.push({
-          path: `/actions/${n}/${member}`,
-          detail: `there is no prediction model ${model}: make it with PUT /v1/prediction-models/${model}`,
-        })
-    }
-    return problems
-  }
+/** Whom it tells, and what it asks. */
+function namedBy({ actions }: RuleBody): Named[] {
+  return actions.flatMap((action, n): Named[] => {
+    const at = `/actions/${n}`
+    if (action.kind === 'notify') return [{ path: `${at}/target`, kind: 'target', name: action.target }]
+    if (action.kind === 'predict') return [{ path: `${at}/model`, kind: 'prediction model', name: action.model }]
+    return action.kind === 'ticket' ? namedByTicket({ ...action, onCall: action.onCall ?? [] }, at) : []
+  })
 }
 
 function refused(problems: RuleProblem[], at: string): CastorError {

@@ -62,7 +62,9 @@ export function createRuleTry({ history, models }: { history: RuleHistory; model
       }
       const needs = needsOf(ready)
       const recorded = await recordedOf(tenant, row, needs, from, to, TRY_LIMITS.readings - found.readings)
-      const simulated = await inSlices(ready, recorded, { from, to, most: TRY_LIMITS.alarms - alarms }, endsAt)
+      // Before it was registered it had no twin: nothing was missing, and it was not away.
+      const period = { from: Math.min(Math.max(from, row.createdAt), to), to, most: TRY_LIMITS.alarms - alarms }
+      const simulated = await inSlices(ready, recorded, period, endsAt)
       found.devices.push({ device, applies: true, readings: recorded.readings.length, alarms: simulated.alarms })
       found.readings += recorded.readings.length
       found.more = simulated.more

@@ -14,8 +14,9 @@ import { jsonContent } from './schemas.ts'
 import { ticketSchema } from './ticket-json.ts'
 import { answerOf, tooMany } from './ticket-judge.ts'
 import { noTicket, ticketParams, ticketTag } from './tickets.ts'
+import { type NamedDeps, refuseUnknown } from './unknown-names.ts'
 
-export interface TicketActionDeps {
+export interface TicketActionDeps extends NamedDeps {
   tickets: Tickets
   now: () => number
 }
@@ -63,7 +64,8 @@ const ACTIONS: Record<TicketAction, Action> = {
   },
 }
 
-export function ticketActionEndpoints(endpoint: Endpoints, { tickets, now }: TicketActionDeps): void {
+export function ticketActionEndpoints(endpoint: Endpoints, deps: TicketActionDeps): void {
+  const { tickets, now } = deps
   for (const [action, { summary, description, example }] of Object.entries(ACTIONS) as Array<[TicketAction, Action]>) {
     const schema = ticketArguments[action] as z.ZodType<{ by?: string; note?: string }>
     endpoint(
@@ -81,6 +83,8 @@ export function ticketActionEndpoints(endpoint: Endpoints, { tickets, now }: Tic
       },
       async ({ tenant, caller, params: { id }, body }) => {
         const ask = { action, ...body, by: body.by ?? nameOf(caller) } as TicketAsk
+        if (ask.action === 'reassign' && ask.to !== undefined)
+          await refuseUnknown(tenant, [{ path: '/to', kind: 'target', name: ask.to }], deps)
         const asked: TicketAsked = { id: randomUUID(), ask, origin: { via: 'rest' } }
         const taken = await tickets.ask(tenant, id, asked, (row) => answerOf(row, asked, now()))
         if (taken === 'too-many') throw tooMany()

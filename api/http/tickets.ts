@@ -15,8 +15,9 @@ import { answerUnder, justEnded, keyHashOf, sha256 } from './idempotency.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
 import { deviceId, jsonContent, wordsParameter } from './schemas.ts'
 import { newTicketSchema, ticketDetailsSchema, ticketSchema } from './ticket-json.ts'
+import { type NamedDeps, namedByTicket, refuseUnknown } from './unknown-names.ts'
 
-export interface TicketDeps {
+export interface TicketDeps extends NamedDeps {
   tickets: Tickets
   registry: Pick<Registry, 'storedAnswer' | 'find'>
 }
@@ -25,7 +26,8 @@ const MAX_BODY_BYTES = 16 * 1024
 export const ticketTag = 'Tickets'
 export const ticketParams = z.object({ id: z.uuid('a ticket’s id is a UUID').openapi({ param: { name: 'id', in: 'path' } }) })
 
-export function ticketEndpoints(endpoint: Endpoints, { tickets, registry }: TicketDeps): void {
+export function ticketEndpoints(endpoint: Endpoints, deps: TicketDeps): void {
+  const { tickets, registry } = deps
   const tag = ticketTag
 
   endpoint(
@@ -125,6 +127,7 @@ export function ticketEndpoints(endpoint: Endpoints, { tickets, registry }: Tick
     const { device, rule = null, predict, verifyFor: verifyForMs, deadlines, ...same } = body
     const found = await registry.find(tenant, device)
     if (!found) throw noSuchDevice(device)
+    await refuseUnknown(tenant, namedByTicket(body), deps)
     const { incarnation } = found
     const more = { ...(predict !== undefined && { predict }), verifyForMs, deadlines: deadlinesOf(deadlines), by: by.slice(0, 200) }
     return { ...same, id: randomUUID(), tenant, incarnation, device, rule, ...more }

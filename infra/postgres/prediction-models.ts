@@ -5,6 +5,7 @@ import { MOST_PREDICTION_MODELS, type PredictionModel, type PredictionModels } f
 import { msOf, type PredictionModelRequest } from '../../twin-models/schemas/prediction-model.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
+import { rulesThatAsk } from './rule-names.ts'
 
 export function createPredictionModels(sql: Sql): PredictionModels {
   return {
@@ -73,8 +74,11 @@ async function putModel(sql: Sql, tenant: string, name: string, { auth, ...setti
   })
 }
 
-async function removeModel(sql: Sql, tenant: string, name: string): Promise<boolean> {
+async function removeModel(sql: Sql, tenant: string, name: string): Promise<boolean | string[]> {
   return sql.begin(async (tx) => {
+    if (!(await findModel(tx, tenant, name))) return false
+    const asking = await rulesThatAsk(tx, tenant, name)
+    if (asking.length > 0) return asking
     const { count } = await tx`delete from prediction_models where tenant = ${tenant} and name = ${name}`
     await tx`
       update predictions set status = 'failed', answered_at = now(), error = 'The prediction model was removed before it was asked.'

@@ -5,13 +5,12 @@ import type { WebhookSecret } from '../../api/webhook-ports.ts'
 import { CLOSED } from '../../twin-models/core/delivery.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql, Transaction } from './connect.ts'
+import { rulesThatTell } from './rule-names.ts'
 
 /** Notices that are counted. */
 const COUNTED = 10_000
 /** More are not valid at once: then the oldest ends early. */
 const MOST_SECRETS = 5
-/** Of the rules that tell a target. */
-const NAMED = 5
 /** Rows changed at once. */
 const STEP = 20_000
 
@@ -64,12 +63,8 @@ async function removeTarget(sql: Sql, tenant: string, name: string): Promise<boo
   const removed = await sql.begin(async (tx) => {
     const target = await lockedTarget(tx, tenant, name)
     if (!target) return false
-    const told = await tx<Array<{ name: string }>>`
-      select name from rules r where tenant = ${tenant} and status = 'live' and exists (
-        select from json_array_elements(coalesce(r.body::json -> 'actions', '[]')) as action
-        where action ->> 'kind' = 'notify' and action ->> 'target' = ${name})
-      order by name limit ${NAMED}`
-    if (told.length > 0) return told.map((rule) => rule.name)
+    const told = await rulesThatTell(tx, tenant, name)
+    if (told.length > 0) return told
     await tx`delete from targets where number = ${target.number}`
     return target.number
   })

@@ -24,6 +24,8 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
       exists (
         select from devices d join twin_inbox i using (incarnation)
         where d.incarnation = t.incarnation and (i.urgent or i.sealed_seq > d.decided_seq)) as "isBehind",
+      t.rule is not null and not exists (
+        select from rules r where r.tenant = t.tenant and r.name = t.rule and r.status = 'live') as "isUnwatched",
       all_of_it.alarms, all_of_it.rank, coalesce(newest.alarms, '[]') as recent, prediction, prediction_problem as problem, t.tenant,
       external_system as system, external_key as key, external_url as url, external_status as status
     from tickets t,
@@ -32,16 +34,18 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
         where a.incarnation = t.incarnation and a.rule = t.rule and a.n >= t.alarm) all_of_it,
       lateral (
         select json_agg(json_build_object('n', n, 'severity', severity, 'text', left(text, ${TEXT}), 'raisedAt', ${tx.unsafe(epochMs('raised_at'))},
-          'clearedAt', ${tx.unsafe(epochMs('cleared_at'))}) order by n desc)::text as alarms
+          'clearedAt', ${tx.unsafe(epochMs('cleared_at'))}, 'clearedBy', nullif(clear_reason, 'rule')) order by n desc)::text as alarms
         from (select * from alarms a where a.incarnation = t.incarnation and a.rule = t.rule and a.n >= t.alarm order by n desc limit ${MOST_ALARMS}) a) newest
     where t.id = ${id}`
-  const { isThere, isBehind, seen, alarms, rank, recent, prediction, problem } = row!
+  const { isThere, isBehind, isUnwatched, seen, alarms, rank, recent, prediction, problem } = row!
   return {
     ...{ isThere, seen, alarms, ...(rank !== null && { worst: SEVERITY_OF_RANK[rank - 1]! }) },
     ...(isBehind && { isBehind }),
-    recent: (JSON.parse(recent) as Array<SeenAlarm & { clearedAt: number | null }>).map(({ clearedAt, ...alarm }) => ({
+    ...(isUnwatched && { isUnwatched }),
+    recent: (JSON.parse(recent) as StoredAlarm[]).map(({ clearedAt, clearedBy, ...alarm }) => ({
       ...alarm,
       ...(clearedAt !== null && { clearedAt }),
+      ...(clearedBy !== null && { clearedBy }),
     })),
     ...(problem !== null && { prediction: { status: 'failed', detail: problem } }),
     ...(problem === null && prediction !== null && { prediction: await predictions.result(tx, row!.tenant, prediction) }),
@@ -53,6 +57,7 @@ interface SightRow {
   tenant: string
   isThere: boolean
   isBehind: boolean
+  isUnwatched: boolean
   seen: string
   alarms: number
   rank: number | null
@@ -65,6 +70,8 @@ interface SightRow {
   url: string | null
   status: string | null
 }
+
+type StoredAlarm = Omit<SeenAlarm, 'clearedAt' | 'clearedBy'> & { [member in 'clearedAt' | 'clearedBy']: SeenAlarm[member] | null }
 
 const SEVERITY_OF_RANK: Severity[] = ['warning', 'minor', 'major', 'critical']
 

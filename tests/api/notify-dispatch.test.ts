@@ -254,7 +254,7 @@ describe('escalation', () => {
     await kit.happen({ incarnation: north, kind: 'alarm-updated', n: 1, rule: 'hot', muted: false })
     await nothingComes(1)
     kit.laterMs = 16 * MINUTE
-    await received(2)
+    await receiver.gets(2)
     expect(at('/second')).toHaveLength(1)
   })
 

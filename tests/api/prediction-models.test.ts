@@ -72,6 +72,20 @@ describe('a prediction model', () => {
     for (const method of ['DELETE', 'GET']) expect((await api.ask(method, '/v1/prediction-models/short')).status).toBe(404)
   })
 
+  test('that a live rule asks, or its tickets, is not removed', async () => {
+    await put('asked', modelBody(URL))
+    const rule = (name: string, status: string, action: object) => api.database.sql`
+      insert into rules (tenant, name, version, status, body, created_by)
+      values ('demo', ${name}, 1, ${status}, ${JSON.stringify({ actions: [action] })}, 'test')`
+    await rule('asks', 'live', { kind: 'predict', model: 'asked' })
+    await rule('opens', 'live', { kind: 'ticket', title: 'Look', predict: 'asked' })
+    await rule('drafted', 'draft', { kind: 'predict', model: 'asked' })
+    const refused = await api.ask('DELETE', '/v1/prediction-models/asked')
+    expect([refused.status, refused.json.detail]).toEqual([409, 'Live rules ask it: asks, opens. Let them ask another model first.'])
+    await api.database.sql`delete from rules where name in ('asks', 'opens')`
+    expect((await api.ask('DELETE', '/v1/prediction-models/asked')).status).toBe(204)
+  })
+
   test('of another tenant is not there, and its name is free', async () => {
     await put('wear', modelBody(URL))
     expect((await get('wear', OTHER_KEY)).status).toBe(404)

@@ -26,6 +26,7 @@ beforeAll(async () => {
   await readings(pump.incarnation, 'flow', [30, 30])
   await readings(pump.incarnation, 'vibration', [99], { from: 8, lateMinutes: 100 })
   await api.database.sql`update devices set attributes = '{"site": "north", "limit": 8}' where device = 'p-1'`
+  await registeredAt(0)
 })
 afterAll(() => api?.database.drop())
 
@@ -40,6 +41,11 @@ async function readings(incarnation: number, name: string, values: number[], { f
       select ${incarnation}, property, ${iso(ts)}::text::timestamptz, ${iso(ts + lateMinutes * MINUTE_MS)}::text::timestamptz, ${value}
       from properties where tenant = 'demo' and name = ${name}`
   }
+}
+
+/** All of them, so many minutes after the beginning. */
+async function registeredAt(minutes: number): Promise<void> {
+  await api.database.sql`update devices set created_at = ${at(minutes)}::text::timestamptz`
 }
 
 const RULE = {
@@ -137,6 +143,17 @@ describe('a rule that is tried', () => {
     expect(json.devices[0].alarms).toEqual([
       expect.objectContaining({ raisedAt: at(31), cleared: expect.objectContaining({ at: at(33) }) }),
     ])
+  })
+
+  test('raises nothing of the time before its device was registered', async () => {
+    const gone = { when: "missing(telemetry.pressure, '10m')", clear: undefined, worse: undefined, text: 'Nothing comes' }
+    const raised = async (more: object = {}) =>
+      (await tested(gone, more)).json.devices[0].alarms.map((alarm: { raisedAt: string }) => alarm.raisedAt)
+    await registeredAt(30)
+    expect(await raised()).toEqual([at(40)])
+    expect(await raised({ to: at(20) })).toEqual([])
+    await registeredAt(0)
+    expect(await raised()).toEqual([at(10)])
   })
 
   test('is tried on the devices of a filter, and says for which of them it is', async () => {

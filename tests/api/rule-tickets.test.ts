@@ -43,3 +43,16 @@ test('an alarm opens a ticket, the next one of its rule joins it, and one after 
   expect(next).not.toBe(id)
   expect(next).toBe(actionId({ incarnation, n: 3, turn: 'raised', place: 0 }))
 })
+
+test('an alarm that outlives the maintenance in which it was raised opens its ticket then', async () => {
+  const { api } = kit
+  await kit.rule('leak', [{ kind: 'ticket', title: 'It leaks' }])
+  const { incarnation } = await api.register('repaired', {}, undefined, 'pump')
+  const tickets = async () => (await api.ask('GET', '/v1/tickets?device=repaired')).json.items.map(({ alarm }: { alarm: string }) => alarm)
+  await kit.happens([{ incarnation, rule: 'leak', n: 1, muted: true }])
+  await kit.worksOff()
+  expect(await tickets()).toEqual([])
+  await kit.happens([{ incarnation, rule: 'leak', n: 1, turn: 'heard' }])
+  await kit.worksOff()
+  expect(await tickets()).toEqual([`${incarnation}-1`])
+})

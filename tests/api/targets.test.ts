@@ -141,17 +141,19 @@ describe('a target', () => {
 
   test('that a live rule tells is not removed, and one that no rule tells is', async () => {
     await put('ops', webhook)
-    const rule = (name: string, status: string, target: string) => api.database.sql`
+    const withAction = (name: string, status: string, action: object) => api.database.sql`
       insert into rules (tenant, name, version, status, body, created_by)
-      values ('demo', ${name}, 1, ${status}, ${JSON.stringify({ actions: [{ kind: 'notify', target }] })}, 'test')`
+      values ('demo', ${name}, 1, ${status}, ${JSON.stringify({ actions: [action] })}, 'test')`
+    const rule = (name: string, status: string, target: string) => withAction(name, status, { kind: 'notify', target })
     await rule('hot', 'live', 'ops')
+    await withAction('worn', 'live', { kind: 'ticket', title: 'Look', onCall: ['others', 'ops'] })
     await rule('cold', 'draft', 'ops')
     await rule('wet', 'live', 'others')
     await api.database
       .sql`insert into rules (tenant, name, version, status, body, created_by) values ('demo', 'none', 1, 'live', '{}', 'test')`
     const refused = await api.ask('DELETE', '/v1/targets/ops')
-    expect(refused.json).toMatchObject({ code: 'conflict', detail: expect.stringContaining('tell it: hot.') })
-    await api.database.sql`delete from rules where name = 'hot'`
+    expect(refused.json).toMatchObject({ code: 'conflict', detail: expect.stringContaining('tell it: hot, worn.') })
+    await api.database.sql`delete from rules where name in ('hot', 'worn')`
     expect((await api.ask('DELETE', '/v1/targets/ops')).status).toBe(204)
     for (const method of ['DELETE', 'GET']) expect((await api.ask(method, '/v1/targets/ops')).status).toBe(404)
   })

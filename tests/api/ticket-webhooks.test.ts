@@ -6,6 +6,7 @@ import { createTicketStore } from '../../infra/postgres/tickets.ts'
 import { steerTicket } from '../../twin-models/core/ticket-steer.ts'
 import { playedTicket } from '../support/played-ticket.ts'
 import { alarmsOf, PUBLIC_URL, recorder, ticketOf } from '../support/ticket-devices.ts'
+import { until } from '../support/wait.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
 import { DispatchKit } from './dispatch-kit.ts'
 

@@ -1,13 +1,15 @@
 /** Tickets over REST: opened by hand, listed, shown with their story, and steered; what makes no sense is refused with a reason. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { alarmsOf } from '../support/ticket-devices.ts'
+import { alarmsOf, ruleIs } from '../support/ticket-devices.ts'
 import { allItems, OTHER_KEY } from './test-api.ts'
 import { ANN_KEY, type TicketApi, ticketApi } from './test-tickets.ts'
 
 let api: TicketApi
 beforeAll(async () => {
   api = await ticketApi()
+  await ruleIs(api.database.sql, 'vibration')
+  await api.ask('PUT', '/v1/targets/ann', { body: { kind: 'webhook', url: 'https://example.com/ann' } })
 })
 afterAll(() => api?.database.drop())
 
@@ -42,6 +44,21 @@ describe('opening one by hand', () => {
         { n: 2, what: 'told' },
       ],
     })
+  })
+
+  test('for somebody who cannot be told, or a model that is not there, is refused: nobody would notice', async () => {
+    await api.register('hand-0')
+    const refused = await open({ device: 'hand-0', title: 'It rattles', onCall: ['ann', 'anne'], predict: 'pump-failur' })
+    expect([refused.status, refused.json.errors]).toEqual([
+      400,
+      [
+        { path: '/onCall/1', detail: 'there is no target anne: make it with PUT /v1/targets/anne' },
+        { path: '/predict', detail: 'there is no prediction model pump-failur: make it with PUT /v1/prediction-models/pump-failur' },
+      ],
+    ])
+    const { id } = await api.opened()
+    const passedOn = await api.act(id, 'reassign', { by: 'ann', to: 'anne' })
+    expect([passedOn.status, passedOn.json.errors[0].path]).toEqual([400, '/to'])
   })
 
   test('where one is open for the device and rule it is that one', async () => {

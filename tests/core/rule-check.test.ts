@@ -35,6 +35,9 @@ describe('a rule is taken', () => {
     ['over texts that only look alike', { model: 'lock', when: "firmware.version like '1.%' and firmware.version like '%.2'" }],
     ['for devices of a filter', { model: undefined, filter: "attributes.site = 'north'", when: 'telemetry.battery.value < 10' }],
     ['for all devices', { model: undefined, filter: 'exists id', when: "presence.status = 'offline'" }],
+    ['held as long as its hours last', { for: '2h', schedule: { from: '22:00', to: '00:00' } }],
+    ['held for a week, on all days', { for: '7d', schedule: { from: '00:00', to: '24:00' } }],
+    ['held over a weekend', { for: '2d', schedule: { days: ['sat', 'sun'], from: '00:00', to: '24:00' } }],
     ['with a distance', { model: 'thermostat', when: 'distance(telemetry.position.value, 52, 4) > 100' }],
     [
       'with each function',
@@ -187,6 +190,28 @@ describe('a rule is refused', () => {
     ['with a count that is never reached', { when: "count(telemetry.flow, '5m') = 2.5" }, '/when', 1, 'is never true'],
     ['with a count beyond what is counted', { when: "count(telemetry.flow, '5m') > 100" }, '/when', 31, 'count(…) counts up to 100'],
     ['with a distance below none', { model: 'thermostat', when: 'distance(telemetry.at.value, 1, 2) < 0' }, '/when', 1, 'is never true'],
+    [
+      'with a distance that nothing on earth has',
+      { model: 'thermostat', when: 'distance(telemetry.at.value, 1, 2) > 20100000' },
+      '/when',
+      1,
+      'is never true',
+    ],
+    [
+      'that has to hold for longer than its hours last',
+      { for: '11h', schedule: { from: '08:00', to: '18:00' } },
+      '/for',
+      undefined,
+      'is longer than its hours last at a time, 10h: nothing would be raised',
+    ],
+    ['for longer than its night', { for: '9h', schedule: { from: '22:00', to: '06:00' } }, '/for', undefined, 'at a time, 8h'],
+    [
+      'for longer than the days on which it counts',
+      { for: '3d', schedule: { days: ['sun', 'mon', 'wed'], from: '00:00', to: '24:00' } },
+      '/for',
+      undefined,
+      'at a time, 2d',
+    ],
     [
       'whose clear is never true',
       { clear: 'telemetry.flow.value > 1 and not exists telemetry.flow.value' },

@@ -80,6 +80,41 @@ test.each<[string, Record<string, string>]>([
   }
 })
 
+describe('who is quicker than the first step', () => {
+  test.each(['accept', 'reassign', 'schedule', 'start', 'done'] as const)('says with it that it was opened: %s', (action) => {
+    const ticket = new TicketCase()
+    ticket.ask(ASKS[action])
+    const [change] = ticket.changes
+    expect(change!.event).toBe('opened')
+    expect(change!.story[0]).toEqual({ at: T0, what: 'opened', by: 'vibration', text: 'Opened by rule vibration.' })
+    expect(change!.story[1]).toMatchObject({ by: 'ann', via: 'rest' })
+    ticket.go(0)
+    ticket.ask({ action: 'comment', by: 'eve', note: 'Good.' })
+    expect(ticket.changes.slice(1).map(({ event }) => event)).not.toContain('opened')
+  })
+
+  test('only says something: it is opened and told as ever', () => {
+    const ticket = new TicketCase()
+    ticket.ask(ASKS.comment)
+    expect(ticket.go(0)).toEqual(['opened', 'told'])
+    expect(ticket.changes.map(({ event }) => event)).toEqual(['updated', 'opened'])
+  })
+
+  test('cancels it: its story is whole', () => {
+    const ticket = new TicketCase()
+    ticket.ask(ASKS.cancel)
+    expect(ticket.state.story.map(({ what }) => what)).toEqual(['opened', 'cancelled'])
+    expect(ticket.changes.at(-1)!.event).toBe('closed')
+  })
+
+  test('while its model is asked it was opened before', () => {
+    const ticket = new TicketCase({ predict: 'pump-failure' })
+    ticket.go(0)
+    ticket.ask(ASKS.accept)
+    expect(ticket.changes.map(({ event }) => event)).toEqual(['opened', 'updated'])
+  })
+})
+
 describe('who has it', () => {
   test('is who accepted it, and the others are told so', () => {
     const ticket = new TicketCase()
@@ -107,6 +142,13 @@ describe('who has it', () => {
     const alone = new TicketCase({ onCall: ['ann'] })
     alone.go(0)
     expect(alone.ask({ action: 'reassign', by: 'ann' })).toBe('refused: Nobody else is on call: say to whom.')
+  })
+
+  test('is no matter for who only says something: the line names them', () => {
+    const ticket = caseOf('accepted')
+    ticket.ask({ action: 'comment', by: 'eve', note: 'The spare part is ordered' })
+    expect(ticket.last).toBe('eve says: “The spare part is ordered”')
+    expect(ticket.state.assignee).toBe('ann')
   })
 
   test('stays, when somebody else says that it begins or is done', () => {

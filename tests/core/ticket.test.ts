@@ -262,6 +262,26 @@ describe('verifying', () => {
     expect(low.state.reason).toContain('and the risk is low: pump-failure predicts 4.1 %, its threshold is 30 %.')
   })
 
+  test.each([
+    ['person', 'was cleared by hand'],
+    ['removed', 'was cleared since its rule was not for the device any more'],
+    ['changed', 'was cleared by a change of its rule'],
+  ] as const)('where the alarm was cleared by something else (%s), it is not said that its condition is over', (clearedBy, words) => {
+    const ticket = done()
+    expect(ticket.go(HOUR, sight([alarm(1, T0, { clearedAt: T0 + MINUTE, clearedBy })]))).toEqual(['verifying', 'closed'])
+    expect(ticket.state.reason).toContain('No alarm was raised since')
+    expect(ticket.state.reason).toContain(`but alarm 1 ${words}, so its condition may still be there.`)
+  })
+
+  test('where its rule is not live any more, it is said that nothing was watched', () => {
+    const ticket = done({ predict: 'pump-failure' })
+    const unwatched = sight([alarm(1, T0, { clearedAt: T0 + MINUTE })], { isUnwatched: true })
+    ticket.go(30 * MINUTE, unwatched)
+    expect(ticket.last).toBe('Rule vibration is not live any more, so nothing watched its condition. pump-failure is asked for the risk.')
+    ticket.go(0, { ...unwatched, prediction: { status: 'answered', probability: 0.1, threshold: 0.3 } })
+    expect(ticket.state.reason).toMatch(/^Rule vibration is not live any more, so nothing watched its condition, and the risk is low: /)
+  })
+
   test('where the alarm of before lingered, the risk is that of readings since it was cleared', () => {
     const ticket = done({ predict: 'pump-failure' })
     ticket.go(20 * MINUTE)

@@ -18,6 +18,7 @@ import {
   pump,
   type Recorder,
   recorder,
+  ruleIs,
   storyOf,
   type TestDevice,
   ticketOf,
@@ -171,6 +172,28 @@ describe('a step', () => {
     expect((await store.find('demo', opened!.id))!.carried).toBeUndefined()
     await (await working(opened!.id)).settle()
     expect(await storyOf(sql, opened!.id)).toEqual(['opened', 'told'])
+  })
+
+  test('sees by what an alarm was cleared, and whether its rule still watches', async () => {
+    const { sql } = database
+    const device = await pump(sql)
+    const alarms = alarmsOf(sql, device, 'seen')
+    const opened = await openTicket(sql, ticketOf(device, await alarms.raise(), { rule: 'seen' }))
+    const run = await working(opened!.id)
+    const seen = async () => {
+      const { isUnwatched, recent } = (await run.take()).sight
+      return [isUnwatched, recent[0]!.clearedBy]
+    }
+    await ruleIs(sql, 'seen')
+    expect(await seen()).toEqual([undefined, undefined])
+    await alarms.clear()
+    await sql`update alarms set clear_reason = 'rule' where incarnation = ${device.incarnation}`
+    expect(await seen()).toEqual([undefined, undefined])
+    await sql`update alarms set clear_reason = 'person' where incarnation = ${device.incarnation}`
+    await ruleIs(sql, 'seen', 'draft')
+    expect(await seen()).toEqual([true, 'person'])
+    await sql`delete from rules where name = 'seen'`
+    expect(await seen()).toEqual([true, 'person'])
   })
 
   test('that ends it is not done when something was seen since', async () => {

@@ -69,6 +69,13 @@ export function alarmsOf(sql: Sql, { device, incarnation }: TestDevice, rule = '
   }
 }
 
+/** That a rule is there, and watches. */
+export async function ruleIs(sql: Sql, name: string, status: 'live' | 'draft' = 'live'): Promise<void> {
+  await sql`
+    insert into rules (tenant, name, version, status, body, created_by) values ('demo', ${name}, 1, ${status}, '{}', 'test')
+    on conflict (tenant, name) do update set status = excluded.status`
+}
+
 /** Deadlines that are short enough for a test, and long enough that none passes by itself. */
 export const SOON = { acceptMs: 60_000, doneMs: 600_000 }
 

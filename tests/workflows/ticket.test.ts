@@ -1,15 +1,16 @@
 /** Tickets on a real Temporal and a real Postgres: from the alarm to the verified repair, with short times. The twins are played by SQL. */
 import { randomUUID } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { DEFAULT_DEADLINES } from '../../twin-models/core/ticket-types.ts'
 import { TICKET_ASKED_SIGNAL, type TicketAsked } from '../../workflows/messages.ts'
-import { ALARM_TEXT, PUBLIC_URL, pump, SOON, storyOf } from '../support/ticket-devices.ts'
+import { ALARM_TEXT, PUBLIC_URL, pump, ruleIs, SOON, storyOf } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
 import { details, messages } from './rollouts.ts'
 import { setting } from './setting.ts'
 import { begun, startTicketWorker } from './tickets.ts'
 
 const here = setting(startTicketWorker)
+beforeAll(() => ruleIs(here.sql, 'vibration'))
 
 const ticketOf = (more: Parameters<typeof begun>[2] = {}) => begun(here.sql, here.worker, more)
 

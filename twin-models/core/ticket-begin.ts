@@ -2,7 +2,7 @@
 import { time } from './markdown.ts'
 import { isWorse, type TicketDraft } from './ticket-draft.ts'
 import { riskOf, riskWords } from './ticket-risk.ts'
-import type { TicketChange, TicketSight } from './ticket-types.ts'
+import type { TicketChange, TicketSight, TicketState } from './ticket-types.ts'
 
 /** How long people are not told, for the sake of a prediction. */
 export const FIRST_RISK_MS = 30_000
@@ -10,15 +10,24 @@ export const FIRST_RISK_MS = 30_000
 export function opened(draft: TicketDraft, sight: TicketSight): TicketChange {
   const { plan } = draft
   const [alarm] = sight.recent
-  const cause = alarm ? `, alarm ${alarm.n} (${alarm.text})` : ''
-  const rule = plan.rule === null ? '' : `${plan.by === plan.rule ? '' : ` ${plan.by} for`} rule ${plan.rule}${cause}`
-  draft.say('opened', `Opened by${rule === '' ? ` ${plan.by}` : rule}.`, plan.by)
+  sayOpened(draft, alarm ? `, alarm ${alarm.n} (${alarm.text})` : '')
   draft.set({ alarms: sight.alarms })
   if (sight.worst && isWorse(sight.worst, draft.state.severity)) draft.hasten(sight.worst)
   if (plan.predict === undefined) return told(draft).change({ event: 'opened' })
   draft.set({ prediction: { tries: 1, askedAt: draft.now } })
   draft.say('predict', `${plan.predict} is asked for the risk.`)
   return draft.change({ event: 'opened', predict: true })
+}
+
+/** It was not said yet that it is there. */
+export function isUnsaid({ status, prediction }: TicketState): boolean {
+  return status === 'open' && !prediction
+}
+
+export function sayOpened(draft: TicketDraft, cause = ''): void {
+  const { by, rule } = draft.plan
+  const who = rule === null ? by : `${by === rule ? '' : `${by} for `}rule ${rule}${cause}`
+  draft.say('opened', `Opened by ${who}.`, by, null)
 }
 
 /** Undefined: its answer is waited for. */

@@ -1,6 +1,15 @@
 /** A step of a ticket while it is made: its state, the lines of its story, and who is told what. */
 import { SEVERITIES, type Severity } from './rule-types.ts'
-import type { TicketChange, TicketNotice, TicketOrigin, TicketPlan, TicketState, TicketStatus, TicketStory } from './ticket-types.ts'
+import type {
+  TicketChange,
+  TicketNotice,
+  TicketOrigin,
+  TicketPlan,
+  TicketState,
+  TicketStatus,
+  TicketStory,
+  TicketVia,
+} from './ticket-types.ts'
 
 /** So many alarms stand in its story each by itself; the others are counted. */
 export const ALARMS_TOLD = 20
@@ -54,9 +63,8 @@ export class TicketDraft {
     this.state = Object.fromEntries(all) as unknown as TicketState
   }
 
-  /** A line of its story. */
-  say(what: string, text: string, by?: string): void {
-    const via = this.#origin?.via
+  /** A line of its story. `via` null: it is of somebody else than who asks. */
+  say(what: string, text: string, by?: string, via: TicketVia | null | undefined = this.#origin?.via): void {
     const line: TicketStory = { at: this.now, what, ...(by !== undefined && { by }), ...(by !== undefined && via && { via }), text }
     this.#story.push(line)
     const carried = { ...line, text: text.length > CARRIED.characters ? `${text.slice(0, CARRIED.characters)}…` : text }

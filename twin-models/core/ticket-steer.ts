@@ -2,9 +2,12 @@
  * What people and other systems do with a ticket: what each thing asked for makes of it, with an answer to read, or why it makes no sense now. Who
  * says more says what lies before it, too: to start one that nobody accepted is to accept it. Nothing goes back but by `reassign` and `reopen`.
  *
+ * Who is quicker than its first step does something with a ticket of which nobody has heard: then that it was opened is said with it.
+ *
  * What another system says comes late and out of order. It counts when it is newer than the last word of that kind, and than the last relapse.
  */
 import { time } from './markdown.ts'
+import { isUnsaid, sayOpened } from './ticket-begin.ts'
 import { isOver, isOwed, isUnaccepted, TicketDraft } from './ticket-draft.ts'
 import { ended, relapsed } from './ticket-end.ts'
 import {
@@ -21,6 +24,10 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
   const refused = refusal(state, plan, ask, origin, now)
   if (refused !== undefined) return { refused }
   const draft = new TicketDraft(state, plan, now, origin)
+  // What is only commented is opened by its first step.
+  const isNew = isUnsaid(state) && ask.action !== 'comment'
+  if (isNew) sayOpened(draft)
+  const event = isNew ? 'opened' : 'updated'
   if (origin.at !== undefined) draft.set({ heardAt: Math.min(origin.at, now) })
   const { by } = ask
   const note = ask.note === undefined ? '' : ` “${ask.note}”`
@@ -28,10 +35,10 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
     case 'accept': {
       taken(draft, by)
       draft.say('accepted', `${by} accepted it.${note}`, by)
-      return { change: draft.change({ event: 'updated' }), answer: `It is yours. It is to be done by ${time(draft.state.dueAt)}.` }
+      return { change: draft.change({ event }), answer: `It is yours. It is to be done by ${time(draft.state.dueAt)}.` }
     }
     case 'reassign':
-      return reassigned(draft, ask, note)
+      return reassigned(draft, ask, note, event)
     case 'schedule': {
       const { at } = ask
       taken(draft, by, 'scheduled')
@@ -39,7 +46,7 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
       const when = at === undefined ? '' : ` for ${time(at)}`
       const isLate = at !== undefined && at > draft.state.dueAt ? ` That is after it is to be done, ${time(draft.state.dueAt)}.` : ''
       draft.say('scheduled', `${by} planned it${when}.${isLate}${note}`, by)
-      return { change: draft.change({ event: 'updated' }), answer: `It is planned${when}.${isLate}` }
+      return { change: draft.change({ event }), answer: `It is planned${when}.${isLate}` }
     }
     case 'start': {
       const isAgain = state.status === 'in-progress'
@@ -49,7 +56,7 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
       const words = `Its device is in maintenance until ${time(maintenance)}.`
       draft.say(isAgain ? 'maintenance' : 'started', `${isAgain ? `${by} goes on with it.` : `${by} began.`} ${words}${note}`, by)
       const answer = `${words} Until then its alarms are not told, and no rollout asks it.`
-      return { change: draft.change({ event: 'updated', maintenance }), answer }
+      return { change: draft.change({ event, maintenance }), answer }
     }
     case 'done': {
       const isInMaintenance = state.maintenanceUntil !== undefined
@@ -65,11 +72,11 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
       })
       draft.say('done', `${by} says that it is done.${note}`, by)
       const answer = 'It is done. Now it is watched whether that is so.'
-      return { change: draft.change({ event: 'updated', ...(isInMaintenance && { maintenance: null }) }), answer }
+      return { change: draft.change({ event, ...(isInMaintenance && { maintenance: null }) }), answer }
     }
     case 'comment':
-      draft.say('comment', ask.note, by)
-      return { change: draft.change({ event: 'updated' }), answer: 'It stands in the story of the ticket.' }
+      draft.say('comment', `${by} says: “${ask.note}”`, by)
+      return { change: draft.change({ event }), answer: 'It stands in the story of the ticket.' }
     case 'cancel':
       return { change: ended(draft, 'cancelled', `${by} cancelled it.${note}`, by), answer: 'It is cancelled.' }
     case 'reopen':
@@ -99,7 +106,12 @@ function taken(draft: TicketDraft, by: string, status: 'accepted' | 'scheduled' 
   if (isNews) draft.resolve(`${by} has it.`, by)
 }
 
-function reassigned(draft: TicketDraft, { by, to }: Extract<TicketAsk, { action: 'reassign' }>, note: string): TicketSteered {
+function reassigned(
+  draft: TicketDraft,
+  { by, to }: Extract<TicketAsk, { action: 'reassign' }>,
+  note: string,
+  event: 'opened' | 'updated',
+): TicketSteered {
   const { onCall } = draft.plan
   const before = draft.state.asked?.target ?? draft.state.assignee
   if (to !== undefined && onCall.includes(to)) draft.set({ turn: onCall.indexOf(to) + 1 })
@@ -109,7 +121,7 @@ function reassigned(draft: TicketDraft, { by, to }: Extract<TicketAsk, { action:
   if (target !== null) draft.resolve(`${target} is to take it over.`, target)
   draft.say('reassigned', `${by} passed it on to ${target}, who is to accept it until ${time(until)}.${note}`, by)
   draft.fire([target], `${by} passed it on to you. Please accept it until ${time(until)}.${note}`)
-  return { change: draft.change({ event: 'updated' }), answer: `${target} is told, and is to accept it until ${time(until)}.` }
+  return { change: draft.change({ event }), answer: `${target} is told, and is to accept it until ${time(until)}.` }
 }
 
 /** Not the one who had it. */

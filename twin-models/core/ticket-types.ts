@@ -179,6 +179,8 @@ export interface TicketSight {
   recent: SeenAlarm[]
   /** Changes with all of that. */
   seen: string
+  /** Its rule is not live any more: nothing raises an alarm. */
+  isUnwatched?: true
   /** News of its device wait for the twin to decide them: alarms may have been raised or cleared that nobody knows yet. */
   isBehind?: true
   /** The newest that was asked for. */
@@ -193,6 +195,8 @@ export interface SeenAlarm {
   raisedAt: number
   /** Absent: it is still there. */
   clearedAt?: number
+  /** By something else than that its condition was over. */
+  clearedBy?: 'person' | 'removed' | 'changed'
 }
 
 export interface SeenPrediction {

@@ -6,6 +6,9 @@
  * Both are judged when the twin has decided what came until then: alarms of one whose worker died a moment ago are those of before. Where that takes
  * too long, by what is known.
  *
+ * What nobody watched is not said to have stayed away: where the last alarm was cleared by something else than its condition, or the rule is not live
+ * any more, it is closed on the word of who did it, and that is said.
+ *
  * A prediction that cannot be had holds nobody up for ever: after three tries the alarms alone decide, and that is said.
  */
 import { time } from './markdown.ts'
@@ -42,10 +45,18 @@ export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSig
   const quietUntil = Math.max(watchedUntil, (newest?.clearedAt ?? 0) + plan.verifyForMs)
   if (now < quietUntil) return { kind: 'wait', until: quietUntil }
   if (isBehind(sight, quietUntil, now)) return { kind: 'wait', until: nextLook(quietUntil, now, PATIENCE_MS) }
-  const stayedAway = plan.rule === null ? '' : `Its condition stayed away since ${time(quietUntil - plan.verifyForMs)}`
+  const stayedAway = plan.rule === null ? '' : watchedWords(plan.rule, sight, quietUntil - plan.verifyForMs)
   if (plan.predict === undefined) return { kind: 'passed', words: `${stayedAway}.` }
   const verdict = predicted(state, plan.predict, sight, now, stayedAway)
   return verdict.kind === 'predict' ? { ...verdict, since: quietUntil - plan.verifyForMs } : verdict
+}
+
+const CLEARED = { person: 'by hand', removed: 'since its rule was not for the device any more', changed: 'by a change of its rule' }
+
+function watchedWords(rule: string, { isUnwatched, recent: [newest] }: TicketSight, since: number): string {
+  if (isUnwatched) return `Rule ${rule} is not live any more, so nothing watched its condition`
+  if (newest?.clearedBy === undefined) return `Its condition stayed away since ${time(since)}`
+  return `No alarm was raised since ${time(since)}, but alarm ${newest.n} was cleared ${CLEARED[newest.clearedBy]}, so its condition may still be there`
 }
 
 function isBehind(sight: TicketSight, since: number, now: number): boolean {

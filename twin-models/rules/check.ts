@@ -9,6 +9,7 @@ import type { RuleBody } from '../schemas/rule.ts'
 import { modelsOf, parseBinding } from './binding.ts'
 import { checkActions } from './check-actions.ts'
 import { checkConditions, type NamedCondition } from './check-conditions.ts'
+import { hoursProblems } from './check-hours.ts'
 import { checkNames } from './check-names.ts'
 import { parseCondition } from './parse.ts'
 import { type Findings, parsedAt, type RuleProblem } from './problem.ts'
@@ -26,7 +27,7 @@ export function checkRule(body: RuleBody, { models, deviceModels }: CheckDeps): 
   const mayBe = modelsFor(body, models, problems)
   const conditions = conditionsOf(body, problems)
   const text = parsedAt('/text', problems, () => parseText(body.text))
-  problems.push(...severityProblems(body), ...clearProblems(body))
+  problems.push(...severityProblems(body), ...clearProblems(body), ...hoursProblems(body))
   if (mayBe !== undefined) {
     const named = checkNames({ conditions, text: text ?? [], models: mayBe })
     problems.push(...named.problems)

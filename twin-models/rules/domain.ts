@@ -35,6 +35,9 @@ export function domainOf(subject: Subject, model: DeviceModel | undefined): Doma
   }
 }
 
+/** Half around the earth, in whole metres. */
+const FARTHEST_METRES = 20_015_115
+
 /** One for each range of values that these comparisons of one subject tell apart, the literals themselves first. */
 export function samplesOf(leaves: Leaf[], { accepts, points }: Domain): Sample[] {
   const literals: Literal[] = [...points]
@@ -62,12 +65,17 @@ function domainOfCall(name: string): Domain {
       return ofTypes('boolean', false)
     case 'count':
       return { accepts: (value) => isIntegerFrom0(value) && (value as number) <= RULE_LIMITS.count, points: [0, RULE_LIMITS.count] }
-    case 'deviation':
     case 'distance':
-      return { accepts: (value) => value === undefined || (typeof value === 'number' && value >= 0), points: [0] }
+      return { accepts: (value) => value === undefined || isWithin(value, FARTHEST_METRES), points: [0, FARTHEST_METRES] }
+    case 'deviation':
+      return { accepts: (value) => value === undefined || isWithin(value, Infinity), points: [0] }
     default:
       return ofTypes('number')
   }
+}
+
+function isWithin(value: Sample, most: number): boolean {
+  return typeof value === 'number' && value >= 0 && value <= most
 }
 
 function isIntegerFrom0(value: Sample): boolean {

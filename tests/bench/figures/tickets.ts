@@ -45,7 +45,6 @@ async function open(castor: Castor, prefix: string, count: number): Promise<stri
         device: `${prefix}${n}`,
         title: 'It is broken',
         severity: 'major',
-        onCall: ['nobody'],
       })
       if (status >= 300) throw new Error(`POST /v1/tickets: ${status} ${JSON.stringify(body)}`)
       ids.push(body.id)
