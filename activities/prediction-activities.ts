@@ -1,23 +1,16 @@
-/** Activities of predictions. Asking is on the queue `inference`; waiting for what was asked is for any workflow that wants to know. */
-
+/** The activity of predictions, on the queue `inference`. */
 import { metrics } from '@opentelemetry/api'
-import { Context } from '@temporalio/activity'
 import type { Logger } from 'pino'
 import { z } from 'zod'
 import { CastorError } from '../twin-models/errors.ts'
 import type { Prediction } from '../twin-models/prediction/types.ts'
 import { predictionRequest } from '../twin-models/schemas/prediction-model.ts'
-import { toFailure } from './failures.ts'
+import { withHeartbeat } from './heartbeat.ts'
 import type { Answer, PredictionStore, Predictor } from './prediction-ports.ts'
 
 export interface PredictionActivities {
   /** What was registered is found by its id; what an operator starts is validated and registered. Then its model is asked, and the answer written. */
   answerPrediction(start: { id: string; workflow: string; tenant?: unknown; [field: string]: unknown }): Promise<Prediction>
-}
-
-export interface PredictionWait {
-  /** Ends when the prediction has: as `PREDICTION_WAIT` in workflows/activity-options.ts has it, this waits by being tried again. */
-  awaitPrediction(asked: { tenant: string; id: string }): Promise<Prediction>
 }
 
 export interface PredictionDependencies {
@@ -26,8 +19,6 @@ export interface PredictionDependencies {
   log: Logger
 }
 
-/** Well below its timeout in workflows/activity-options.ts. */
-const HEARTBEAT_MS = 3_000
 /** Who starts workflows in the Temporal UI is the platform's operator. */
 const OPERATOR = { kind: 'person', name: 'operator' } as const
 
@@ -71,45 +62,16 @@ export function createPredictionActivities({ predictions, predictor, log }: Pred
   }
 
   return {
-    async answerPrediction(start) {
-      const { heartbeat, cancelled, cancellationSignal } = context()
-      const alive = setInterval(heartbeat, HEARTBEAT_MS)
-      try {
-        // A worker that stops does not wait for model servers.
-        return await Promise.race([answer(start), cancelled])
-      } catch (error) {
-        if (!cancellationSignal.aborted)
-          log.warn({ id: start.id, err: error }, 'A prediction could not be made; tried again if that may help')
-        throw toFailure(error)
-      } finally {
-        clearInterval(alive)
-      }
-    },
-  }
-}
-
-export function createPredictionWait({ find }: Pick<PredictionStore, 'find'>): PredictionWait {
-  return {
-    async awaitPrediction({ tenant, id }) {
-      try {
-        const prediction = await find(tenant, id)
-        if (!prediction) throw new CastorError('not-found', `There is no prediction ${id} of tenant ${tenant}.`)
-        if (prediction.status === 'waiting') throw new CastorError('unavailable', 'The prediction has no answer yet.')
-        return prediction
-      } catch (error) {
-        throw toFailure(error)
-      }
-    },
+    answerPrediction: (start) =>
+      withHeartbeat(
+        () => answer(start),
+        (err) => log.warn({ id: start.id, err }, 'A prediction could not be made; tried again if that may help'),
+      ),
   }
 }
 
 function failed(error: string): Answer {
   return { kind: 'failed', ms: 0, error }
-}
-
-function context() {
-  const current = Context.current()
-  return { heartbeat: () => current.heartbeat(), cancelled: current.cancelled, cancellationSignal: current.cancellationSignal }
 }
 
 function instruments(): (answer: Answer) => void {

@@ -63,13 +63,3 @@ export const PREDICTION_ASK = {
   heartbeatTimeout: '10 seconds',
   retry: { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '30 seconds' },
 } satisfies ActivityOptions
-
-/**
- * Waiting for a prediction that was asked for: it fails until there is an answer, and is tried again, which costs no event. A prediction ends after a
- * quarter of an hour at the latest, so this outlasts it by far.
- */
-export const PREDICTION_WAIT = {
-  startToCloseTimeout: '10 seconds',
-  scheduleToCloseTimeout: '1 day',
-  retry: { initialInterval: '500 milliseconds', backoffCoefficient: 1.5, maximumInterval: '15 seconds' },
-} satisfies ActivityOptions

@@ -1,5 +1,5 @@
 /** What an operator reads of a prediction in the Temporal UI, as Markdown. */
-import { code, section, time } from '../twin-models/core/markdown.ts'
+import { code, percent, section, time } from '../twin-models/core/markdown.ts'
 import { formatDuration } from '../twin-models/durations.ts'
 import { isHigh, type Prediction, type RequestedBy } from '../twin-models/prediction/types.ts'
 import type { PredictionStart } from './messages.ts'
@@ -36,10 +36,6 @@ function headline(prediction: Prediction): string {
   const within = horizonMs === null ? '' : ` within ${formatDuration(horizonMs)}`
   const limit = threshold === null ? '' : `; the risk is ${isHigh(prediction) ? 'high' : 'low'}, since high begins at ${percent(threshold)}`
   return `answered: ${percent(probability)}${within}${limit}`
-}
-
-function percent(share: number): string {
-  return `${Math.round(share * 1_000) / 10} %`
 }
 
 function by({ kind, name }: RequestedBy): string {

@@ -68,7 +68,7 @@ export function isShown({ kind }: { kind: string }): boolean {
   return !NOT_SHOWN.includes(kind)
 }
 
-export function typeOf(kind: string): LiveType {
+function typeOf(kind: string): LiveType {
   if (kind === 'presence-changed') return 'presence'
   if (kind === 'device-event') return 'device-event'
   return kind.startsWith('command-') ? 'command' : 'decision'

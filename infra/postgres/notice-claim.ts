@@ -23,7 +23,7 @@ import type { Sql, Transaction } from './connect.ts'
 import { bundleOf, RANKED, type StoredTarget, TARGET_COLUMNS, targetOf } from './notice-rows.ts'
 
 /** An attempt takes less: one that is not over by then is not under way any more. */
-export const CLAIM_MS = 30_000
+const CLAIM_MS = 30_000
 /** The next bundle of a group waits for the one before it until that was tried so often. */
 const WAITED_FOR = 3
 /** Looked at for one bundle; what is beyond waits for the next. */

@@ -42,7 +42,7 @@ async function putRule(sql: Sql, tenant: string, rule: NewRuleVersion): ReturnTy
   })
 }
 
-export async function findRule(sql: Queries, tenant: string, name: string): Promise<RuleRow | undefined> {
+async function findRule(sql: Queries, tenant: string, name: string): Promise<RuleRow | undefined> {
   const [rule] = await sql<RuleRow[]>`select ${sql.unsafe(COLUMNS)} from rules where tenant = ${tenant} and name = ${name}`
   return rule
 }

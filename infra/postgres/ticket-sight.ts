@@ -3,14 +3,14 @@
  * which it is known that there is something new without looking at it.
  */
 import type { TicketPredictions } from '../../activities/ticket-ports.ts'
-import type { Severity } from '../../twin-models/core/rule-types.ts'
+import { SEVERITIES } from '../../twin-models/core/rule-types.ts'
 import type { SeenAlarm, TicketSight } from '../../twin-models/core/ticket-types.ts'
 import { epochMs } from './columns.ts'
 import type { Transaction } from './connect.ts'
 
 const MOST_ALARMS = 10
 const TEXT = 300
-const RANKS = "array['warning', 'minor', 'major', 'critical']"
+const RANKS = `array['${SEVERITIES.join("', '")}']`
 
 /** Of `tickets t`. Every alarm that comes, goes or grows worse changes it, and so does the removal of the device. */
 export const SEEN = `(
@@ -39,7 +39,7 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
     where t.id = ${id}`
   const { isThere, isBehind, isUnwatched, seen, alarms, rank, recent, prediction, problem } = row!
   return {
-    ...{ isThere, seen, alarms, ...(rank !== null && { worst: SEVERITY_OF_RANK[rank - 1]! }) },
+    ...{ isThere, seen, alarms, ...(rank !== null && { worst: SEVERITIES[rank - 1]! }) },
     ...(isBehind && { isBehind }),
     ...(isUnwatched && { isUnwatched }),
     recent: (JSON.parse(recent) as StoredAlarm[]).map(({ clearedAt, clearedBy, ...alarm }) => ({
@@ -72,8 +72,6 @@ interface SightRow {
 }
 
 type StoredAlarm = Omit<SeenAlarm, 'clearedAt' | 'clearedBy'> & { [member in 'clearedAt' | 'clearedBy']: SeenAlarm[member] | null }
-
-const SEVERITY_OF_RANK: Severity[] = ['warning', 'minor', 'major', 'critical']
 
 function externalOf({ system, key, url, status }: SightRow): Pick<TicketSight, 'external'> {
   if (system === null || key === null) return {}

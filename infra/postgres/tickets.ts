@@ -23,7 +23,7 @@ async function incarnationOf(sql: Queries, tenant: string, device: string): Prom
 }
 
 /** What stands fast of it, as it is stored. */
-export const PLAN_COLUMNS = `id, number, incarnation, device, rule, text, plan, opened_by as by, ${epochMs('created_at')} as "createdAt"`
+const PLAN_COLUMNS = `id, number, incarnation, device, rule, text, plan, opened_by as by, ${epochMs('created_at')} as "createdAt"`
 
 export interface PlanRow extends Pick<Ticket, 'id' | 'number' | 'incarnation' | 'text'> {
   device: string
@@ -38,7 +38,7 @@ export function planOf({ plan, device, rule, by, createdAt }: PlanRow): TicketPl
   return { ...JSON.parse(plan), device, rule, by, createdAt }
 }
 
-export async function findTicket(sql: Queries, tenant: string, id: string): Promise<Ticket | undefined> {
+async function findTicket(sql: Queries, tenant: string, id: string): Promise<Ticket | undefined> {
   const [row] = await sql<Array<PlanRow & { step: number; state: string | null; heard: string | null }>>`
     select ${sql.unsafe(PLAN_COLUMNS)}, step, state, heard from tickets where tenant = ${tenant} and id = ${id}`
   if (!row) return undefined

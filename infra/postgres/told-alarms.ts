@@ -26,7 +26,7 @@ export function alarmKey(incarnation: number, n: number): string {
 }
 
 /** What notices of the alarm have in common, from the first to the last. */
-export function noticeKey({ incarnation, n }: Pick<NewAlarm, 'incarnation' | 'n'>): string {
+function noticeKey({ incarnation, n }: Pick<NewAlarm, 'incarnation' | 'n'>): string {
   return `alarm:${alarmKey(incarnation, n)}`
 }
 

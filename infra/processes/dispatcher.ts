@@ -3,7 +3,6 @@
  * rules (rule-actions.ts), and tells people of alarms and tickets (notices.ts). It may run many times: one leads, the others stand by, and one of
  * them goes on within a second or two.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createTry } from '../../api/webhooks/attempt.ts'
 import { Dispatcher } from '../../api/webhooks/dispatcher.ts'
 import { createMatching } from '../../api/webhooks/matching.ts'
@@ -12,13 +11,12 @@ import { ConfigError } from '../config.ts'
 import { createOutbound } from '../http/outbound.ts'
 import { quietLog } from '../log.ts'
 import { connect } from '../postgres/connect.ts'
-import { createLeadership } from '../postgres/leadership.ts'
 import { postgresLiveStore } from '../postgres/live-log.ts'
-import { checkSchema } from '../postgres/migrate.ts'
-import { startSequencer } from '../postgres/outbox.ts'
+import { type Sequencer, startSequencer } from '../postgres/outbox.ts'
 import { createDispatchStore } from '../postgres/webhook-fan-out.ts'
 import { dispatcherMetrics } from '../telemetry/dispatcher-metrics.ts'
 import { createWebhookStarter } from '../temporal/webhook-starter.ts'
+import { startLed } from './led.ts'
 import { startNotices } from './notices.ts'
 import { createPredictionRounds } from './prediction-rounds.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
@@ -30,7 +28,6 @@ const ENDPOINT_CONNECTIONS = 4
 const STATEMENT_MS = 8_000
 /** Any number that nobody else locks. */
 const DISPATCH_LOCK = 7_204_811_006
-const STAND_BY_MS = 1_000
 /** Postgres may be away for long, and every endpoint notices. */
 const LOG_EVERY_MS = 60_000
 
@@ -45,7 +42,6 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
   const predictions = createPredictionRounds({ sql, log })
   const outbound = createOutbound({ process: 'dispatcher', ...config.webhookNetworks })
   const troubled = quietLog(log, LOG_EVERY_MS)
-  const leadership = createLeadership(sql, DISPATCH_LOCK)
   const metrics = dispatcherMetrics(sql)
   const dispatcher = new Dispatcher({
     store: createDispatchStore(sql, endpointSql),
@@ -55,41 +51,30 @@ export async function startDispatcher({ config, log }: ProcessContext): Promise<
     trouble: (error) => troubled(error, 'Postgres could not be asked about webhooks, or told; tried again'),
   })
   const notices = startNotices({ config: { ...config, databaseUrl: config.databaseUrl }, log }, outbound)
-  const stopping = new AbortController()
-  let trouble: string | undefined = 'starting'
-  let sequencer: ReturnType<typeof startSequencer> | undefined
-  const running = run()
+  let sequencer: Sequencer | undefined
+  const led = startLed({
+    ...{ sql, lock: DISPATCH_LOCK },
+    begin: () => {
+      sequencer = metrics.numbering(startSequencer({ sql, log }))
+    },
+    run: (stopping, leads) => dispatcher.run(stopping, () => stillLeads(leads)),
+    trouble: (err) => log.warn({ err }, 'Events could not be dispatched; tried again'),
+  })
   const actions = startRuleActions({ databaseUrl: config.databaseUrl, log })
 
-  async function run(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      try {
-        // Waits for whoever migrates, and never writes into a schema that it does not know.
-        if (!sequencer) await checkSchema(sql)
-        sequencer ??= metrics.numbering(startSequencer({ sql, log }))
-        const isLeader = (await leadership.lead()) !== undefined
-        trouble = undefined
-        if (isLeader) await dispatcher.run(stopping.signal, leads)
-      } catch (error) {
-        trouble = (error as Error).message
-        log.warn({ err: error }, 'Events could not be dispatched; tried again')
-      }
-      await sleep(STAND_BY_MS, undefined, { signal: stopping.signal }).catch(() => {})
-    }
-  }
-
-  async function leads(): Promise<boolean> {
-    const isLeader = (await leadership.lead()) !== undefined
+  async function stillLeads(leads: () => Promise<boolean>): Promise<boolean> {
+    const isLeader = await leads()
     if (isLeader) for (const work of [starter, predictions]) work.look()
     return isLeader
   }
 
   return {
-    ready: () => trouble ?? notices.ready(),
+    ready: () => {
+      const ready = led.ready()
+      return ready === true ? notices.ready() : ready
+    },
     stop: async () => {
-      stopping.abort()
-      await Promise.all([running, sequencer?.stop(), actions.stop(), notices.stop()])
-      await leadership.resign()
+      await Promise.all([led.stop(), sequencer?.stop(), actions.stop(), notices.stop()])
       await Promise.all([starter.close(), predictions.close()])
       outbound.close()
       await Promise.all([sql.end({ timeout: 1 }), endpointSql.end({ timeout: 1 })])

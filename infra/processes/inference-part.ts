@@ -1,6 +1,6 @@
 /** What of the worker asks prediction models: with connections of its own, to Postgres and to the world, so that it delays nothing else. */
 import type { Logger } from 'pino'
-import { createPredictionActivities, createPredictionWait } from '../../activities/prediction-activities.ts'
+import { createPredictionActivities } from '../../activities/prediction-activities.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import { INFERENCE_QUEUE } from '../../workflows/task-queues.ts'
 import type { Config } from '../config.ts'
@@ -26,8 +26,6 @@ export function createInferencePart(config: Config & { databaseUrl: string }, lo
       maxCachedWorkflows: CACHED,
       maxConcurrentActivityTaskExecutions: AT_ONCE,
     },
-    /** For workflows of other queues that wait for a prediction. */
-    waiting: createPredictionWait(predictions),
     close: async () => {
       outbound.close()
       await sql.end({ timeout: 1 })

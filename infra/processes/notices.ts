@@ -2,17 +2,15 @@
  * The part of the dispatcher that tells people of alarms and tickets. It has a lock and connections of its own: however much is to be told, events
  * are numbered and webhooks are sent meanwhile.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { NoticeDispatcher } from '../../api/notify/notice-dispatcher.ts'
 import { createSend } from '../../api/notify/send.ts'
 import type { WebhookSender } from '../../api/webhook-ports.ts'
 import { quietLog } from '../log.ts'
 import { createMailer } from '../mail/mailer.ts'
 import { connect } from '../postgres/connect.ts'
-import { createLeadership } from '../postgres/leadership.ts'
-import { checkSchema } from '../postgres/migrate.ts'
 import { createNoticeStore } from '../postgres/notice-store.ts'
 import { noticeMetrics } from '../telemetry/notice-metrics.ts'
+import { startLed } from './led.ts'
 import type { ProcessContext, RunningProcess } from './process.ts'
 
 /** One of them holds the lock. */
@@ -20,7 +18,6 @@ const CONNECTIONS = 6
 const STATEMENT_MS = 8_000
 /** Any number that nobody else locks. */
 const NOTICE_LOCK = 7_204_811_010
-const STAND_BY_MS = 1_000
 const LOG_EVERY_MS = 60_000
 
 export function startNotices(
@@ -39,36 +36,15 @@ export function startNotices(
     trouble: (error) => troubled(error, 'Postgres could not be asked about notices, or told; tried again'),
     missed: (count) => log.error({ count }, 'Events were dropped before it was known whom to tell of them'),
   })
-  const leadership = createLeadership(sql, NOTICE_LOCK)
-  const leads = async () => (await leadership.lead()) !== undefined
-  const stopping = new AbortController()
-  let trouble: string | undefined = 'starting'
-  const running = run()
-
-  async function run(): Promise<void> {
-    let isChecked = false
-    while (!stopping.signal.aborted) {
-      try {
-        // Waits for whoever migrates, and never writes into a schema that it does not know.
-        if (!isChecked) await checkSchema(sql)
-        isChecked = true
-        const isLeader = await leads()
-        trouble = undefined
-        if (isLeader) await dispatcher.run(stopping.signal, leads)
-      } catch (error) {
-        trouble = (error as Error).message
-        log.warn({ err: error }, 'Nobody could be told of alarms; tried again')
-      }
-      await sleep(STAND_BY_MS, undefined, { signal: stopping.signal }).catch(() => {})
-    }
-  }
-
+  const led = startLed({
+    ...{ sql, lock: NOTICE_LOCK },
+    run: (stopping, leads) => dispatcher.run(stopping, leads),
+    trouble: (err) => log.warn({ err }, 'Nobody could be told of alarms; tried again'),
+  })
   return {
-    ready: () => trouble ?? true,
+    ready: led.ready,
     stop: async () => {
-      stopping.abort()
-      await running
-      await leadership.resign()
+      await led.stop()
       mailer.close()
       await sql.end({ timeout: 1 })
     },

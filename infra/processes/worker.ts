@@ -119,7 +119,6 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
           taskQueue: OPERATIONS_QUEUE,
           activities: {
             ...{ ...createBulkActivities(bulk), ...createRolloutActivities({ rollouts: createRolloutStore(sql), log }) },
-            ...inference.waiting,
             ...createTicketActivities({ tickets: createTicketStore(sql, ticketParts), log }),
           },
           maxCachedWorkflows: OPERATIONS_CACHED,

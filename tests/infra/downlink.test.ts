@@ -109,19 +109,22 @@ describe('what is pending is sent', () => {
 
   test('all of it on `get`, and all that may be repeated after a reconnect', async () => {
     const device = await newDevice()
-    const client = await connect(device)
     await wish(database.sql, device, { answered: true })
+    const client = await connect(device)
+    // It has looked for what is pending: what comes now, nobody tells it of.
+    await client.down(1)
     const [once, many] = [await command(database.sql, device, { repeatable: false }), await command(database.sql, device)]
     client.send(upPacket(`${device.prefix}get`, '', 1))
-    await client.down(3)
+    await client.down(4)
     await database.sql`update commands set acknowledged_at = now(), status = 'acknowledged' where id = ${many}`
     client.send(upPacket(`${device.prefix}get`, '', 2))
-    await client.down(5)
+    await client.down(6)
     client.end()
     const again = await connect(device)
     await again.down(2)
     await fence(again, device)
     expect(client.came().map(([topic, { attempt }]) => [topic, attempt])).toEqual([
+      ['desired', undefined],
       ['desired', undefined],
       [`commands/${once}/request`, 1],
       [`commands/${many}/request`, 1],

@@ -1,10 +1,8 @@
 /** Predictions on a real Temporal, a real Postgres and real model servers: with every task from the cache, and with none. */
 import { randomUUID } from 'node:crypto'
-import { ApplicationFailure } from '@temporalio/common'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { createPredictionWait } from '../../activities/prediction-activities.ts'
 import { ensurePartitions } from '../../infra/postgres/partitions.ts'
-import { findPrediction, requestPrediction } from '../../infra/postgres/predictions.ts'
+import { requestPrediction } from '../../infra/postgres/predictions.ts'
 import { inference, type ModelServer, type PlayedServer, playedServer, referenceServer } from '../support/model-servers.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { measured, predictionModel, pump } from '../support/predictions.ts'
@@ -189,22 +187,6 @@ describe.each([
     const { events = [] } = await handle.fetchHistory()
     expect(events?.length).toBeLessThanOrEqual(12)
   })
-})
-
-test('who waits for one fails until it has ended, in a way that is tried again, and then has it', async () => {
-  const { sql } = database
-  const incarnation = await pump(sql, `p-${randomUUID()}`)
-  const [{ device }] = await sql<[{ device: string }]>`select device from devices where incarnation = ${incarnation}`
-  const id = await requestPrediction(sql, { tenant: 'demo', incarnation, device, model: 'played', requestedBy: BY })
-  const find = (tenant: string, id: string) => findPrediction(sql, tenant, id)
-  const { awaitPrediction } = createPredictionWait({ find })
-  const waiting = await awaitPrediction({ tenant: 'demo', id }).catch((error: unknown) => error)
-  expect(waiting).toMatchObject({ code: 'unavailable' })
-  expect(waiting).not.toBeInstanceOf(ApplicationFailure)
-  await sql`update predictions set status = 'failed', answered_at = now(), error = 'late' where id = ${id}`
-  expect(await awaitPrediction({ tenant: 'demo', id })).toMatchObject({ id, status: 'failed', error: 'late' })
-  const unknown = await awaitPrediction({ tenant: 'other', id }).catch((error: unknown) => error)
-  expect(unknown).toMatchObject({ nonRetryable: true, type: 'not-found' })
 })
 
 async function eventsOf(id: string): Promise<object[]> {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { WorkflowHandle } from '@temporalio/client'
 import pino from 'pino'
-import { createPredictionActivities, createPredictionWait } from '../../activities/prediction-activities.ts'
+import { createPredictionActivities } from '../../activities/prediction-activities.ts'
 import type { PredictionStore } from '../../activities/prediction-ports.ts'
 import { createOutbound } from '../../infra/http/outbound.ts'
 import { createInference } from '../../infra/inference/client.ts'
@@ -28,10 +28,7 @@ export async function startPredictionWorker({ sql, maxCachedWorkflows = 0, ...op
   const { between, instead } = inBetween(store)
   const outbound = createOutbound({ process: 'worker', what: 'requests for predictions', allowPrivate: true, allowNetworks: [] })
   const predictor = createInference({ outbound })
-  const activities = {
-    ...createPredictionActivities({ predictions: between, predictor, log: pino({ level: 'silent' }) }),
-    ...createPredictionWait(between),
-  }
+  const activities = createPredictionActivities({ predictions: between, predictor, log: pino({ level: 'silent' }) })
   const worker = await startOperationsWorker({ ...options, activities, maxCachedWorkflows })
   const { client, taskQueue } = worker
   return {

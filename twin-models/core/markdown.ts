@@ -1,4 +1,4 @@
-/** Markdown as the reports of twins use it. */
+/** Markdown as the reports of workflows use it, and words for people. */
 import type { Value } from './types.ts'
 
 export function section(title: string, lines: string[]): string {
@@ -8,6 +8,11 @@ export function section(title: string, lines: string[]): string {
 /** To the second, for people: `2026-11-21 07:26:03 UTC`. */
 export function time(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+}
+
+/** To a tenth, of a share of one. */
+export function percent(share: number): string {
+  return `${Math.round(share * 1_000) / 10} %`
 }
 
 export function short(value: Value): string {

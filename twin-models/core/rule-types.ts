@@ -10,6 +10,10 @@ import type { Scalar } from './types.ts'
 export const SEVERITIES = ['warning', 'minor', 'major', 'critical'] as const
 export type Severity = (typeof SEVERITIES)[number]
 
+export function isWorse(one: Severity, other: Severity): boolean {
+  return SEVERITIES.indexOf(one) > SEVERITIES.indexOf(other)
+}
+
 /** A rule, made ready for one device: what it reads of the device's attributes stands in it as values. */
 export interface TwinRule {
   /** Its name: unique in the tenant. */
@@ -34,11 +38,10 @@ export interface TwinRule {
 }
 
 /**
- * A filter over the paths that a rule may read (`RulePart`). A function of readings (features.ts) stands in it as the value of a property whose
+ * A filter over the paths that a rule may read (twin-models/rules/check-names.ts). A function of readings (features.ts) stands in it as the value of a property whose
  * name is the function: `["telemetry", "rate(temperature,300000)", "value"]`.
  */
 export type Condition = Filter
-export const RULE_PARTS = ['telemetry', 'presence', 'ranges', 'reported', 'desired', 'firmware', 'health'] as const
 
 /** When it counts, by the clock on the wall of the device's site. */
 export interface TwinSchedule {

@@ -23,7 +23,7 @@ import { maintenanceEnds } from './maintenance.ts'
 import { own, same } from './plain.ts'
 import { namesOf } from './rule-names.ts'
 import { rendered } from './rule-text.ts'
-import type { ClearReason, Condition, OpenAlarm, RuleMemory, Severity, TwinRule } from './rule-types.ts'
+import { type ClearReason, type Condition, isWorse, type OpenAlarm, type RuleMemory, type Severity, type TwinRule } from './rule-types.ts'
 import { isWithin, nextChange } from './schedule.ts'
 import type { Cause, Scalar, TwinEvent, TwinState } from './types.ts'
 
@@ -257,11 +257,9 @@ export function clearedEvent(state: TwinState, alarm: OpenAlarm, at: number, rea
 
 function worst(state: TwinState, rule: TwinRule, severity: Severity): Severity {
   let found = severity
-  for (const step of rule.worse ?? []) if (RANK[step.severity] > RANK[found] && holds(state, rule, step.when)) found = step.severity
+  for (const step of rule.worse ?? []) if (isWorse(step.severity, found) && holds(state, rule, step.when)) found = step.severity
   return found
 }
-
-const RANK: Record<Severity, number> = { warning: 0, minor: 1, major: 2, critical: 3 }
 
 function valuesOf(state: TwinState, rule: TwinRule): OpenAlarm['values'] {
   const values: OpenAlarm['values'] = {}

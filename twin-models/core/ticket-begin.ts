@@ -1,6 +1,7 @@
 /** How a ticket begins: it is opened, its model is asked for the risk where it names one, and the first on call is told. */
 import { time } from './markdown.ts'
-import { isWorse, type TicketDraft } from './ticket-draft.ts'
+import { isWorse } from './rule-types.ts'
+import type { TicketDraft } from './ticket-draft.ts'
 import { riskOf, riskWords } from './ticket-risk.ts'
 import type { TicketChange, TicketSight, TicketState } from './ticket-types.ts'
 

@@ -1,5 +1,5 @@
 /** A step of a ticket while it is made: its state, the lines of its story, and who is told what. */
-import { SEVERITIES, type Severity } from './rule-types.ts'
+import type { Severity } from './rule-types.ts'
 import type {
   TicketChange,
   TicketNotice,
@@ -34,10 +34,6 @@ export function isOver({ status }: TicketState): boolean {
 /** Somebody has to do something about it: it is neither over nor being verified. */
 export function isOwed(state: TicketState): boolean {
   return !isOver(state) && state.status !== 'done' && state.status !== 'verifying'
-}
-
-export function isWorse(one: Severity, other: Severity): boolean {
-  return SEVERITIES.indexOf(one) > SEVERITIES.indexOf(other)
 }
 
 type Changes = { [member in keyof TicketState]?: TicketState[member] | undefined }

@@ -1,4 +1,5 @@
 /** What a prediction model says of the device of a ticket: when its answer is looked for, and how it is told. */
+import { percent } from './markdown.ts'
 import type { SeenPrediction, TicketRisk } from './ticket-types.ts'
 
 /** The answer is looked for then, after twice the time, and so on. */
@@ -20,8 +21,4 @@ export function riskOf(prediction: SeenPrediction | undefined, at: number): Tick
 
 export function riskWords(model: string, { probability, threshold }: Pick<TicketRisk, 'probability' | 'threshold'>): string {
   return `${model} predicts ${percent(probability)}, its threshold is ${percent(threshold)}`
-}
-
-export function percent(share: number): string {
-  return `${Math.round(share * 1_000) / 10} %`
 }

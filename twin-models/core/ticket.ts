@@ -26,8 +26,9 @@
  * Everything that it waits for has an end, so it never stands still.
  */
 import { time } from './markdown.ts'
+import { isWorse } from './rule-types.ts'
 import { FIRST_RISK_MS, opened, predicted } from './ticket-begin.ts'
-import { ALARMS_TOLD, isOver, isUnaccepted, isWorse, lasting, TicketDraft } from './ticket-draft.ts'
+import { ALARMS_TOLD, isOver, isUnaccepted, lasting, TicketDraft } from './ticket-draft.ts'
 import { ended, verified, watched } from './ticket-end.ts'
 import { nextLook } from './ticket-risk.ts'
 import type { TicketChange, TicketPlan, TicketSight, TicketState, TicketStep } from './ticket-types.ts'

@@ -15,7 +15,7 @@ export function putIn(conditions: Condition[], attributes: JsonObject): Filter[]
 }
 
 /** An attribute that may stand for a value. */
-export function literalAt(attributes: JsonObject, path: Path): Literal | undefined {
+function literalAt(attributes: JsonObject, path: Path): Literal | undefined {
   const value = valueAt(attributes, path)
   if (typeof value === 'string') return value.length <= RULE_LIMITS.attribute ? value : undefined
   return typeof value === 'number' || typeof value === 'boolean' ? value : undefined

@@ -9,7 +9,7 @@ import { FilterError, type Path, parseFilter } from '../filter/parse.ts'
 import { ID_PATTERN } from '../ids.ts'
 import { filter } from './filter.ts'
 
-export const PREDICTION_LIMITS = { inputs: 64, url: 2_048, credential: 4_096, description: 500, atOnce: 50 } as const
+const PREDICTION_LIMITS = { inputs: 64, url: 2_048, credential: 4_096, description: 500, atOnce: 50 } as const
 
 const SECOND = 1_000
 const DAY = 86_400_000
@@ -19,7 +19,7 @@ const MODEL = /^[A-Za-z0-9_][A-Za-z0-9_.:@~+-]{0,127}$/
 /** They are keys of the stored features, in order: so none is a number. */
 const INPUT = /^[A-Za-z_]([\x20-\x7e]{0,126}[\x21-\x7e])?$/
 
-export const TAKES = ['last', 'mean', 'min', 'max', 'stddev', 'count', 'change'] as const
+const TAKES = ['last', 'mean', 'min', 'max', 'stddev', 'count', 'change'] as const
 
 const tensorName = z.string('must be a text').regex(TENSOR, 'must be 1 to 128 visible ASCII characters without blanks')
 const modelName = z.string('must be a text').regex(MODEL, 'begins with a letter or digit and has up to 128 of A-Z a-z 0-9 _ . : @ ~ + -')

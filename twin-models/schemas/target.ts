@@ -9,7 +9,7 @@ import { formatDuration, parseDuration } from '../durations.ts'
 import { auth, headers, url } from './webhook.ts'
 import { windowSchema } from './window.ts'
 
-export const TARGET_LIMITS = { recipients: 20, address: 254, subjectPrefix: 50, description: 500, perMinute: 600 } as const
+const TARGET_LIMITS = { recipients: 20, address: 254, subjectPrefix: 50, description: 500, perMinute: 600 } as const
 const DEFAULTS = { groupWait: '10s', groupInterval: '1m', perMinute: 60 } as const
 const HOUR_MS = 3_600_000
 const LONGEST_MS = { groupWait: HOUR_MS, groupInterval: 24 * HOUR_MS } as const

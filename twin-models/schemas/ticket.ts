@@ -11,18 +11,18 @@ import { durationWithin, personName } from './ticket-arguments.ts'
 const { title, text, onCall, acceptMs, doneMs, verifyForMs } = TICKET_LIMITS
 
 /** In one line, since it is the subject of messages. */
-export const ticketTitle = z
+const ticketTitle = z
   .string('must be a text')
   .regex(/^[^\p{Cc}]+$/u, 'must have a character, and stand in one line')
   .max(title, `must have at most ${title} characters`)
-export const onCallList = z
+const onCallList = z
   .array(personName, 'must be a list of targets')
   .max(onCall, `must name at most ${onCall} targets`)
   .refine((targets) => new Set(targets).size === targets.length, 'must not name a target twice')
 
 const deadline = z.strictObject({ accept: durationWithin(acceptMs).optional(), done: durationWithin(doneMs).optional() })
 /** Of the severities that others than the usual are for. */
-export const ticketDeadlines = z.strictObject(
+const ticketDeadlines = z.strictObject(
   Object.fromEntries(SEVERITIES.map((severity) => [severity, deadline.optional()])) as Record<
     (typeof SEVERITIES)[number],
     z.ZodOptional<typeof deadline>
