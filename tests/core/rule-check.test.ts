@@ -6,7 +6,6 @@ import { matches } from '../../twin-models/filter/evaluate.ts'
 import { checkRule } from '../../twin-models/rules/check.ts'
 import { ANYTHING, domainOf } from '../../twin-models/rules/domain.ts'
 import { type Condition, RULE_LIMITS } from '../../twin-models/rules/language.ts'
-import { loopsOf } from '../../twin-models/rules/loops.ts'
 import { parseCondition } from '../../twin-models/rules/parse.ts'
 import { putIn } from '../../twin-models/rules/put-in.ts'
 import { lookAt } from '../../twin-models/rules/satisfiable.ts'
@@ -452,41 +451,5 @@ describe('what is never, or always, true', () => {
     const start = performance.now()
     expect(lookAt(condition, (subject) => domainOf(subject, undefined)).canBe(condition, true)).toBe(true)
     expect(performance.now() - start).toBeLessThan(2_000)
-  })
-})
-
-describe('loops', () => {
-  const rule = (name: string, reads: string, wishes: object, more: object = {}) => ({
-    name,
-    body: bodyOf({ model: 'thermostat', when: `${reads} > 1`, actions: [{ kind: 'wish', desired: wishes, ...more }], text: 'x' }),
-  })
-  const target = 'reported.state.targetTemperature'
-
-  test('of a rule with itself are found', () => {
-    expect(loopsOf(rule('a', target, { targetTemperature: 20 }), [], () => undefined)).toEqual(['a → targetTemperature → a'])
-  })
-
-  test('through other live rules are told in the order in which they set each other off', () => {
-    const b = rule('b', "change(telemetry.targetTemperature.value, '5m')", { night: true })
-    const c = rule('c', 'desired.state.night', { humidity: 3, other: 1 })
-    const a = rule('a', 'telemetry.humidity.value', { targetTemperature: 20 })
-    expect(loopsOf(a, [b, c, rule('d', 'telemetry.other.value', { x: 1 })], () => undefined)).toEqual([
-      'a → targetTemperature → b → night → c → humidity → a',
-    ])
-    expect(loopsOf(a, [b], () => undefined)).toEqual([])
-    // Of its own former version nothing is left.
-    expect(loopsOf(a, [b, c, rule('a', target, { targetTemperature: 20 })], () => undefined)).toHaveLength(1)
-  })
-
-  test('are those of devices of one model: another one does not read it', () => {
-    const a = rule('a', target, { targetTemperature: 20 }, { device: 'other' })
-    expect(loopsOf(a, [], () => 'lock')).toEqual([])
-    expect(loopsOf(a, [], () => 'thermostat')).toEqual(['a → targetTemperature → a'])
-    expect(loopsOf(a, [], () => undefined)).toEqual(['a → targetTemperature → a'])
-    const commands = {
-      name: 'a',
-      body: bodyOf({ model: 'lock', when: 'reported.state.locked = true', actions: [{ kind: 'command', name: 'locked' }] }),
-    }
-    expect(loopsOf(commands, [], () => undefined)).toEqual(['a → locked → a'])
   })
 })

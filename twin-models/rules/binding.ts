@@ -4,7 +4,7 @@ import { TreeParser } from '../filter/parser.ts'
 import type { Token } from '../filter/tokens.ts'
 import type { DeviceModel } from '../model.ts'
 import { ANYTHING, type Domain } from './domain.ts'
-import type { Condition, Right, Subject } from './language.ts'
+import { type Condition, leavesOf, type Right, type Subject } from './language.ts'
 import { lookAt } from './satisfiable.ts'
 
 const REGISTERED: readonly string[] = ['id', 'model', 'modelVersion', 'attributes']
@@ -16,7 +16,18 @@ export function parseBinding(text: string): Condition {
 
 /** Those of these models whose devices it may find. */
 export function modelsOf(binding: Condition, models: readonly DeviceModel[]): DeviceModel[] {
-  return models.filter(({ name }) => lookAt(binding, (subject) => (isModel(subject) ? only(name) : ANYTHING)).canBe(binding, true))
+  return models.filter(({ name }) => lookAt(binding, (subject) => (isPart(subject, 'model') ? only(name) : ANYTHING)).canBe(binding, true))
+}
+
+/** More is not looked at: many rules are. */
+const MOST_COMPARISONS = 16
+
+/** Whether one device may be found by all of them, as far as that is quickly seen. `id`: it is this one. */
+export function mayMeet(bindings: Condition[], id?: string): boolean {
+  const all: Condition = { kind: 'and', terms: bindings }
+  const comparisons = [...leavesOf(all)].length
+  if (comparisons === 0 || comparisons > MOST_COMPARISONS) return true
+  return lookAt(all, (subject) => (id !== undefined && isPart(subject, 'id') ? only(id) : ANYTHING)).canBe(all, true)
 }
 
 class BindingParser extends TreeParser<Subject, Right> {
@@ -33,8 +44,8 @@ class BindingParser extends TreeParser<Subject, Right> {
   }
 }
 
-function isModel(subject: Subject): boolean {
-  return subject.kind === 'path' && subject.path.length === 1 && subject.path[0] === 'model'
+function isPart(subject: Subject, part: 'id' | 'model'): boolean {
+  return subject.kind === 'path' && subject.path.length === 1 && subject.path[0] === part
 }
 
 function only(word: Literal): Domain {

@@ -3,7 +3,8 @@
  * hysteresis is such a loop), so it is told and not refused: `a → targetTemperature → b → … → a`.
  */
 import type { RuleBody } from '../schemas/rule.ts'
-import { leavesOf, type Subject } from './language.ts'
+import { mayMeet, parseBinding } from './binding.ts'
+import { type Condition, leavesOf, type Subject } from './language.ts'
 import { parseCondition } from './parse.ts'
 
 export interface LoopRule {
@@ -15,9 +16,10 @@ interface Node {
   name: string
   /** Null: any. */
   model: string | null
+  bindings: Condition[]
   reads: Set<string>
-  /** By what is wished or commanded. `model` undefined: of the same device. */
-  touches: Array<{ what: string; model: string | null | undefined }>
+  /** By what is wished or commanded. `model` and `device` undefined: of the same device. */
+  touches: Array<{ what: string; model: string | null | undefined; device: string | undefined }>
 }
 
 /** The shortest loops that a rule is part of, each told from it. `modelOf`: of another device; undefined: not known. */
@@ -45,9 +47,16 @@ export function loopsOf(rule: LoopRule, live: readonly LoopRule[], modelOf: (dev
   return [...loops.values()]
 }
 
-function readersOf(nodes: Node[], from: Node, { what, model }: Node['touches'][number]): Node[] {
+/** For the device that is touched, as far as the filters tell. */
+function readersOf(nodes: Node[], from: Node, { what, model, device }: Node['touches'][number]): Node[] {
   const touched = model === undefined ? from.model : model
-  return nodes.filter((node) => node.reads.has(what) && (touched === null || node.model === null || node.model === touched))
+  const known = device === undefined ? from.bindings : []
+  return nodes.filter(
+    (node) =>
+      node.reads.has(what) &&
+      (touched === null || node.model === null || node.model === touched) &&
+      mayMeet([...known, ...node.bindings], device),
+  )
 }
 
 function nodeOf({ name, body }: LoopRule, modelOf: (device: string) => string | undefined): Node {
@@ -56,9 +65,15 @@ function nodeOf({ name, body }: LoopRule, modelOf: (device: string) => string | 
     if (action.kind !== 'wish' && action.kind !== 'command') continue
     const model = action.device === undefined ? undefined : (modelOf(action.device) ?? null)
     const names = action.kind === 'wish' ? Object.keys(action.desired) : [action.name]
-    for (const what of names) touches.push({ what, model })
+    for (const what of names) touches.push({ what, model, device: action.device })
   }
-  return { name, model: body.model ?? null, reads: readsOf(body), touches }
+  return {
+    name,
+    model: body.model ?? null,
+    bindings: body.filter === undefined ? [] : [parseBinding(body.filter)],
+    reads: readsOf(body),
+    touches,
+  }
 }
 
 function readsOf({ when, clear, worse }: RuleBody): Set<string> {
