@@ -1,7 +1,7 @@
 /**
- * Functions of readings (core/inbox-features.ts) in the row of their device. What a row holds is written anew with every message of the device,
- * so they stand by how often they change: which there are, with the rules; what is kept of most of them, now and then; their values, and all that
- * is short and changes with each reading, every time. Postgres leaves the long ones where they are while they stay the same.
+ * Functions of readings (core/inbox-features.ts) as they are stored. The row of an inbox is written with every message, so they stand by how often
+ * they change: which there are, with the rules; what is kept of most of them, now and then; their values, and all that is short and changes with
+ * each reading, every time. Only the last is in that row.
  */
 import { featureNamed } from '../../twin-models/core/features.ts'
 import { type InboxFeatures, type Known, namesCompared } from '../../twin-models/core/inbox-features.ts'

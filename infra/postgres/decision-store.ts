@@ -118,10 +118,11 @@ async function sentUpdate(sql: Queries, { tenant, device, incarnation }: TwinKey
   const [row] = await sql<Array<Omit<ToldUpdate, 'id' | 'presence'> & Parameters<typeof expectedPresence>[0]>>`
     select (extract(epoch from coalesce(u.told_at, u.sent_at)) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status,
       (extract(epoch from u.status_at) * 1000)::bigint as "statusAt", i.last_seen as "lastSeenAt",
-      i.pending, i.sealed, i.wake
+      i.pending, i.sealed, w.wake
     from devices d
     left join updates u on u.id = ${id} and u.incarnation = d.incarnation
     left join twin_inbox i on i.incarnation = d.incarnation
+    left join twin_wakes w on w.incarnation = d.incarnation
     where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
   if (!row) return null
   const { pending, sealed, wake, ...told } = row

@@ -86,10 +86,10 @@ function fullInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknow
   if (rows.length === 0) return []
   return [
     tx`
-    insert into twin_inbox (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake,
+    insert into twin_inbox (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at,
       clock, feature_values, due_at)
     select incarnation, lane, last_seen, nullif(connection, ''), latest, nullif(pending, ''), pending_since, urgent,
-      nullif(sealed, ''), sealed_seq, sealed_at, wake, nullif(clock, ''), nullif(feature_values, ''), due_at
+      nullif(sealed, ''), sealed_seq, sealed_at, nullif(clock, ''), nullif(feature_values, ''), due_at
     from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.lane))}::text::smallint[],
       ${ints(rows.map((row) => row.lastSeen))}::text::bigint[],
       string_to_array(${texts(rows.map((row) => row.connection ?? ''))}, ${SEPARATOR}),
@@ -98,15 +98,18 @@ function fullInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknow
       ${ints(rows.map((row) => row.pendingSince))}::text::bigint[], ${ints(rows.map((row) => row.urgent))}::text::boolean[],
       string_to_array(${texts(rows.map((row) => row.sealed ?? ''))}, ${SEPARATOR}),
       ${ints(rows.map((row) => row.sealedSeq))}::text::bigint[], ${ints(rows.map((row) => row.sealedAt))}::text::bigint[],
-      string_to_array(${texts(rows.map((row) => row.wake))}, ${SEPARATOR}),
       string_to_array(${texts(rows.map((row) => row.clock ?? ''))}, ${SEPARATOR}),
       string_to_array(${texts(rows.map((row) => row.featureValues ?? ''))}, ${SEPARATOR}), ${ints(rows.map((row) => row.dueAt))}::text::bigint[])
-      as new (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake, clock,
+      as new (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, clock,
         feature_values, due_at)
     on conflict (incarnation) do update set last_seen = excluded.last_seen, connection = excluded.connection, latest = excluded.latest,
       pending = excluded.pending, pending_since = excluded.pending_since, urgent = excluded.urgent, sealed = excluded.sealed,
-      sealed_seq = excluded.sealed_seq, sealed_at = excluded.sealed_at, wake = excluded.wake, clock = excluded.clock,
+      sealed_seq = excluded.sealed_seq, sealed_at = excluded.sealed_at, clock = excluded.clock,
       feature_values = excluded.feature_values, due_at = excluded.due_at`,
+    tx`
+    insert into twin_wakes (incarnation, wake)
+    select * from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], string_to_array(${texts(rows.map((row) => row.wake))}, ${SEPARATOR}))
+    on conflict (incarnation) do update set wake = excluded.wake`,
   ]
 }
 
@@ -115,10 +118,15 @@ function ruledInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unkno
   if (rows.length === 0) return []
   return [
     tx`
-    update twin_inbox i set rules = new.rules, features = nullif(new.features, '')
-    from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.rules))}::text::bigint[],
-      string_to_array(${texts(rows.map((row) => row.features ?? ''))}, ${SEPARATOR})) as new (incarnation, rules, features)
+    update twin_inbox i set rules = new.rules
+    from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.rules))}::text::bigint[])
+      as new (incarnation, rules)
     where i.incarnation = new.incarnation`,
+    tx`
+    update twin_wakes w set features = nullif(new.features, '')
+    from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[],
+      string_to_array(${texts(rows.map((row) => row.features ?? ''))}, ${SEPARATOR})) as new (incarnation, features)
+    where w.incarnation = new.incarnation`,
   ]
 }
 
@@ -126,10 +134,10 @@ function statedInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unkn
   if (rows.length === 0) return []
   return [
     tx`
-    update twin_inbox i set feature_states = nullif(new.states, '')
+    update twin_wakes w set feature_states = nullif(new.states, '')
     from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[],
       string_to_array(${texts(rows.map((row) => row.featureStates ?? ''))}, ${SEPARATOR})) as new (incarnation, states)
-    where i.incarnation = new.incarnation`,
+    where w.incarnation = new.incarnation`,
   ]
 }
 
@@ -188,6 +196,7 @@ function rareChanges(tx: Transaction, changes: TickChanges): Array<Promise<unkno
     const removed = ints(changes.removed)
     statements.push(
       tx`delete from twin_inbox where incarnation in (select unnest(${removed}::text::int[]))`,
+      tx`delete from twin_wakes where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`delete from twin_answers where incarnation in (select unnest(${removed}::text::int[]))`,
       tx`update twin_requests set answered_at = now(), answer = '{"removed":true}'
          where answered_at is null and incarnation in (select unnest(${removed}::text::int[]))`,

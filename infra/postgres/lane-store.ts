@@ -72,9 +72,9 @@ async function loadDevices(sql: Sql, incarnations: number[]): Promise<DeviceRow[
   const rows = await sql<Row[]>`
     select d.incarnation, d.tenant, d.device, d.model, d.model_version as "modelVersion", i.incarnation is not null as "hasInbox",
       i.last_seen as "lastSeen", i.connection, i.latest, i.pending, i.sealed, i.sealed_seq as "sealedSeq",
-      coalesce(i.sealed_at, 0) as "sealedAt", i.wake, i.clock, i.rules, i.features,
-      i.feature_states as "featureStates", i.feature_values as "featureValues"
-    from devices d left join twin_inbox i using (incarnation)
+      coalesce(i.sealed_at, 0) as "sealedAt", w.wake, i.clock, i.rules, w.features,
+      w.feature_states as "featureStates", i.feature_values as "featureValues"
+    from devices d left join twin_inbox i using (incarnation) left join twin_wakes w using (incarnation)
     where d.incarnation in (select unnest(${list(incarnations)}::text::int[]))`
   return rows.map(({ incarnation, tenant, device, model, modelVersion, hasInbox, ...inbox }) => ({
     incarnation,
@@ -127,7 +127,7 @@ async function* laneDevices(sql: Sql, lanes: number[]): AsyncIterable<LaneDevice
       coalesce((wake::json ->> 'presenceTimeoutMs')::float8, 60000) as "presenceTimeoutMs",
       case when pending is not null then pending_since end as "pendingSince",
       case when sealed is not null then sealed_seq end as "sealedSeq", coalesce(sealed_at, 0) as "sealedAt", due_at as "dueAt"
-    from twin_inbox i left join devices d using (incarnation) where lane in (select unnest(${list(lanes)}::text::int[]))`.cursor(
+    from twin_inbox i left join twin_wakes using (incarnation) left join devices d using (incarnation) where lane in (select unnest(${list(lanes)}::text::int[]))`.cursor(
     LANE_DEVICES_CHUNK,
   )
 }

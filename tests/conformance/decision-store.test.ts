@@ -172,8 +172,11 @@ function onPostgres({ sql }: TestDatabase): StoreUnderTest {
           status_at = to_timestamp(3000)
         where id = ${id}`
       await sql`
-        insert into twin_inbox (incarnation, lane, last_seen, pending, wake)
-        select incarnation, 0, 4000000, ${GOODBYE.pending}, ${GOODBYE.wake} from updates where id = ${id} on conflict (incarnation) do nothing`
+        insert into twin_inbox (incarnation, lane, last_seen, pending)
+        select incarnation, 0, 4000000, ${GOODBYE.pending} from updates where id = ${id} on conflict (incarnation) do nothing`
+      await sql`
+        insert into twin_wakes (incarnation, wake)
+        select incarnation, ${GOODBYE.wake} from updates where id = ${id} on conflict (incarnation) do nothing`
     },
   }
 }
