@@ -55,7 +55,7 @@ export class RuleReference {
     this.counts.timed += readings.length
     this.give(readings.map(inputOf))
     if (readings.length > 0) this.#timedAt = Math.max(this.#timedAt, readings.at(-1)!.ts)
-    if (at < this.clock) return
+    if (at <= this.clock) return
     this.clock = at
     this.#add({ kind: 'tick', at })
   }
