@@ -6,7 +6,8 @@ export default defineConfig({
     // Starts the servers that tests share, each when it is first asked for, and takes them down.
     globalSetup: ['tests/support/servers.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // More than cores: end-to-end tests mostly wait.
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,

@@ -1,7 +1,7 @@
 /** What REST needs of the outside for predictions: infra/postgres/prediction-models.ts, infra/postgres/predictions.ts, infra/inference. */
 import type { Features, Outcome, Predicted, Prediction, RequestedBy } from '../twin-models/prediction/types.ts'
 import type { PredictionModelRequest, PredictionSettings } from '../twin-models/schemas/prediction-model.ts'
-import type { Page } from './ports.ts'
+import type { IdempotencyClaim, Page } from './ports.ts'
 
 export const MOST_PREDICTION_MODELS = 100
 
@@ -48,9 +48,20 @@ export interface PredictionQuery {
   page: Page<{ askedAt: number; number: number }>
 }
 
+export interface AskedPrediction {
+  tenant: string
+  incarnation: number
+  device: string
+  model: string
+  requestedBy: RequestedBy
+}
+
 export interface Predictions {
-  /** Its id. Throws `invalid` where device or model is not there, `too-many-requests` where too many wait. */
-  request(asked: { tenant: string; incarnation: number; device: string; model: string; requestedBy: RequestedBy }): Promise<string>
+  /**
+   * With `claim`, and its id, under an Idempotency-Key; 'claimed': the key is taken. Throws `invalid` where device or model is not there,
+   * `too-many-requests` where too many wait.
+   */
+  request(asked: AskedPrediction, claim?: IdempotencyClaim): Promise<{ id: string } | 'claimed'>
   find(tenant: string, id: string): Promise<Prediction | undefined>
   /** Those of `ids` that have ended. */
   ended(ids: string[]): Promise<string[]>

@@ -3,6 +3,8 @@
 /** Device and message ids. Tenants have no `:` (it separates the parts of a workflow id), and `provision` is no tenant. */
 export const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/
 export const TENANT_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+/** Names of other systems that follow tickets. */
+export const SYSTEM_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 /** Names of properties and device events. */
 export const NAME_PATTERN = /^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/
 

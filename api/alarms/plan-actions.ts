@@ -33,7 +33,9 @@ class Plan {
   }
 
   add(turn: AlarmTurn): void {
+    const held = turn.isHeard ? this.#heldPlaces(turn) : undefined
     const now = turn.actions.flatMap((stored, place) => {
+      if (held && !held.has(place)) return []
       const action = ruleActionOf(stored)
       if (action ? turnOf(action) !== turn.turn : kindOf(stored) === 'notify' || turn.turn !== 'raised') return []
       return [{ stored, action, place }]
@@ -42,6 +44,12 @@ class Plan {
     const depth = this.#depth(turn)
     const cut = now.some(({ action }) => action && acts(action)) ? this.#judge(turn, depth) : undefined
     for (const { stored, action, place } of now) this.#write(turn, depth, { stored, action, place }, cut)
+  }
+
+  /** Also of those that were planned a moment ago. */
+  #heldPlaces({ incarnation, n }: AlarmTurn): Set<number> {
+    const here = this.planned.actions.filter((action) => action.incarnation === incarnation && action.n === n && isHeld(action))
+    return new Set([...this.#past.heldPlaces(incarnation, n), ...here.map(({ place }) => place)])
   }
 
   /** Of an alarm that is cleared: as it was when it was raised. */
@@ -53,9 +61,11 @@ class Plan {
     return depth
   }
 
-  #judge({ tenant, incarnation, device, rule, version, n, at, muted }: AlarmTurn, depth: number): CutBy | undefined {
+  #judge({ tenant, incarnation, device, rule, version, n, at, muted, isHeard }: AlarmTurn, depth: number): CutBy | undefined {
     const line = JSON.stringify([incarnation, rule])
-    const before = this.#acting.get(line) ?? this.#past.acting(incarnation, rule)
+    const known = this.#acting.get(line) ?? this.#past.acting(incarnation, rule)
+    // As if it were raised now.
+    const before = isHeard ? known.filter((alarm) => alarm.n !== n) : known
     const cut = cutOf(before, { n, at, depth, muted })
     if (tellsOf(before, { n, at }, cut)) {
       const event = { kind: 'rule-cut', at, rule, version, n, reason: cut, detail: REASONS[cut] } as const
@@ -83,7 +93,10 @@ class Plan {
       ...{ kind: action?.kind ?? kindOf(stored), name: action ? nameOf(action) : null, alarm: { severity, text, values }, at, depth },
       state: 'waiting',
     }
-    this.planned.actions.push({ ...written, ...this.#ends(turn, action, cut) })
+    const planned = { ...written, ...this.#ends(turn, action, cut) }
+    const before = turn.isHeard ? this.planned.actions.findIndex(({ id }) => id === planned.id) : -1
+    if (before === -1) this.planned.actions.push(planned)
+    else this.planned.actions[before] = planned
   }
 
   /** How it ends before it begins, if it does. */
@@ -96,6 +109,10 @@ class Plan {
     this.#waiting.set(tenant, waiting + 1)
     return {}
   }
+}
+
+function isHeld({ turn, cutBy }: NewAction): boolean {
+  return turn === 'raised' && cutBy === 'maintenance'
 }
 
 interface Stored {

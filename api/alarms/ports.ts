@@ -67,6 +67,8 @@ export interface AlarmTurn extends AlarmWords {
   version: number
   /** Its device is in maintenance. */
   muted: boolean
+  /** Its device was in maintenance when it was raised, and that is over: now what was left out is to be done. */
+  isHeard?: boolean
   /** How long its condition had held before. */
   heldMs: number
   /** As stored with the rule. */
@@ -80,11 +82,13 @@ export interface Past {
   /** Depth that was noted for the alarm. */
   depth(incarnation: number, n: number): number | undefined
   deeds(incarnation: number): Deed[]
+  /** Places of those that were left out when the alarm was raised, since its device was in maintenance. */
+  heldPlaces(incarnation: number, n: number): number[]
   /** Actions of the tenant that wait. */
   waiting(tenant: string): number
 }
 
-export interface NewAction extends Omit<AlarmTurn, 'heldMs' | 'actions' | 'muted' | 'severity' | 'text' | 'values'> {
+export interface NewAction extends Omit<AlarmTurn, 'heldMs' | 'actions' | 'muted' | 'isHeard' | 'severity' | 'text' | 'values'> {
   id: string
   place: number
   kind: string

@@ -34,7 +34,7 @@ export const alarmSchema = z
     updatedAt: time.openapi({ description: 'When something of it changed last, or was said of it.' }),
     count: z.int().openapi({ description: 'How often its condition came back before it was cleared; 1 at first.' }),
     flapping: z.boolean().openapi({ description: 'It comes and goes so often that it stays until it has been away for five minutes.' }),
-    muted: z.boolean().openapi({ description: 'It was raised while its device was in maintenance: nobody is told.' }),
+    muted: z.boolean().openapi({ description: 'Its device is in maintenance: nobody is told.' }),
     acknowledged: z.object({ at: time, by: z.string(), note: z.string().optional() }).optional(),
     shelvedUntil: time.optional().openapi({ description: 'Nobody is told until then.' }),
     assignee: z.string().optional(),

@@ -1,6 +1,7 @@
 /** What twins decide, as REST shows it: times as RFC 3339 instead of epoch milliseconds. */
 import { z } from '@hono/zod-openapi'
-import type { TwinEvent } from '../../twin-models/core/types.ts'
+import { maintenancePart } from '../../twin-models/core/decided.ts'
+import type { Maintenance, TwinEvent } from '../../twin-models/core/types.ts'
 import type { DecidedEvent } from '../ports.ts'
 import { iso, time } from './schemas.ts'
 
@@ -98,7 +99,7 @@ interface StoredEvent {
   command?: { expiresAt: number }
   update?: { offerUntil: number; windows?: Array<[from: number, until: number]> }
   alarm?: { since: number; raisedAt: number }
-  maintenance?: { since: number; until: number } | null
+  maintenance?: Maintenance | null
 }
 
 function withTimes({ at, ts, deadlineAt, until, giveUpAt, returnsBy, command, update, alarm, maintenance, ...rest }: StoredEvent): object {
@@ -112,9 +113,7 @@ function withTimes({ at, ts, deadlineAt, until, giveUpAt, returnsBy, command, up
     ...(returnsBy !== undefined && { returnsBy: iso(returnsBy) }),
     ...(update && { update: updateWithTimes(update) }),
     ...(alarm && { alarm: { ...alarm, since: iso(alarm.since), raisedAt: iso(alarm.raisedAt) } }),
-    ...(maintenance !== undefined && {
-      maintenance: maintenance && { ...maintenance, since: iso(maintenance.since), until: iso(maintenance.until) },
-    }),
+    ...(maintenance !== undefined && { maintenance: maintenance && maintenancePart(maintenance) }),
     ...(command && { command: { ...command, expiresAt: iso(command.expiresAt) } }),
   }
 }

@@ -47,7 +47,7 @@ export function maintenanceEndpoints(endpoint: Endpoints, { twins, requests, ans
       operationId: 'putMaintenance',
       summary: 'Put a device in maintenance, or change until when it is',
       description:
-        'Alarms are raised, but marked as `muted`: nobody is told. Those that are still there at its end are told of then. A firmware update that was not let go waits. It ends by itself; at most 30 days.',
+        'Alarms that are there, and those that are raised, are `muted`: nobody is told. Those that were raised meanwhile and are still there at its end are told of then; with the others escalation goes on. A firmware update that was not let go waits. It ends by itself; at most 30 days. Where a ticket’s repair of the device lasts longer, the device is in maintenance until that has ended.',
       body: {
         schema: z
           .strictObject({ ...untilMembers(LONGEST_MS, '4h'), reason: z.string('must be a text').min(1).max(1_000).optional() })
@@ -75,8 +75,9 @@ export function maintenanceEndpoints(endpoint: Endpoints, { twins, requests, ans
       method: 'delete',
       operationId: 'endMaintenance',
       summary: 'End the maintenance of a device',
-      description: 'Of alarms that were raised meanwhile and are still there people are told now. 204 also when there was none.',
-      responses: { 204: { description: 'Decided: it is in no maintenance.' }, 202: notYet },
+      description:
+        'Of alarms that were raised meanwhile and are still there people are told now; with the others escalation goes on. A ticket’s repair that is in progress goes on, and with it the maintenance: it ends with `done`. 204 also when there was none.',
+      responses: { 204: { description: 'Decided: it is in no maintenance, but for those of tickets.' }, 202: notYet },
     },
     async ({ tenant, params, header, caller }) => {
       const preference = preferenceOf(header('prefer'))

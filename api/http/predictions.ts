@@ -3,8 +3,9 @@ import { z } from '@hono/zod-openapi'
 import { CastorError } from '../../twin-models/errors.ts'
 import { MOST_WAITING, OUTCOMES, PREDICTION_STATUSES, type Prediction } from '../../twin-models/prediction/types.ts'
 import type { Registry } from '../ports.ts'
-import type { Predictions } from '../prediction-ports.ts'
+import type { AskedPrediction, Predictions } from '../prediction-ports.ts'
 import type { Endpoints, Reply } from './endpoint.ts'
+import { answerUnder, justEnded, keyHashOf, sha256 } from './idempotency.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
 import { predictionJson, predictionSchema } from './prediction-json.ts'
 import { predictionModelName, predictionTag } from './prediction-models.ts'
@@ -36,10 +37,10 @@ export function predictionEndpoints(endpoint: Endpoints, { predictions, registry
       path: '/v1/twins/{id}/predictions',
       operationId: 'createPrediction',
       summary: 'Ask a prediction model about a device',
-      description: `Waits up to 5 s for the answer, or as \`Prefer\` says. At most ${MOST_WAITING} of a tenant wait; beyond that it is 429.`,
+      description: `Waits up to 5 s for the answer, or as \`Prefer\` says. At most ${MOST_WAITING} of a tenant wait; beyond that it is 429. With an Idempotency-Key the same request is the same prediction for 24 hours.`,
       tag,
       params: deviceParams,
-      headers: z.object({ Prefer: preferHeader }),
+      headers: z.object({ 'Idempotency-Key': z.string().min(16).max(255).optional(), Prefer: preferHeader }),
       body: { schema: z.strictObject({ model: predictionModelName }), types: ['application/json'], maxBytes: MAX_BODY_BYTES },
       responses: {
         200: { description: 'The prediction, answered or failed.', content: jsonContent(predictionSchema), headers: located },
@@ -49,18 +50,38 @@ export function predictionEndpoints(endpoint: Endpoints, { predictions, registry
           headers: located.extend({ 'Retry-After': z.string() }),
         },
       },
+      problems: [409],
       deadlineMs: WAITING_DEADLINE_MS,
     },
     async ({ tenant, caller, params, body: { model }, header }) => {
       const device = await registry.find(tenant, params.id)
       if (!device) throw noDevice(params.id)
-      const requestedBy = { kind: 'person', name: caller } as const
-      const id = await predictions.request({ tenant, incarnation: device.incarnation, device: device.device, model, requestedBy })
+      const key = header('idempotency-key')
+      const asked: AskedPrediction = {
+        ...{ tenant, incarnation: device.incarnation, device: device.device, model },
+        requestedBy: { kind: 'person', name: caller },
+      }
+      const { id, replayed } = await place(asked, key === undefined ? undefined : keyHashOf(tenant, key))
       const preference = preferenceOf(header('prefer'))
       await ends.of(id, preference.waitMs ?? waitMs)
-      return standing(await known(tenant, id), preference)
+      return standing(await known(tenant, id), preference, replayed ? { 'idempotency-replayed': 'true' } : {})
     },
   )
+
+  /** Asks for it, or finds what was asked for under the same key. */
+  async function place(asked: AskedPrediction, keyHash: Uint8Array | undefined): Promise<{ id: string; replayed: boolean }> {
+    const { tenant, device, model } = asked
+    const requestHash = sha256(JSON.stringify(['prediction', device, model]))
+    const stored = async () => keyHash && (await answerUnder(registry, tenant, keyHash, requestHash))
+    let before = await stored()
+    if (!before) {
+      const made = await predictions.request(asked, keyHash && { keyHash, requestHash, salt: new Uint8Array() })
+      if (made !== 'claimed') return { id: made.id, replayed: false }
+      before = await stored()
+      if (!before) throw justEnded()
+    }
+    return { ...(JSON.parse(before.response) as { id: string }), replayed: true }
+  }
 
   endpoint(
     {
@@ -142,8 +163,8 @@ export function predictionEndpoints(endpoint: Endpoints, { predictions, registry
   }
 }
 
-function standing(row: Prediction, preference: Preference): Reply {
-  const headers = { ...preference.headers, location: `/v1/predictions/${row.id}` }
+function standing(row: Prediction, preference: Preference, more: Record<string, string>): Reply {
+  const headers = { ...preference.headers, ...more, location: `/v1/predictions/${row.id}` }
   if (row.status !== 'waiting') return { status: 200, body: predictionJson(row), headers }
   return { status: 202, body: predictionJson(row), headers: { ...headers, 'retry-after': '1' } }
 }

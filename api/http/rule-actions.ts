@@ -54,7 +54,7 @@ const actionParams = z.object({
 })
 const ruleParams = z.object({ name: ruleName.openapi({ param: { name: 'name', in: 'path' } }) })
 
-const CUTS = `A rule acts on a device by commands and wishes for at most ${LOOP.alarms} alarms within ${LOOP.windowMs / 60_000} minutes, and rules set off each other over at most ${CHAIN.depth} devices; what goes beyond is cut, and told once by an event \`rule.cut\`. What is raised in maintenance has its events only.`
+const CUTS = `A rule acts on a device by commands and wishes for at most ${LOOP.alarms} alarms within ${LOOP.windowMs / 60_000} minutes, and rules set off each other over at most ${CHAIN.depth} devices; what goes beyond is cut, and told once by an event \`rule.cut\`. What is raised in maintenance has its events and predictions only; what is still there at the end of it acts then.`
 
 export function ruleActionEndpoints(endpoint: Endpoints, { ruleActions }: { ruleActions: RuleActions }): void {
   const page = { 200: { description: 'A page, the newest first.', content: jsonContent(pageSchema(ruleActionSchema)) } }

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
 import type { TicketAsk } from '../../twin-models/core/ticket-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
+import { SYSTEM_PATTERN } from '../../twin-models/ids.ts'
 import { note, personName, pointInTime } from '../../twin-models/schemas/ticket-arguments.ts'
 import type { HeardAnswer, TicketAsked, TicketRow, Tickets } from '../ticket-ports.ts'
 import { withWaiting } from '../ticket-shown.ts'
@@ -29,7 +30,7 @@ const ACTION = { accepted: 'accept', scheduled: 'schedule', 'in-progress': 'star
 
 const system = z
   .string('must be a text')
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a name of up to 64 of A-Z a-z 0-9 . _ -')
+  .regex(SYSTEM_PATTERN, 'must be a name of up to 64 of A-Z a-z 0-9 . _ -')
   .openapi({ example: 'erp' })
 const key = z
   .string('must be a text')

@@ -65,9 +65,21 @@ const alarm = z
   })
   .openapi('OpenAlarm')
 
-export const maintenance = z.object({ since: time, until: time, by: z.string(), reason: z.string().optional() }).openapi('Maintenance', {
-  example: { since: '2026-11-21T06:00:00.000Z', until: '2026-11-21T08:00:00.000Z', by: 'admin', reason: 'A new bearing' },
+const repair = z.object({
+  until: time,
+  by: z.string().openapi({ description: 'Who, or the id of the ticket.' }),
+  ticket: z.literal(true).optional().openapi({ description: 'It is a ticket’s, and ends with its repair.' }),
+  reason: z.string().optional(),
 })
+export const maintenance = repair
+  .extend({
+    since: time.openapi({ description: 'Since when the device is in maintenance.' }),
+    others: z.array(repair).optional().openapi({ description: 'Repairs that go on meanwhile and end sooner.' }),
+  })
+  .openapi('Maintenance', {
+    description: 'It lasts until the last of its repairs has ended; that one is shown, and the others with it.',
+    example: { since: '2026-11-21T06:00:00.000Z', until: '2026-11-21T08:00:00.000Z', by: 'admin', reason: 'A new bearing' },
+  })
 
 export const twinSchema = z
   .object({

@@ -12,6 +12,7 @@ export const webhookSchema = z
     url: z.string(),
     types: z.array(z.string()),
     filter: z.string().optional(),
+    system: z.string().optional().openapi({ description: 'It is not told what this system said of tickets.' }),
     form: z.enum(['standard', 'cloudevents']),
     headers: z.record(z.string(), z.string()),
     auth: z
@@ -66,10 +67,12 @@ export const deliverySchema = z
   .openapi('WebhookDelivery')
 
 export function webhookJson(row: Webhook, now: number): string {
-  const { id, status, reason, url, types, filter, form, headers, auth, ordered, perSecond, atOnce, description, secrets, health } = row
+  const { id, status, reason, url, types, filter, system, form, headers, auth, ordered, perSecond, atOnce, description, secrets, health } =
+    row
   const oldUntil = Math.max(...secrets.map(({ until = 0 }) => until))
   return JSON.stringify({
-    ...{ id, status, ...(reason !== null && { reason }), url, types, ...(filter !== undefined && { filter }), form, headers },
+    ...{ id, status, ...(reason !== null && { reason }), url, types, ...(filter !== undefined && { filter }) },
+    ...{ ...(system !== undefined && { system }), form, headers },
     ...(auth && { auth: { kind: 'bearer' in auth ? 'bearer' : 'basic' } }),
     ...{ ordered, perSecond, atOnce, description, ...(oldUntil > now && { oldSecretUntil: iso(oldUntil) }) },
     health: {

@@ -160,8 +160,9 @@ function created(id: string): Record<string, string> {
 
 /** A credential that nobody is shown must not be had by sending it to another place. */
 function patched(before: Webhook, { auth: newAuth, ...changes }: JsonObject): WebhookSettings {
-  const { url, types, filter, form, headers, ordered, perSecond, atOnce, description, auth: oldAuth } = before
-  const others = { url, types, ...(filter !== undefined && { filter }), form, headers, ordered, perSecond, atOnce, description }
+  const { url, types, filter, system, form, headers, ordered, perSecond, atOnce, description, auth: oldAuth } = before
+  const optional = { ...(filter !== undefined && { filter }), ...(system !== undefined && { system }) }
+  const others = { url, types, ...optional, form, headers, ordered, perSecond, atOnce, description }
   const auth = newAuth === undefined ? oldAuth : newAuth
   const settings = parseValue(webhookRequest, { ...mergePatch(others, changes), ...(auth != null && { auth }) })
   if (oldAuth && newAuth === undefined && new URL(settings.url).origin !== new URL(url).origin) {

@@ -5,6 +5,7 @@ import { firstWake } from '../../twin-models/core/wake.ts'
 import { modelOf } from '../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../twin-models/model.ts'
 import { clockText, type KnownClock } from './clock.ts'
+import { FeatureTexts, featuresOf } from './feature-texts.ts'
 import type { DeviceRow, InboxChange } from './lane-store.ts'
 import { laneOf } from './log.ts'
 import { MemberTexts } from './member-texts.ts'
@@ -35,10 +36,9 @@ export interface Device {
   rules: number
   /** Rules that its inbox is to begin with. */
   firstRules: TwinRule[]
-  /** More of its rules changed than what they compare. */
+  /** The change that was looked at is another one. */
   dirtyRules: boolean
-  /** As it stands in its row. */
-  dueAt: number | null
+  featureTexts: FeatureTexts
   usedTick: number
   /** How often the device was told of an error in this minute. Not stored: it only bounds chatter. */
   errors: { minute: number; said: number; unsaid: number }
@@ -73,7 +73,7 @@ export function deviceOf(row: DeviceRow, inputLimit = INPUT_LIMIT): Device {
       inbox: emptyInbox(wake, inputLimit),
       stored: false,
       rules: -1,
-      dueAt: null,
+      featureTexts: new FeatureTexts(null),
     }
   }
   const { lastSeen, connection, clock } = row.inbox
@@ -89,7 +89,7 @@ export function deviceOf(row: DeviceRow, inputLimit = INPUT_LIMIT): Device {
     inbox,
     stored: true,
     rules: row.inbox.rules,
-    dueAt: nextTime(inbox) ?? null,
+    featureTexts: new FeatureTexts(inbox.features),
   }
 }
 
@@ -98,11 +98,9 @@ export function inboxChange(device: Device): InboxChange {
   const { inbox, incarnation, lane, lastSeen } = device
   const { pending, sealed } = inbox
   const full = device.dirtySeal || !device.stored
-  const dueAt = nextTime(inbox) ?? null
-  const features = inbox.features && Object.keys(inbox.features.known)
-  // What they compare may change with every message.
-  for (const name of features ?? []) device.mergedTexts.changed(name)
-  const ruled = !device.stored || device.dirtyRules || dueAt !== device.dueAt || (features !== null && features.length > 0)
+  const features = device.featureTexts.change(inbox.features, device.dirtyRules || !device.stored)
+  // Any of them may have been merged.
+  if (inbox.features) for (const name of Object.keys(inbox.features.known)) device.mergedTexts.changed(name)
   return {
     incarnation,
     lane,
@@ -118,10 +116,9 @@ export function inboxChange(device: Device): InboxChange {
     wake: full ? JSON.stringify(inbox.wake) : '',
     clock: full ? clockText(device.clock) : null,
     full,
-    ruled,
+    ...features,
     rules: device.rules,
-    features: ruled && inbox.features ? JSON.stringify(inbox.features) : null,
-    dueAt,
+    dueAt: nextTime(inbox) ?? null,
   }
 }
 
@@ -155,7 +152,7 @@ function inboxOf(row: NonNullable<DeviceRow['inbox']>, inputLimit: number): Inbo
         : { seq: row.sealedSeq, at: row.sealedAt, batch: row.sealed, open: openedBy(batch?.inputs ?? [], row.sealedSeq, wake) },
     sealedSeq: row.sealedSeq,
     wake,
-    features: row.features === null ? null : JSON.parse(row.features),
+    features: featuresOf(row),
     graceSince: 0,
     inputLimit,
     ...presenceAfter([...(batch?.inputs ?? []), ...(pending?.inputs ?? [])], wake),

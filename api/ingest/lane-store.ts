@@ -68,8 +68,10 @@ export interface InboxRow {
   clock: string | null
   /** The newest change of rules that was looked at for it. */
   rules: number
-  /** Rules that its twin was told of, and what they compare (core/inbox-features.ts). JSON. */
+  /** Rules that its twin was told of, and what they compare (feature-texts.ts). */
   features: string | null
+  featureStates: string | null
+  featureValues: string | null
 }
 
 /** What a new owner of a lane must know of each device of it to go on: what is due, unanswered, or may fall silent. */
@@ -176,8 +178,10 @@ export interface InboxChange extends InboxRow {
   urgent: boolean
   /** sealed, sealedSeq, sealedAt, wake or clock changed. (Most changes are not of this kind, and those columns are then left alone.) */
   full: boolean
-  /** rules, features or dueAt changed; else they are left alone. */
+  /** rules or features changed; else they are left alone. */
   ruled: boolean
+  /** featureStates changed; else it is left alone. */
+  stated: boolean
   dueAt: number | null
 }
 

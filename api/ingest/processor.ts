@@ -5,7 +5,7 @@
  * It owns its lanes alone, so it may keep their devices in memory. Whenever a transaction fails, all memory is dropped and read anew:
  * there is one way to start, and it is also the way to recover. The shell (infra/processes/processor.ts) calls `tick` in a loop.
  */
-import { INPUT_LIMIT, nextTime, seal } from '../../twin-models/core/inbox.ts'
+import { INPUT_LIMIT, seal } from '../../twin-models/core/inbox.ts'
 import { applyMessages } from './apply.ts'
 import { readAsked, takeAnswers, takeRequests } from './asked.ts'
 import { Courier, type TwinSignaller } from './courier.ts'
@@ -247,7 +247,6 @@ export class Processor {
       device.stored = true
       device.dirtySeal = false
       device.dirtyRules = false
-      device.dueAt = nextTime(device.inbox) ?? null
       device.usedTick = this.#ticks
       this.seals.note(device)
       this.silence.watch(device)

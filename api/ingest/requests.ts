@@ -105,10 +105,11 @@ function isAlarm(body: Body, at: number): body is Body & AlarmAsk {
 }
 
 function isMaintenance(body: Body, at: number): body is Body & MaintenanceAsk {
-  const { until, by, reason } = body
+  const { until, by, ticket, reason } = body
   return (
     (until === null || isWithin(until, 0, at + LONGEST_MAINTENANCE_MS)) &&
     isPlain(by, WHO_LENGTH) &&
+    (ticket === undefined || ticket === true) &&
     (reason === undefined || isPlain(reason, NOTE_LENGTH))
   )
 }

@@ -57,9 +57,9 @@ export function isReading(from: LiveEvent['from']): from is FromLog {
   return from.kind === 'reading'
 }
 
-/** Not of a twin, but of the registry, of the processor, of a webhook, a rollout, a rule, a prediction or a ticket: these are for webhooks alone. */
+/** Not of a twin, but of the registry, of the processor, of a webhook or target, a rollout, a rule, a prediction or a ticket: these are for webhooks alone. */
 const NOT_SHOWN = [
-  ...['registered', 'removed', 'dead-letter', 'webhook-disabled', 'rollout-started', 'rollout-halted', 'rollout-ended'],
+  ...['registered', 'removed', 'dead-letter', 'webhook-disabled', 'target-failed', 'rollout-started', 'rollout-halted', 'rollout-ended'],
   ...['rule-event', 'rule-cut', 'prediction-made'],
   ...['ticket-opened', 'ticket-updated', 'ticket-closed'],
 ]

@@ -1,4 +1,5 @@
 /** What an event changes in the twin document, so that a filter is asked of the twin as it is right after the event, also when events are read later. */
+import { maintenancePart } from '../../twin-models/core/decided.ts'
 import { deltaOf } from '../../twin-models/core/delta.ts'
 import type { TwinDocument } from '../../twin-models/core/document.ts'
 import { applyChanges } from '../../twin-models/core/pointer.ts'
@@ -38,7 +39,8 @@ export function overlay(document: TwinDocument, { kind, revision, event }: FromO
       document.health = after
       return
     case 'maintenance-changed':
-      showMaintenance(document, event.maintenance as Maintenance | null)
+      if (event.maintenance) document.maintenance = maintenancePart(event.maintenance as Maintenance)
+      else delete document.maintenance
       return
     case 'reported-changed':
       document.reported = { metadata: {}, ...(document.reported as object | undefined), state: changed(document.reported, event) }
@@ -62,11 +64,6 @@ export function overlay(document: TwinDocument, { kind, revision, event }: FromO
       mark(wishes(document), asChanges([path]), { status: 'diverged', since: at, reason: String(reason) })
       return
   }
-}
-
-function showMaintenance(document: TwinDocument, maintenance: Maintenance | null): void {
-  if (!maintenance) delete document.maintenance
-  else document.maintenance = { ...maintenance, since: isoTime(maintenance.since), until: isoTime(maintenance.until) }
 }
 
 function wishes(document: TwinDocument): Wishes {

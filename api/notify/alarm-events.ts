@@ -29,7 +29,7 @@ export function noticeEventOf({ kind, event }: OutboxEvent): NoticeEvent | undef
     }
     case 'alarm-updated': {
       const { n, muted, ...changes } = JSON.parse(event) as Stored<'alarm-updated'>
-      return { kind: 'turned', n, turn: { kind: 'updated', ...wordsOf(changes), ...(muted === false && { muted }) } }
+      return { kind: 'turned', n, turn: muted === undefined ? { kind: 'updated', ...wordsOf(changes) } : { kind: 'muted', muted } }
     }
     case 'alarm-acknowledged':
       return { kind: 'turned', n: (JSON.parse(event) as Stored<'alarm-acknowledged'>).n, turn: { kind: 'acknowledged' } }

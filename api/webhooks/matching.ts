@@ -1,11 +1,13 @@
 /**
- * Which endpoints an event is for: its tenant's, those that asked for its type, and whose filter the twin meets as it is right after the event.
+ * Which endpoints an event is for: its tenant's, those that asked for its type, whose filter the twin meets as it is right after the event, and
+ * whose own word it is not.
  * Twins are known as the live stream knows them (api/live/documents.ts), so a filter means the same in both.
  */
 import { CastorError } from '../../twin-models/errors.ts'
 import { matches } from '../../twin-models/filter/evaluate.ts'
 import { type Filter, parseFilter } from '../../twin-models/filter/parse.ts'
 import { eventTypeOf, isSubscribed } from '../../twin-models/webhook-events/catalogue.ts'
+import type { TicketEvent } from '../../twin-models/webhook-events/ticket-events.ts'
 import { Documents } from '../live/documents.ts'
 import { decidedEvent } from '../live/live-event.ts'
 import type { LiveStore } from '../live/ports.ts'
@@ -48,9 +50,10 @@ export function createMatching(store: Pick<LiveStore, 'twins'>, models: Models):
     return after ?? (row.kind === 'removed' ? { id: row.device, tenant: row.tenant, ...JSON.parse(row.event) } : undefined)
   }
 
-  function isWanted(row: EventRow, { types, filter, position }: Endpoint, document: object | undefined): boolean {
+  function isWanted(row: EventRow, { types, filter, system, position }: Endpoint, document: object | undefined): boolean {
     if (row.position <= position) return false
     if (!isSubscribed(types, eventTypeOf(row))) return false
+    if (system !== null && isWordOf(system, row)) return false
     if (filter === null) return true
     const tree = treeOf(filter)
     return tree !== undefined && document !== undefined && matches(tree, document)
@@ -61,6 +64,11 @@ export function createMatching(store: Pick<LiveStore, 'twins'>, models: Models):
     if (!filters.has(text)) filters.set(text, parsed(text))
     return filters.get(text)
   }
+}
+
+/** What another system said of a ticket. */
+function isWordOf(system: string, { kind, event }: EventRow): boolean {
+  return kind.startsWith('ticket-') && (JSON.parse(event) as TicketEvent).origin.system === system
 }
 
 function parsed(text: string): Filter | undefined {

@@ -18,6 +18,8 @@ export interface Endpoint {
   /** Names of the catalogue; `*` is all. */
   types: string[]
   filter: string | null
+  /** By which the receiver speaks of tickets. */
+  system: string | null
   form: Form
   headers: { [name: string]: string }
   auth: WebhookAuth | null

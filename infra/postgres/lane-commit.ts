@@ -34,6 +34,10 @@ export async function commitTick(sql: Sql, changes: TickChanges, trial = false):
         tx,
         changes.inboxes.filter((inbox) => inbox.ruled),
       ),
+      ...statedInboxes(
+        tx,
+        changes.inboxes.filter((inbox) => inbox.stated),
+      ),
       ...rareChanges(tx, changes),
     ])
     if (lanes !== changes.lanes.length) throw new LeaseLost()
@@ -64,13 +68,15 @@ function hotInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknown
   return [
     tx`
     update twin_inbox i set last_seen = new.last_seen, connection = nullif(new.connection, ''), latest = new.latest,
-      pending = nullif(new.pending, ''), pending_since = new.pending_since, urgent = new.urgent
+      pending = nullif(new.pending, ''), pending_since = new.pending_since, urgent = new.urgent, feature_values = nullif(new.feature_values, ''),
+      due_at = new.due_at
     from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.lastSeen))}::text::bigint[],
       string_to_array(${texts(rows.map((row) => row.connection ?? ''))}, ${SEPARATOR}),
       string_to_array(${texts(rows.map((row) => row.latest))}, ${SEPARATOR}),
       string_to_array(${texts(rows.map((row) => row.pending ?? ''))}, ${SEPARATOR}),
-      ${ints(rows.map((row) => row.pendingSince))}::text::bigint[], ${ints(rows.map((row) => row.urgent))}::text::boolean[])
-      as new (incarnation, last_seen, connection, latest, pending, pending_since, urgent)
+      ${ints(rows.map((row) => row.pendingSince))}::text::bigint[], ${ints(rows.map((row) => row.urgent))}::text::boolean[],
+      string_to_array(${texts(rows.map((row) => row.featureValues ?? ''))}, ${SEPARATOR}), ${ints(rows.map((row) => row.dueAt))}::text::bigint[])
+      as new (incarnation, last_seen, connection, latest, pending, pending_since, urgent, feature_values, due_at)
     where i.incarnation = new.incarnation`,
   ]
 }
@@ -81,9 +87,9 @@ function fullInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknow
   return [
     tx`
     insert into twin_inbox (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake,
-      clock)
+      clock, feature_values, due_at)
     select incarnation, lane, last_seen, nullif(connection, ''), latest, nullif(pending, ''), pending_since, urgent,
-      nullif(sealed, ''), sealed_seq, sealed_at, wake, nullif(clock, '')
+      nullif(sealed, ''), sealed_seq, sealed_at, wake, nullif(clock, ''), nullif(feature_values, ''), due_at
     from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.lane))}::text::smallint[],
       ${ints(rows.map((row) => row.lastSeen))}::text::bigint[],
       string_to_array(${texts(rows.map((row) => row.connection ?? ''))}, ${SEPARATOR}),
@@ -93,23 +99,36 @@ function fullInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknow
       string_to_array(${texts(rows.map((row) => row.sealed ?? ''))}, ${SEPARATOR}),
       ${ints(rows.map((row) => row.sealedSeq))}::text::bigint[], ${ints(rows.map((row) => row.sealedAt))}::text::bigint[],
       string_to_array(${texts(rows.map((row) => row.wake))}, ${SEPARATOR}),
-      string_to_array(${texts(rows.map((row) => row.clock ?? ''))}, ${SEPARATOR}))
-      as new (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake, clock)
+      string_to_array(${texts(rows.map((row) => row.clock ?? ''))}, ${SEPARATOR}),
+      string_to_array(${texts(rows.map((row) => row.featureValues ?? ''))}, ${SEPARATOR}), ${ints(rows.map((row) => row.dueAt))}::text::bigint[])
+      as new (incarnation, lane, last_seen, connection, latest, pending, pending_since, urgent, sealed, sealed_seq, sealed_at, wake, clock,
+        feature_values, due_at)
     on conflict (incarnation) do update set last_seen = excluded.last_seen, connection = excluded.connection, latest = excluded.latest,
       pending = excluded.pending, pending_since = excluded.pending_since, urgent = excluded.urgent, sealed = excluded.sealed,
-      sealed_seq = excluded.sealed_seq, sealed_at = excluded.sealed_at, wake = excluded.wake, clock = excluded.clock`,
+      sealed_seq = excluded.sealed_seq, sealed_at = excluded.sealed_at, wake = excluded.wake, clock = excluded.clock,
+      feature_values = excluded.feature_values, due_at = excluded.due_at`,
   ]
 }
 
-/** Of devices whose rules compare functions of readings, with every message; of others when rules or what they wait for change. */
+/** New rows, and those whose rules are others. */
 function ruledInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknown>> {
   if (rows.length === 0) return []
   return [
     tx`
-    update twin_inbox i set rules = new.rules, features = nullif(new.features, ''), due_at = new.due_at
+    update twin_inbox i set rules = new.rules, features = nullif(new.features, '')
     from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[], ${ints(rows.map((row) => row.rules))}::text::bigint[],
-      string_to_array(${texts(rows.map((row) => row.features ?? ''))}, ${SEPARATOR}),
-      ${ints(rows.map((row) => row.dueAt))}::text::bigint[]) as new (incarnation, rules, features, due_at)
+      string_to_array(${texts(rows.map((row) => row.features ?? ''))}, ${SEPARATOR})) as new (incarnation, rules, features)
+    where i.incarnation = new.incarnation`,
+  ]
+}
+
+function statedInboxes(tx: Transaction, rows: InboxChange[]): Array<Promise<unknown>> {
+  if (rows.length === 0) return []
+  return [
+    tx`
+    update twin_inbox i set feature_states = nullif(new.states, '')
+    from unnest(${ints(rows.map((row) => row.incarnation))}::text::int[],
+      string_to_array(${texts(rows.map((row) => row.featureStates ?? ''))}, ${SEPARATOR})) as new (incarnation, states)
     where i.incarnation = new.incarnation`,
   ]
 }

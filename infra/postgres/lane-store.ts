@@ -72,7 +72,8 @@ async function loadDevices(sql: Sql, incarnations: number[]): Promise<DeviceRow[
   const rows = await sql<Row[]>`
     select d.incarnation, d.tenant, d.device, d.model, d.model_version as "modelVersion", i.incarnation is not null as "hasInbox",
       i.last_seen as "lastSeen", i.connection, i.latest, i.pending, i.sealed, i.sealed_seq as "sealedSeq",
-      coalesce(i.sealed_at, 0) as "sealedAt", i.wake, i.clock, i.rules, i.features
+      coalesce(i.sealed_at, 0) as "sealedAt", i.wake, i.clock, i.rules, i.features,
+      i.feature_states as "featureStates", i.feature_values as "featureValues"
     from devices d left join twin_inbox i using (incarnation)
     where d.incarnation in (select unnest(${list(incarnations)}::text::int[]))`
   return rows.map(({ incarnation, tenant, device, model, modelVersion, hasInbox, ...inbox }) => ({

@@ -1,18 +1,14 @@
 /** Predictions in Postgres: asked for by whoever wants to know, read, and given their outcome. */
 import { randomUUID } from 'node:crypto'
-import type { PredictionQuery, Predictions } from '../../api/prediction-ports.ts'
+import type { IdempotencyClaim } from '../../api/ports.ts'
+import type { AskedPrediction, PredictionQuery, Predictions } from '../../api/prediction-ports.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { MOST_WAITING, type Outcome, type Prediction, type RequestedBy } from '../../twin-models/prediction/types.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
+import { claimKey } from './idempotency.ts'
 
-export interface PredictionRequest {
-  tenant: string
-  incarnation: number
-  device: string
-  /** Name of the prediction model. */
-  model: string
-  requestedBy: RequestedBy
+export interface PredictionRequest extends AskedPrediction {
   /** A UUID. With the same it is the same prediction, however often it is asked for. Absent: a new one. */
   id?: string
   /** Epoch ms: readings before it are left aside. Absent: none are. */
@@ -48,13 +44,23 @@ export async function requestPrediction(sql: Queries, request: PredictionRequest
   throw new CastorError('too-many-requests', detail, { retryAfterSeconds: 10 })
 }
 
+/** What is refused leaves the key free. */
+async function requestOnce(sql: Sql, asked: AskedPrediction, claim: IdempotencyClaim): Promise<{ id: string } | 'claimed'> {
+  const id = randomUUID()
+  return sql.begin(async (tx) => {
+    if (!(await claimKey(tx, asked.tenant, claim, JSON.stringify({ id })))) return 'claimed'
+    await requestPrediction(tx, { ...asked, id })
+    return { id }
+  })
+}
+
 function refused(message: string, path: string, detail: string): CastorError {
   return new CastorError('invalid', message, { errors: [{ path, detail }] })
 }
 
 export function createPredictions(sql: Sql): Predictions {
   return {
-    request: (asked) => requestPrediction(sql, asked),
+    request: (asked, claim) => (claim ? requestOnce(sql, asked, claim) : requestPrediction(sql, asked).then((id) => ({ id }))),
     find: (tenant, id) => findPrediction(sql, tenant, id),
     ended: (ids) => endedPredictions(sql, ids),
     list: (tenant, query) => listPredictions(sql, tenant, query),

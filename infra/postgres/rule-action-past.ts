@@ -7,16 +7,19 @@ import { epochMs } from './columns.ts'
 import type { Queries } from './connect.ts'
 
 export async function readPast(sql: Queries, turns: AlarmTurn[]): Promise<Past> {
-  const [acting, depths, deeds, waiting] = [
+  const heard = turns.filter(({ isHeard }) => isHeard)
+  const [acting, depths, deeds, held, waiting] = [
     await readActing(sql, turns),
     await readDepths(sql, turns),
     await readDeeds(sql, turns),
+    await readHeld(sql, heard),
     await readWaiting(sql, turns),
   ]
   return {
     acting: (incarnation, rule) => acting.get(lineOf(incarnation, rule)) ?? [],
     depth: (incarnation, n) => depths.get(`${incarnation}-${n}`),
     deeds: (incarnation) => deeds.get(incarnation) ?? [],
+    heldPlaces: (incarnation, n) => held.filter((row) => row.incarnation === incarnation && row.n === n).map(({ place }) => place),
     waiting: (tenant) => waiting.get(tenant) ?? 0,
   }
 }
@@ -65,6 +68,16 @@ async function readDeeds(sql: Queries, turns: AlarmTurn[]): Promise<Map<number, 
       and a.ended_at >= to_timestamp(asked."from" / 1000) and a.ended_at <= to_timestamp(asked."to" / 1000)
     where a.state = 'done' group by 1, 2, 3`
   return Map.groupBy(rows, ({ target }) => target)
+}
+
+/** What was left out when these alarms were raised, since their devices were in maintenance, and has not been asked for since. */
+export async function readHeld(sql: Queries, alarms: Array<{ incarnation: number; n: number }>) {
+  if (alarms.length === 0) return []
+  const asked = JSON.stringify(alarms.map(({ incarnation, n }) => ({ incarnation, n })))
+  return sql<Array<{ incarnation: number; n: number; place: number; version: number }>>`
+    select incarnation, n, place, rule_version as version
+    from json_to_recordset(${asked}::text::json) as asked (incarnation int, n int) join rule_actions using (incarnation, n)
+    where turn = 'raised' and state = 'cut' and cut_by = 'maintenance'`
 }
 
 async function readWaiting(sql: Queries, turns: AlarmTurn[]): Promise<Map<string, number>> {

@@ -2,12 +2,11 @@
  * From the outbox to the actions of rules: turns of alarms in the order of the outbox, each with the actions of the rule's version that raised it,
  * become rows in the transaction that moves the cursor.
  */
-import type { ActionStore, AlarmTurn, NewAction, Told } from '../../api/alarms/ports.ts'
-import type { Turn } from '../../api/alarms/rule-action.ts'
+import type { ActionStore, AlarmTurn, AlarmWords, NewAction, Told } from '../../api/alarms/ports.ts'
 import type { AlarmEvent } from '../../twin-models/core/types.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql, Transaction } from './connect.ts'
-import { readPast } from './rule-action-past.ts'
+import { readHeld, readPast } from './rule-action-past.ts'
 
 /** Read at once; the bytes are those of the alarms, and at least one is read. */
 const READ = { rows: 1_000, bytes: 8_000_000 }
@@ -49,7 +48,7 @@ async function readOutbox(tx: Transaction, after: number): Promise<OutboxRow[]> 
       select *, sum(length) over (order by position rows unbounded preceding) as read from (
         select *, coalesce(octet_length(event), 0) as length from (
           select position, ${tx.unsafe(epochMs('at'))} as at, tenant, incarnation, device, kind,
-            case when kind in ('alarm-raised', 'alarm-cleared') then event end as event
+            case when kind in ('alarm-raised', 'alarm-cleared') or (kind = 'alarm-updated' and event like '%"muted":false%') then event end as event
           from outbox where position > ${after} order by position limit ${READ.rows}
         ) as o
       ) as o
@@ -58,17 +57,30 @@ async function readOutbox(tx: Transaction, after: number): Promise<OutboxRow[]> 
 
 type Raised = Omit<Extract<AlarmEvent, { kind: 'alarm-raised' }>, 'kind' | 'cause'>
 type Cleared = Omit<Extract<AlarmEvent, { kind: 'alarm-cleared' }>, 'kind' | 'cause'>
-type TurnHead = Omit<AlarmTurn, 'version' | 'muted' | 'actions'> & { version?: number; muted?: boolean }
+type Heard = Omit<Extract<AlarmEvent, { kind: 'alarm-updated' }>, 'kind' | 'cause'>
+/** What does not stand in the event says the alarm. */
+type TurnHead = Omit<AlarmTurn, 'version' | 'muted' | 'actions' | keyof AlarmWords> & {
+  version?: number
+  muted?: boolean
+  words?: AlarmWords
+}
 
-/** Of what is cleared, the alarm itself says which version of its rule it was of. Without it nothing is left of the device. */
+/**
+ * Of what is cleared, the alarm itself says which version of its rule it was of. Without it nothing is left of the device. Of what is heard at the end
+ * of a maintenance it says what there is to say, and what was left out says the version that raised it.
+ */
 async function turnsOf(tx: Transaction, rows: OutboxRow[]): Promise<AlarmTurn[]> {
-  const heads = rows.flatMap((row) => (row.event === null ? [] : [headOf(row, row.event)]))
+  const heads = rows.flatMap((row) => (row.event === null ? [] : headOf(row, row.event)))
   if (heads.length === 0) return []
-  const cleared = heads.filter(({ version }) => version === undefined)
-  const alarms = new Map((await alarmsOf(tx, cleared)).map((alarm) => [`${alarm.incarnation}-${alarm.n}`, alarm]))
+  const unsaid = heads.filter(({ version }) => version === undefined)
+  const alarms = byAlarm(await alarmsOf(tx, unsaid))
+  const isHere = heads.filter(({ version, muted }) => version !== undefined && muted)
+  const held = byAlarm([...(await readHeld(tx, unsaid)), ...isHere])
   const known = heads.flatMap((head) => {
-    const { version, muted } = head.version === undefined ? (alarms.get(`${head.incarnation}-${head.n}`) ?? {}) : head
-    return version === undefined ? [] : [{ ...head, version, muted: muted ?? false }]
+    const alarm = alarms.get(keyOfAlarm(head))
+    const { words = alarm?.words, muted = alarm?.muted ?? false, ...turn } = head
+    const version = turn.version ?? (turn.isHeard ? held.get(keyOfAlarm(head)) : alarm)?.version
+    return version === undefined || !words ? [] : [{ ...turn, ...words, version, muted }]
   })
   const actions = new Map((await actionsOf(tx, known)).map((rule) => [keyOf(rule), JSON.parse(rule.actions) as unknown[]]))
   return known.flatMap((turn) => {
@@ -77,23 +89,37 @@ async function turnsOf(tx: Transaction, rows: OutboxRow[]): Promise<AlarmTurn[]>
   })
 }
 
-function headOf({ at, tenant, incarnation, device, kind }: OutboxRow, event: string): TurnHead {
+function headOf({ at, tenant, incarnation, device, kind }: OutboxRow, event: string): TurnHead[] {
   const whose = { at, tenant, incarnation, device }
-  const turn: Turn = kind === 'alarm-raised' ? 'raised' : 'cleared'
-  if (turn === 'raised') {
+  if (kind === 'alarm-raised') {
     const { n, rule, version, severity, text, values, muted = false, since, raisedAt } = (JSON.parse(event) as Raised).alarm
-    return { ...whose, turn, n, rule, version, severity, text, values, muted, heldMs: Math.max(0, raisedAt - since) }
+    const heldMs = Math.max(0, raisedAt - since)
+    return [{ ...whose, turn: 'raised', n, rule, version, words: { severity, text, values }, muted, heldMs }]
+  }
+  if (kind === 'alarm-updated') {
+    const { n, rule, muted } = JSON.parse(event) as Heard
+    return muted === false ? [{ ...whose, turn: 'raised', n, rule, muted, isHeard: true, heldMs: 0 }] : []
   }
   const { n, rule, severity, text, values } = JSON.parse(event) as Cleared
-  return { ...whose, turn, n, rule, severity, text, values, heldMs: 0 }
+  return [{ ...whose, turn: 'cleared', n, rule, words: { severity, text, values }, heldMs: 0 }]
 }
 
 async function alarmsOf(tx: Queries, turns: Array<{ incarnation: number; n: number }>) {
   if (turns.length === 0) return []
   const asked = JSON.stringify(turns.map(({ incarnation, n }) => ({ incarnation, n })))
-  return tx<Array<{ incarnation: number; n: number; version: number; muted: boolean }>>`
-    select a.incarnation, a.n, a.rule_version as version, a.muted
+  const rows = await tx<Array<{ incarnation: number; n: number; version: number; muted: boolean; words: string }>>`
+    select a.incarnation, a.n, a.rule_version as version, a.muted,
+      json_build_object('severity', a.severity, 'text', a.text, 'values', a."values"::json)::text as words
     from json_to_recordset(${asked}::text::json) as asked (incarnation int, n int) join alarms a using (incarnation, n)`
+  return rows.map(({ words, ...row }) => ({ ...row, words: JSON.parse(words) as AlarmWords }))
+}
+
+function byAlarm<Row extends { incarnation: number; n: number }>(rows: Row[]): Map<string, Row> {
+  return new Map(rows.map((row) => [keyOfAlarm(row), row]))
+}
+
+function keyOfAlarm({ incarnation, n }: { incarnation: number; n: number }): string {
+  return `${incarnation}-${n}`
 }
 
 type RuleKey = Pick<AlarmTurn, 'tenant' | 'rule' | 'version'>
@@ -112,7 +138,7 @@ function keyOf({ tenant, rule, version }: RuleKey): string {
   return JSON.stringify([tenant, rule, version])
 }
 
-/** In their order. One that is there already stays as it is. */
+/** In their order. One that is there already stays as it is, but what a maintenance has held back. */
 async function writeActions(tx: Transaction, actions: NewAction[]): Promise<void> {
   if (actions.length === 0) return
   await tx`
@@ -123,7 +149,9 @@ async function writeActions(tx: Transaction, actions: NewAction[]): Promise<void
       rule text, version int, turn text, place smallint, kind text, name text, alarm json, at float8, depth smallint, state text, "cutBy" text,
       error text)) with ordinality
       as a (id, tenant, incarnation, device, n, rule, version, turn, place, kind, name, alarm, at, depth, state, "cutBy", error, nth)
-    order by a.nth on conflict (id) do nothing`
+    order by a.nth on conflict (id) do update set state = excluded.state, at = excluded.at, alarm = excluded.alarm, cut_by = excluded.cut_by,
+      error = excluded.error, ended_at = excluded.ended_at, due = now()
+    where rule_actions.cut_by = 'maintenance' and coalesce(excluded.cut_by, '') <> 'maintenance'`
 }
 
 /** Of no decision of its device. */

@@ -47,10 +47,12 @@ async function retryAction(sql: Queries, tenant: string, id: string): Promise<Ru
   return count === 0 ? undefined : findAction(sql, tenant, id)
 }
 
-/** Retention: those that ended long ago, in bounded steps. Returns how many went. */
+/** Retention: those that ended long ago, in bounded steps, but for what may be done at the end of a maintenance. Returns how many went. */
 export async function deleteEndedActions(sql: Queries): Promise<number> {
   const { count } = await sql`
     delete from rule_actions where id in (
-      select id from rule_actions where ended_at < now() - make_interval(days => ${DAYS_KEPT}) order by ended_at limit ${ROWS_A_STEP})`
+      select id from rule_actions r where ended_at < now() - make_interval(days => ${DAYS_KEPT}) and not (coalesce(cut_by, '') = 'maintenance'
+        and exists (select from alarms a where a.incarnation = r.incarnation and a.n = r.n and a.cleared_at is null))
+      order by ended_at limit ${ROWS_A_STEP})`
   return count
 }

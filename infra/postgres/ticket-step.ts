@@ -5,14 +5,12 @@
 import type { Ticket, TicketLook, TicketNotices, TicketPredictions, TicketStood, TicketStoreStep } from '../../activities/ticket-ports.ts'
 import { wakeOf } from '../../twin-models/core/ticket.ts'
 import type { TicketChange, TicketState } from '../../twin-models/core/ticket-types.ts'
+import type { MaintenanceAsk } from '../../twin-models/core/types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { Transaction } from './connect.ts'
 import { tellPeople } from './ticket-messages.ts'
 import { sightOf } from './ticket-sight.ts'
 import { tellSystems, writeStory } from './ticket-story.ts'
-
-/** Any number that nobody else locks; the other half of the key is the device. */
-const MAINTENANCE_LOCK = 7_204_811
 
 export interface TicketParts {
   notices: TicketNotices<Transaction>
@@ -78,19 +76,9 @@ async function noteAlarms(tx: Transaction, id: string): Promise<void> {
     where t.id = ${id} on conflict do nothing`
 }
 
-/**
- * The twin decides it; one that is gone is asked nothing. Where another ticket of the device is in progress for longer, that one keeps it in
- * maintenance.
- */
+/** The twin decides it, beside other repairs of the device; one that is gone is asked nothing. */
 async function askForMaintenance(tx: Transaction, { id, tenant, incarnation }: Ticket, n: number, until: number | null): Promise<void> {
-  // Of two at once the second sees the first.
-  await tx`select pg_advisory_xact_lock(${MAINTENANCE_LOCK}::int, ${incarnation}::int)`
-  const [other] = await tx<Array<{ id: string; until: number }>>`
-    select id, (state::json ->> 'maintenanceUntil')::float8 as until from tickets
-    where incarnation = ${incarnation} and id <> ${id} and ended_at is null
-      and (state::json ->> 'maintenanceUntil')::float8 > extract(epoch from now()) * 1000
-    order by until desc limit 1`
-  const asked = other && other.until > (until ?? 0) ? { until: other.until, by: other.id } : { until, by: id }
+  const asked: MaintenanceAsk = { until, by: id, ticket: true }
   await tx`
     insert into twin_requests (id, tenant, incarnation, lane, kind, body)
     select md5(${`maintenance ${id} ${n}`})::uuid, tenant, incarnation, incarnation % 16, 'maintenance', ${JSON.stringify(asked)}

@@ -60,7 +60,7 @@ export async function fanOut(sql: Sql, match: Match): Promise<FannedOut> {
 export async function endpoints(sql: Queries, which: { number?: number; tenants?: string[] } = {}): Promise<Endpoint[]> {
   const { number, tenants } = which
   const rows = await sql<Array<{ endpoint: string }>>`
-    select json_build_object('number', number, 'id', id, 'tenant', tenant, 'url', url, 'types', types::json, 'filter', filter, 'form', form,
+    select json_build_object('number', number, 'id', id, 'tenant', tenant, 'url', url, 'types', types::json, 'filter', filter, 'system', system, 'form', form,
       'headers', headers::json, 'auth', auth::json, 'ordered', ordered, 'perSecond', per_second, 'atOnce', at_once, 'status', status,
       'position', position, 'health', health::json, 'secrets', secrets::json)::text as endpoint
     from webhooks where true ${number === undefined ? sql`` : sql`and number = ${number}`}

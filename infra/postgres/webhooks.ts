@@ -154,14 +154,17 @@ async function lockedWebhook(tx: Transaction, tenant: string, id: string): Promi
 /** The workflow that works on it looks at once. */
 const NUDGED = 'nudged_at = case when troubled_at is null then nudged_at else now() end'
 
-const SETTINGS_COLUMNS = 'url, types, filter, form, headers, auth, ordered, per_second, at_once, description'
+const SETTINGS_COLUMNS = 'url, types, filter, system, form, headers, auth, ordered, per_second, at_once, description'
 
-function values(sql: Queries, { url, types, filter, form, headers, auth, ordered, perSecond, atOnce, description }: WebhookSettings) {
-  return sql`${url}::text, ${JSON.stringify(types)}::text, ${filter ?? null}::text, ${form}::text, ${JSON.stringify(headers)}::text,
+function values(
+  sql: Queries,
+  { url, types, filter, system, form, headers, auth, ordered, perSecond, atOnce, description }: WebhookSettings,
+) {
+  return sql`${url}::text, ${JSON.stringify(types)}::text, ${filter ?? null}::text, ${system ?? null}::text, ${form}::text, ${JSON.stringify(headers)}::text,
     ${auth ? JSON.stringify(auth) : null}::text, ${ordered}::boolean, ${perSecond}::float8, ${atOnce}::int, ${description}::text`
 }
 
-const WEBHOOK_COLUMNS = `id, number, status, reason, url, types, filter, form, headers, auth, ordered, per_second as "perSecond",
+const WEBHOOK_COLUMNS = `id, number, status, reason, url, types, filter, system, form, headers, auth, ordered, per_second as "perSecond",
   at_once as "atOnce", description, secrets, health, missed, ${epochMs('created_at')} as "createdAt", ${epochMs('changed_at')} as "updatedAt"`
 
 /** For `webhooks w`: what its workflow has not ended yet, and what is for it above its position, as JSON. */
@@ -177,11 +180,11 @@ function waiting(most: number): string {
 }
 
 interface StoredWebhook
-  extends Omit<Webhook, 'types' | 'filter' | 'headers' | 'auth' | 'secrets' | 'health' | 'waiting'>,
+  extends Omit<Webhook, 'types' | 'filter' | 'system' | 'headers' | 'auth' | 'secrets' | 'health' | 'waiting'>,
     Record<'types' | 'headers' | 'secrets' | 'health' | 'waiting', string>,
-    Record<'filter' | 'auth', string | null> {}
+    Record<'filter' | 'system' | 'auth', string | null> {}
 
-function parsedWebhook({ filter, auth, ...row }: StoredWebhook): Webhook {
+function parsedWebhook({ filter, system, auth, ...row }: StoredWebhook): Webhook {
   return {
     ...row,
     types: JSON.parse(row.types),
@@ -190,6 +193,7 @@ function parsedWebhook({ filter, auth, ...row }: StoredWebhook): Webhook {
     health: JSON.parse(row.health),
     waiting: JSON.parse(row.waiting),
     ...(filter !== null && { filter }),
+    ...(system !== null && { system }),
     ...(auth !== null && { auth: JSON.parse(auth) }),
   }
 }

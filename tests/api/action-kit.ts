@@ -14,7 +14,8 @@ export interface Happening {
   incarnation: number
   rule: string
   n: number
-  turn?: Turn
+  /** `heard`: its maintenance is over, and it is still there. */
+  turn?: Turn | 'heard'
   /** Epoch ms; now. */
   at?: number
   /** How long its condition had held. */
@@ -69,22 +70,26 @@ export class ActionKit {
     const rows = happenings.map(({ incarnation, rule, n, turn = 'raised', at = Date.now(), heldMs = 0, muted = false }) => {
       const words = { severity: 'major', text: `Alarm ${n} of ${rule}`, values: { temperature: n } }
       const raised = { alarm: { n, rule, version: 1, ...words, since: at - heldMs, raisedAt: at, count: 1, ...(muted && { muted }) } }
-      const event = { at, ...(turn === 'raised' ? raised : { n, rule, ...words, reason: 'rule' }) }
-      return { incarnation, rule, n, turn, at, muted, event }
+      const heard = { n, rule, muted: false }
+      const event = { at, ...{ raised, heard, cleared: { n, rule, ...words, reason: 'rule' } }[turn] }
+      return { incarnation, rule, n, kind: turn === 'heard' ? 'alarm-updated' : `alarm-${turn}`, at, muted, words, event }
     })
     await this.sql.begin(async (tx) => {
       await tx`
         insert into alarms (incarnation, n, tenant, device, rule, rule_version, severity, status, text, since, raised_at, updated_at, count, flapping,
           muted, "values", revision)
-        select e.incarnation, e.n, d.tenant, d.device, e.rule, 1, 'major', 'raised', '', now(), now(), now(), 1, false, e.muted, '{}', 1
-        from json_to_recordset(${JSON.stringify(rows)}::text::json) as e (incarnation int, n int, rule text, muted boolean)
-        join devices d using (incarnation) on conflict do nothing`
+        select e.incarnation, e.n, d.tenant, d.device, e.rule, 1, 'major', 'raised', e.words ->> 'text', now(), now(), now(), 1, false, e.muted,
+          e.words ->> 'values', 1
+        from json_to_recordset(${JSON.stringify(rows)}::text::json) as e (incarnation int, n int, rule text, muted boolean, words json, kind text)
+        join devices d using (incarnation) where e.kind <> 'alarm-updated' on conflict do nothing`
+      for (const { incarnation, n, kind } of rows)
+        if (kind === 'alarm-updated') await tx`update alarms set muted = false where incarnation = ${incarnation} and n = ${n}`
       await tx`
         insert into outbox (at, tenant, incarnation, device, revision, kind, event, cause)
-        select to_timestamp(e.at / 1000), d.tenant, d.incarnation, d.device, 1, 'alarm-' || e.turn, e.event::text, '{"by":"timer"}'
+        select to_timestamp(e.at / 1000), d.tenant, d.incarnation, d.device, 1, e.kind, e.event::text, '{"by":"timer"}'
         from rows from (json_to_recordset(${JSON.stringify(rows)}::text::json) as
-          (incarnation int, rule text, n int, turn text, at float8, muted boolean, event json)) with ordinality
-          as e (incarnation, rule, n, turn, at, muted, event, nth) join devices d using (incarnation) order by e.nth`
+          (incarnation int, rule text, n int, kind text, at float8, event json)) with ordinality
+          as e (incarnation, rule, n, kind, at, event, nth) join devices d using (incarnation) order by e.nth`
     })
     await numberRows(this.sql, 1_000_000)
   }

@@ -233,6 +233,20 @@ describe('escalation', () => {
     expect(at('/second')).toHaveLength(1)
   })
 
+  test('is held while its device is in maintenance, and goes on when that is over', async () => {
+    await steps()
+    await kit.happen({ incarnation: north, kind: 'alarm-updated', n: 1, rule: 'hot', muted: true })
+    await until(async () => (await kit.notices())[1]!.state === 'held', 'it is held')
+    kit.laterMs = HOUR
+    await nothingComes(1)
+    kit.laterMs = 0
+    await kit.happen({ incarnation: north, kind: 'alarm-updated', n: 1, rule: 'hot', muted: false })
+    await nothingComes(1)
+    kit.laterMs = 16 * MINUTE
+    await received(2)
+    expect(at('/second')).toHaveLength(1)
+  })
+
   test('of an alarm that was raised in maintenance begins when that is over', async () => {
     for (const name of ['first', 'second']) await kit.webhook(name, `${receiver.url}${name}`)
     await kit.rule('hot', [['first'], ['second', '15m']])

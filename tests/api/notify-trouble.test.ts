@@ -1,5 +1,5 @@
 /** Receivers that fail, are slow or are not there; storms; one tenant beside another. Over HTTP, on real Postgres. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../support/wait.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
 import { NotifyKit } from './notify-kit.ts'
@@ -146,6 +146,57 @@ describe('a message that fails', () => {
     await kit.happen(kit.cleared(device, 1))
     await until(async () => (await list()).length === 2, 'its end is to be told')
     expect((await kit.api.ask('POST', `/v1/notices/${id}/retry`)).json.detail).toContain('its alarm is over')
+  })
+})
+
+describe('a target that fails for good', () => {
+  const events = async () => {
+    const rows = await kit.sql`select tenant, device as of, event, cause from outbox where kind = 'target-failed' order by id`
+    return rows.map(({ tenant, of, event, cause }) => ({ tenant, of, ...JSON.parse(event), cause: JSON.parse(cause) }))
+  }
+  const told = (more: object) => ({ tenant: 'demo', of: '', target: 'ops', at: expect.any(Number), cause: { by: 'delivery' }, ...more })
+  beforeEach(() => kit.sql`delete from outbox where kind = 'target-failed'`)
+
+  test('is told by an event, once until a message arrives: it answered 410', async () => {
+    receiver.answer = () => ({ status: 410 })
+    await kit.webhook('ops', `${receiver.url}secret-path?token=1`)
+    await kit.rule('hot', [['ops']])
+    kit.dispatch()
+    await kit.happen(kit.raised(device, 1))
+    await attempted(1)
+    const { host } = new URL(receiver.url)
+    const gone = told({ targetKind: 'webhook', host, reason: 'gone', detail: 'It answered 410: the receiver is gone for good' })
+    expect(await events()).toEqual([gone])
+    kit.laterMs = 10_000
+    await attempted(2)
+    await kit.sql`update notice_bundles set attempts = 9`
+    kit.laterMs = 10 * MINUTE
+    await until(async () => (await list())[0].state === 'failed', 'it has failed')
+    expect(await events()).toEqual([gone])
+
+    receiver.answer = () => ({ status: 204 })
+    await kit.happen(kit.raised(device, 2))
+    await until(async () => (await list('?state=sent')).length === 1, 'one arrives')
+    receiver.answer = () => ({ status: 422 })
+    await kit.happen(kit.raised(device, 3))
+    await until(async () => (await list(`?alarm=${device}-3`))[0]?.attempts.length === 1, 'it is tried')
+    expect(await events()).toEqual([gone])
+    await kit.sql`update notice_bundles set attempts = 9 where state = 'open'`
+    kit.laterMs += 10_000
+    await until(async () => (await list(`?alarm=${device}-3`))[0].state === 'failed', 'another one has failed')
+    expect(await events()).toEqual([gone, told({ targetKind: 'webhook', host, reason: 'failing', detail: 'It answered 422' })])
+  })
+
+  test('is told by an event: its mail server refuses the message', async () => {
+    kit.mail.refusal = () => ({ code: 550, message: 'no such user' })
+    await kit.target('ops', { kind: 'email', to: ['nobody@example.com'] })
+    await kit.rule('hot', [['ops']])
+    kit.dispatch()
+    for (const n of [1, 2]) {
+      await kit.happen(kit.raised(device, n))
+      await until(async () => (await list('?state=failed')).length === n, 'it has failed')
+    }
+    expect(await events()).toEqual([told({ targetKind: 'email', reason: 'refused', detail: 'It answered 550' })])
   })
 })
 

@@ -87,6 +87,36 @@ describe('asking', () => {
     expect((await ask('p-1', 'wear', {})).status).toBe(202)
   })
 
+  test('under an Idempotency-Key the same request is one prediction for 24 hours, also for many at once, as it stands by then', async () => {
+    const key = { prefer: 'respond-async', 'idempotency-key': '6a0f2b0e-1111-4222-8333-444455556666' }
+    const answers = await Promise.all([1, 2, 3, 4].map(() => ask('p-1', 'wear', key)))
+    const { id } = answers[0]!.json
+    expect(answers.map(({ status, json }) => [status, json.id])).toEqual(Array(4).fill([202, id]))
+    expect(answers.filter(({ headers }) => headers.get('idempotency-replayed') === 'true')).toHaveLength(3)
+    await answer(id, 0.9)
+    const again = await ask('p-1', 'wear', key)
+    expect([again.status, again.json.id, again.json.status, again.headers.get('location')]).toEqual([
+      200,
+      id,
+      'answered',
+      `/v1/predictions/${id}`,
+    ])
+    for (const { status, json } of await Promise.all([ask('p-1', 'leak', key), ask('p-2', 'wear', key)]))
+      expect([status, json.errors]).toEqual([409, [{ path: 'header:Idempotency-Key', detail: expect.any(String) }]])
+    await api.database.sql`update idempotency_keys set created_at = now() - interval '25 hours'`
+    const anew = await ask('p-1', 'wear', key)
+    expect([anew.headers.get('idempotency-replayed'), anew.json.id === id]).toEqual([null, false])
+  })
+
+  test('that is refused leaves its Idempotency-Key free, and a short key is refused', async () => {
+    const key = { prefer: 'respond-async', 'idempotency-key': '0123456789abcdef-prediction' }
+    expect((await ask('p-1', 'unknown', key)).status).toBe(400)
+    const { status, headers } = await ask('p-1', 'wear', key)
+    expect([status, headers.get('idempotency-replayed')]).toEqual([202, null])
+    const short = await ask('p-1', 'wear', { 'idempotency-key': 'short' })
+    expect([short.status, short.json.errors[0].path]).toEqual([400, 'header:Idempotency-Key'])
+  })
+
   test('that fails ends too, with why', async () => {
     const { json } = await ask('p-1')
     await fail(json.id)

@@ -54,6 +54,7 @@ describe('a request of maintenance', () => {
   test.each([
     ['for a month', { until: AT + 31 * DAY, by: 'ann' }],
     ['with a reason', { until: AT + DAY, by: 'ticket 7', reason: 'A new bearing' }],
+    ['of a ticket', { until: AT + DAY, by: 't-7', ticket: true }],
     ['until now', { until: null, by: 'ann' }],
   ])('is taken: %s', (_what, body) => {
     expect(taken('maintenance', body)).toEqual({ ...body, kind: 'maintenance', at: AT, request: 'r' })
@@ -64,6 +65,7 @@ describe('a request of maintenance', () => {
     ['an end in 32 days', { until: AT + 32 * DAY, by: 'ann' }],
     ['an end that is no number', { until: 'x', by: 'ann' }],
     ['nobody who asks', { until: null }],
+    ['a ticket that is no mark', { until: null, by: 't-7', ticket: 't-7' }],
     ['a reason of 1,001 characters', { until: null, by: 'ann', reason: 'x'.repeat(1_001) }],
   ])('is not understood: %s', (_what, body) => {
     expect(taken('maintenance', body)).toBeUndefined()

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { actionId, uuidOf } from '../../api/alarms/action-id.ts'
 import type { PredictionAsk, TicketAsk } from '../../api/alarms/ports.ts'
 import { webhookEvent } from '../../api/webhooks/body.ts'
+import { deleteEndedActions } from '../../infra/postgres/rule-actions.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { ActionKit } from './action-kit.ts'
 import { allItems, OTHER_KEY } from './test-api.ts'
@@ -218,6 +219,88 @@ test('in maintenance an alarm sets off its events, but no commands, wishes or ti
     ['command', 'cut', 'maintenance'],
   ])
   expect(await kit.told('rule-cut')).toEqual([])
+})
+
+describe('of an alarm that is still there when its maintenance ends', () => {
+  const ACTIONS = [
+    { kind: 'event', name: 'seen' },
+    { kind: 'command', name: 'identify' },
+    { kind: 'wish', desired: { targetTemperature: 17 } },
+    { kind: 'ticket', title: 'Look' },
+    { kind: 'command', name: 'identify', on: 'cleared' },
+  ]
+  const statesOf = async (incarnation: number) =>
+    (await kit.actions(incarnation)).map(({ kind, turn, state, cutBy }) => [kind, turn, state, ...(cutBy ? [cutBy] : [])].join(' '))
+
+  test.each([
+    ['that were left out are carried out then, once, and those of its end at its end', false],
+    ['are the same where the maintenance was over before they were planned', true],
+  ])('the actions %s', async (_what, atOnce) => {
+    const incarnation = await register(`h-${Number(atOnce)}`)
+    const rule = `heard-${Number(atOnce)}`
+    await kit.rule(rule, ACTIONS)
+    const raised = { incarnation, rule, n: 1, muted: true }
+    const heard = { incarnation, rule, n: 1, turn: 'heard' as const, at: Date.now() }
+    if (atOnce) await kit.happens([raised, heard])
+    else {
+      await kit.happens([raised])
+      await kit.worksOff()
+      expect((await statesOf(incarnation)).slice(1, 4)).toEqual([
+        'command raised cut maintenance',
+        'wish raised cut maintenance',
+        'ticket raised cut maintenance',
+      ])
+      await kit.happens([heard])
+    }
+    await kit.worksOff()
+    const done = ['event raised done', 'command raised done', 'wish raised done', 'ticket raised done']
+    expect(await statesOf(incarnation)).toEqual(done)
+    expect(tickets.at(-1)).toMatchObject({ incarnation, n: 1, text: `Alarm 1 of ${rule}`, title: 'Look' })
+    const [row] =
+      await kit.sql`select (extract(epoch from at) * 1000)::float8 as at from rule_actions where incarnation = ${incarnation} and place = 1`
+    expect(row!.at).toBe(heard.at)
+    // Another maintenance that ends finds nothing left out.
+    await kit.happens([{ ...heard, at: heard.at + 1 }])
+    await kit.worksOff()
+    await kit.happens([{ incarnation, rule, n: 1, turn: 'cleared' }])
+    await kit.worksOff()
+    expect(await statesOf(incarnation)).toEqual([...done, 'command cleared done'])
+    expect(await kit.sql`select 1 from commands where incarnation = ${incarnation}`).toHaveLength(2)
+  })
+
+  test('are of the version that raised it, and none where they were done before or somebody had them done', async () => {
+    const [one, two] = [await register('h-2'), await register('h-3')]
+    await kit.rule('heard-2', ACTIONS)
+    await kit.rule('heard-2', [{ kind: 'event', name: 'other' }, ...ACTIONS])
+    await kit.happens([
+      { incarnation: one, rule: 'heard-2', n: 1 },
+      { incarnation: two, rule: 'heard-2', n: 1, muted: true },
+    ])
+    await kit.worksOff()
+    await kit.sql`update alarms set rule_version = 2 where incarnation in (${one}, ${two})`
+    const [, command] = await kit.actions(two)
+    expect((await kit.api.ask('POST', `/v1/rule-actions/${command!.id}/retry`)).status).toBe(202)
+    await kit.worksOff()
+    for (const incarnation of [one, two]) await kit.happens([{ incarnation, rule: 'heard-2', n: 1, turn: 'heard' }])
+    await kit.worksOff()
+    for (const incarnation of [one, two]) {
+      expect(await statesOf(incarnation)).toEqual(['event raised done', 'command raised done', 'wish raised done', 'ticket raised done'])
+      expect(await kit.sql`select 1 from commands where incarnation = ${incarnation}`).toHaveLength(1)
+    }
+  })
+
+  test('are kept for as long as it is there', async () => {
+    const incarnation = await register('h-4')
+    await kit.rule('heard-4', ACTIONS)
+    await kit.happens([{ incarnation, rule: 'heard-4', n: 1, muted: true }])
+    await kit.worksOff()
+    await kit.sql`update rule_actions set ended_at = now() - interval '31 days' where incarnation = ${incarnation}`
+    await deleteEndedActions(kit.sql)
+    expect((await kit.actions(incarnation)).map(({ state }) => state)).toEqual(['cut', 'cut', 'cut'])
+    await kit.sql`update alarms set cleared_at = now() where incarnation = ${incarnation}`
+    await deleteEndedActions(kit.sql)
+    expect(await kit.actions(incarnation)).toEqual([])
+  })
 })
 
 describe('what does not work out', () => {

@@ -7,6 +7,7 @@ import { FIRST_FILTER_PARAMETER } from '../../api/ports.ts'
 import { connect } from '../../infra/postgres/connect.ts'
 import { postgresLiveStore } from '../../infra/postgres/live-log.ts'
 import { createTwins } from '../../infra/postgres/twins.ts'
+import { maintenancePart } from '../../twin-models/core/decided.ts'
 import { searchableJson, telemetryPart } from '../../twin-models/core/document.ts'
 import { mergeLatest } from '../../twin-models/core/latest.ts'
 import { isoTime } from '../../twin-models/core/times.ts'
@@ -40,7 +41,15 @@ const change = fc.oneof(
   fc.record({ health: fc.record({ ok: fc.boolean(), battery: fc.constantFrom(0, 1, 0.1) }) }),
   fc.record({
     maintenance: fc.option(
-      fc.record({ since: fc.constant(1_000), until: fc.integer({ min: 0, max: 2e12 }), by: fc.constantFrom('a', 'ä') }),
+      fc.record(
+        {
+          since: fc.constant(1_000),
+          until: fc.integer({ min: 0, max: 2e12 }),
+          by: fc.constantFrom('a', 'ä'),
+          others: fc.constant([{ until: 5, by: 't', ticket: true as const }]),
+        },
+        { requiredKeys: ['since', 'until', 'by'] },
+      ),
     ),
   }),
 )
@@ -105,7 +114,7 @@ function decided(one: Exclude<Change, { reading: Reading }>, revision: number, a
   }
   if ('maintenance' in one) {
     const { maintenance: now } = one
-    const part = now ? { maintenance: { ...now, since: isoTime(now.since), until: isoTime(now.until) } } : {}
+    const part = now ? { maintenance: maintenancePart(now) } : {}
     return [part, event('maintenance-changed', one)]
   }
   if ('firmware' in one) return [one, event('firmware-changed', { after: one.firmware })]

@@ -1,5 +1,5 @@
 /** Tickets as other systems hear of them: events with the whole ticket, filtered by its device as all others, and with where a change came from. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { numberRows } from '../../infra/postgres/outbox.ts'
 import { openTicket } from '../../infra/postgres/ticket-open.ts'
 import { createTicketStore } from '../../infra/postgres/tickets.ts'
@@ -16,6 +16,7 @@ beforeAll(async () => {
   kit = await DispatchKit.start()
   receiver = await WebhookReceiver.start()
 })
+afterEach(() => kit.clear())
 afterAll(async () => {
   await kit?.stop()
   await receiver?.stop()
@@ -70,4 +71,38 @@ test('a webhook for tickets of a site is told of each step with the whole ticket
     text: 'It is cancelled. ann cancelled it. “It is scrapped”',
     ticket: { status: 'cancelled', endedAt: expect.any(String) },
   })
+})
+
+test('a webhook of a system is told all but its own words, and what comes of them by itself', async () => {
+  const { sql } = kit
+  const { notices, models } = recorder()
+  const store = createTicketStore(sql, { notices, predictions: models, publicUrl: PUBLIC_URL })
+  const { incarnation } = await kit.api.register('p-echo', {}, undefined, 'pump')
+  const alarms = alarmsOf(sql, { device: 'p-echo', incarnation })
+  await kit.settleAll()
+  for (const system of ['erp', 'desk']) await kit.webhook(`${receiver.url}${system}`, { types: ['*'], ordered: true, system })
+  const played = await playedTicket(store, (await openTicket(sql, ticketOf({ device: 'p-echo', incarnation }, await alarms.raise())))!.id)
+  await played.settle()
+  const says = async (system: string, ask: { action: 'accept' | 'done' | 'comment'; note?: string }) => {
+    const origin = { via: 'system', system, messageId: `m-${ask.action}`, at: Date.now() } as const
+    const steered = steerTicket(played.state, played.ticket.plan, { ...ask, by: 'eve' } as never, origin, Date.now())
+    if (steered.refused !== undefined) throw new Error(steered.refused)
+    await played.take(steered.change)
+  }
+  await says('erp', { action: 'accept' })
+  await says('desk', { action: 'comment', note: 'hm' })
+  await says('erp', { action: 'done' })
+  await played.settle()
+  await numberRows(sql, 1_000)
+  kit.dispatch()
+  const at = (system: string) =>
+    receiver.received
+      .filter(({ path }) => path === `/${system}`)
+      .map(({ body }) => JSON.parse(body))
+      .filter(({ type }) => type.startsWith('ticket.'))
+      .map(({ data }) => data.what.join())
+  const shown = ['opened,told', 'accepted', 'comment', 'done', 'verifying']
+  const [toErp, toDesk] = [['opened,told', 'comment', 'verifying'], shown.filter((what) => what !== 'comment')]
+  await until(() => at('erp').length >= toErp.length && at('desk').length >= toDesk.length, 'all of them arrive')
+  expect([at('erp'), at('desk')]).toEqual([toErp, toDesk])
 })

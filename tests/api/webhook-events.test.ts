@@ -124,6 +124,7 @@ const PLATFORM: PlatformEvent[] = [
   { kind: 'removed', attributes: {}, at: AT, model: 'thermostat', modelVersion: '1.0.0' },
   { kind: 'dead-letter', at: AT, reason: 'wrong-type', detail: 'must be a number', topic: 'castor/v1/demo/t-1/telemetry', count: 3 },
   { kind: 'webhook-disabled', at: AT, webhook: 'wh_1', host: 'erp.example.com', reason: 'gone', detail: 'It answered 410' },
+  { kind: 'target-failed', at: AT, target: 'ops', targetKind: 'email', reason: 'refused', detail: 'The mail server answered 550' },
   { kind: 'ticket-opened', at: AT, ticket: TICKET, what: ['opened', 'told'], text: 'Opened.', by: 'vibration', origin: { via: 'castor' } },
   {
     kind: 'ticket-updated',
@@ -182,6 +183,7 @@ describe('the catalogue', () => {
       'prediction.made',
       'deadletter.created',
       'webhook.disabled',
+      'target.failed',
     ])
     for (const { description, kinds } of EVENT_TYPES) expect([description.endsWith('.'), kinds.length > 0]).toEqual([true, true])
   })
@@ -247,7 +249,7 @@ describe('what twins decide', () => {
 
 test.each(PLATFORM.map((event) => [event.kind, event] as const))('an event of kind %s is what its schema says', (_kind, platform) => {
   const { kind, ...event } = platform
-  const device = kind === 'webhook-disabled' || kind.startsWith('rollout-') ? '' : 't-1'
+  const device = kind === 'webhook-disabled' || kind === 'target-failed' || kind.startsWith('rollout-') ? '' : 't-1'
   const stored = { event: JSON.stringify(event), cause: '{"by":"request"}' }
   const { type, data } = webhookEvent({ position: 1, at: AT, tenant: 'demo', device, revision: null, kind, ...stored })
   expect(problems(type, JSON.parse(data))).toEqual([])

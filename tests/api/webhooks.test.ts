@@ -72,7 +72,7 @@ describe('making one', () => {
   test('everything that can be asked for is kept, but of credentials only their kind is shown', async () => {
     const asked = {
       ...{ types: ['command.ended', 'twin.online'], filter: "attributes.site = 'north'", form: 'cloudevents', ordered: true },
-      ...{ headers: { 'X-Castor': 'a b' }, perSecond: 0.5, atOnce: 3, description: 'ERP' },
+      ...{ headers: { 'X-Castor': 'a b' }, perSecond: 0.5, atOnce: 3, description: 'ERP', system: 'erp' },
     }
     const basic = { user: 'castor', password: 'very: secret' }
     const json = await make({ ...asked, auth: { basic } })
@@ -109,6 +109,7 @@ describe('making one', () => {
     ['no credential', { auth: {} }, '/auth'],
     ['a user with a colon', { auth: { basic: { user: 'a:b', password: 'b' } } }, '/auth/basic/user'],
     ['a bearer with a blank', { auth: { bearer: 'a b' } }, '/auth/bearer'],
+    ['a system that is no name', { system: 'the erp' }, '/system'],
     ['a long description', { description: 'x'.repeat(501) }, '/description'],
     ['a field that is not known', { retries: 3 }, '/retries'],
   ])('%s is refused and says where', async (_what, part, path) => {
@@ -171,16 +172,24 @@ describe('showing and changing them', () => {
   })
 
   test('a patch changes what it names, and null gives the default again', async () => {
-    const { id, createdAt } = await make({ filter: 'exists id', headers: { 'X-A': '1', 'X-B': '2' }, perSecond: 5, description: 'd' })
+    const { id, createdAt } = await make({
+      filter: 'exists id',
+      system: 'erp',
+      headers: { 'X-A': '1', 'X-B': '2' },
+      perSecond: 5,
+      description: 'd',
+    })
+    expect((await patch(id, { description: 'd' })).json.system).toBe('erp')
     const { status, json } = await patch(id, {
       filter: null,
+      system: null,
       headers: { 'X-A': null, 'X-C': '3' },
       perSecond: null,
       types: ['twin.online'],
     })
     expect(status).toBe(200)
     expect(json).toMatchObject({ headers: { 'X-B': '2', 'X-C': '3' }, perSecond: 100, types: ['twin.online'], description: 'd', createdAt })
-    expect(json).not.toHaveProperty('filter')
+    for (const gone of ['filter', 'system']) expect(json).not.toHaveProperty(gone)
     expect((await api.ask('GET', `/v1/webhooks/${id}`)).json).toEqual(json)
   })
 

@@ -5,11 +5,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connect, type Sql } from '../../infra/postgres/connect.ts'
+import { freePort } from '../support/free-port.ts'
 import { namedProcesses } from './processes.ts'
 
 export interface Castor {
@@ -37,7 +37,7 @@ const FLOOR_DATABASE = 'bench_floor'
 export async function startCastor(say: (line: string) => void, nodeOptions = ''): Promise<Castor> {
   const dataDir = mkdtempSync(join(tmpdir(), 'castor-bench-'))
   chmodSync(dataDir, 0o755) // Postgres runs as another user and must get through
-  const [http, deviceHttp, mqtt, temporal, ui, pg] = await freePorts(6)
+  const [http, deviceHttp, mqtt, temporal, ui, pg] = await Promise.all(Array.from({ length: 6 }, freePort))
   const adminKey = randomBytes(24).toString('base64url')
   const settings = {
     NODE_OPTIONS: nodeOptions,
@@ -149,19 +149,4 @@ function tail(child: ChildProcess): () => string {
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (text = (text + chunk).slice(-4000)))
   return () => text
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<net.Server>((resolve) => {
-          const server = net.createServer().listen(0, HOST, () => resolve(server))
-        }),
-    ),
-  )
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

@@ -6,7 +6,8 @@ import { decisionStoreSuite, GOODBYE } from './decision-store.ts'
 
 const NOTHING_WAITS: InboxRecord = {
   ...{ lane: 0, lastSeen: 0, connection: null, latest: '{}', pending: null, pendingSince: null, urgent: false },
-  ...{ sealed: null, sealedSeq: 0, sealedAt: 0, wake: '{}', clock: null, rules: 0, features: null, dueAt: null },
+  ...{ sealed: null, sealedSeq: 0, sealedAt: 0, wake: '{}', clock: null, rules: 0, dueAt: null },
+  ...{ features: null, featureStates: null, featureValues: null },
 }
 
 decisionStoreSuite('the decision write in memory', async () => {

@@ -113,7 +113,10 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
       clock: '{"status":"ok","driftMs":-120}',
       ruled: true,
       rules: 7,
-      features: '{"rules":{},"known":{}}',
+      features: '{"hot":["1","change(temperature,1000)"]}',
+      stated: true,
+      featureStates: '[[1,2]]',
+      featureValues: '[3]',
       dueAt: now + 60_000,
     })
 
@@ -145,17 +148,16 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
     it('writes inbox rows, new and known, and reads back what it wrote', async () => {
       await store.commit(changes({ inboxes: [{ ...row(), full: true }] }))
       const [loaded] = await store.devices([incarnation])
-      const { sealed, pending, wake, clock, rules, features } = row()
-      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, clock, lastSeen: now, rules, features })
+      const { sealed, pending, wake, clock, rules, features, featureStates, featureValues } = row()
+      expect(loaded!.inbox).toMatchObject({ sealed, pending, connection: '[5,1]', wake, clock, lastSeen: now, rules })
+      expect(loaded!.inbox).toMatchObject({ features, featureStates, featureValues })
       expect(await store.connectedThrough(1, [lane.lane])).toEqual([incarnation])
       expect(await store.connectedThrough(2, [lane.lane])).toEqual([])
 
       const none = { pending: null, pendingSince: null, urgent: false, connection: null, sealed: null, clock: null }
-      await store.commit(
-        changes({
-          inboxes: [{ ...row(), ...none, latest: '{}', wake: '', full: false, ruled: false, rules: 9, features: null, dueAt: 5 }],
-        }),
-      )
+      const unchanged = { wake: '', full: false, ruled: false, rules: 9, features: null, stated: false, featureStates: null }
+      const inbox = { ...row(), ...none, ...unchanged, latest: '{}', featureValues: '[4]', dueAt: now + 5 }
+      await store.commit(changes({ inboxes: [inbox] }))
       const [again] = await store.devices([incarnation])
       expect(again!.inbox).toMatchObject({
         sealed,
@@ -167,6 +169,8 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
         clock,
         rules,
         features,
+        featureStates,
+        featureValues: '[4]',
       })
       const devices = []
       for await (const chunk of store.laneDevices([lane.lane])) devices.push(...chunk)
@@ -182,7 +186,7 @@ export function laneStoreSuite(name: string, setUp: () => Promise<LaneStoreUnder
           pendingSince: null,
           sealedSeq: 1,
           sealedAt: now,
-          dueAt: now + 60_000,
+          dueAt: now + 5,
         },
       ])
     })

@@ -191,25 +191,37 @@ describe('maintenance', () => {
     for (const until of [null, twin.now]) expect(maintain(twin, until).events).toEqual([])
   })
 
-  test('mutes what is raised meanwhile, and at its end what is still there is heard', () => {
+  test('mutes what is there and what is raised meanwhile, and at its end what is still there is heard', () => {
     const twin = ruled(
       hotRule(),
       hotRule({ id: 'hotter', when: { kind: 'compare', path: ['telemetry', 'temperature', 'value'], comparison: '>', value: 55 } }),
     )
     read(twin, 50)
+    const begun = maintain(twin, HOUR)
+    expect(told(begun.events)).toMatchObject([
+      { kind: 'maintenance-changed' },
+      { kind: 'alarm-updated', at: 10_001, n: 1, rule: 'hot', muted: true },
+    ])
+    expect(begun.effects?.alarms).toMatchObject([{ n: 1, rule: 'hot', muted: true, status: 'raised', updatedAt: 10_001 }])
+    expect(told(maintain(twin, HOUR + 1).events)).toMatchObject([{ kind: 'maintenance-changed' }])
     maintain(twin, HOUR)
     read(twin, 70)
     expect(Object.values(twin.state.alarms).map(({ rule, muted }) => [rule, muted])).toEqual([
-      ['hot', undefined],
+      ['hot', true],
       ['hotter', true],
     ])
     expect(wakeOf(twin.state).dueAt).toBe(HOUR)
     const { events, effects } = twin.give({ kind: 'tick', at: HOUR })
     expect(told(events)).toEqual([
       { kind: 'maintenance-changed', at: HOUR, maintenance: null },
+      { kind: 'alarm-updated', at: HOUR, n: 1, rule: 'hot', muted: false },
       { kind: 'alarm-updated', at: HOUR, n: 2, rule: 'hotter', muted: false },
     ])
-    expect(effects?.alarms).toMatchObject([{ n: 2, rule: 'hotter', muted: false, updatedAt: HOUR }])
+    expect(effects?.alarms).toMatchObject([
+      { n: 1, rule: 'hot', muted: false, updatedAt: HOUR },
+      { n: 2, rule: 'hotter', muted: false, updatedAt: HOUR },
+    ])
+    expect(twin.state.alarms.hot).not.toHaveProperty('muted')
   })
 })
 

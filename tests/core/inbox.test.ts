@@ -423,6 +423,29 @@ describe('a full inbox', () => {
   })
 })
 
+describe('functions of readings', () => {
+  test('are kept up with every message, and told as they stand with a seal', () => {
+    const pair = new Pair()
+    pair.rule(1_500, 'change(humidity,10000)', '>', 50)
+    for (const [n, value] of [10, 20, 30].entries()) pair.humidity(2_000 + n, value)
+    expect(Object.keys(pair.inbox.pending!.merged)).toEqual(['humidity'])
+    expect(pair.inbox.features!.known['change(humidity,10000)']![0]).toBe(20)
+    expect(pair.seal().merged['change(humidity,10000)']!.last).toEqual([20, 2_002, 2_002])
+  })
+
+  test('are told as they stood before anything opened, and singly from then on', () => {
+    const pair = new Pair()
+    pair.rule(1_500, 'change(humidity,10000)', '>', 50)
+    for (const [n, value] of [10, 20].entries()) pair.humidity(2_000 + n, value)
+    addInput(pair.inbox, { kind: 'rules', at: 3_000, set: [{ ...ruleOf('change(humidity,10000)', '>', 15), id: 'other' }], removed: [] })
+    pair.humidity(3_001, 12)
+    expect(pair.inbox.pending!.merged['change(humidity,10000)']!.slice(3, 4)).toEqual([10])
+    expect(pair.waiting).toEqual(['rules 3000', 'reading 3001', 'reading 3001'])
+    pair.decide()
+    expect(pair.state.values['change(humidity,10000)']).toEqual([2, 3_001])
+  })
+})
+
 describe('time that rules wait for', () => {
   test('comes before a silence, a goodbye and what is done with an alarm, if it came before', () => {
     const pair = new Pair()

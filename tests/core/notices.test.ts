@@ -33,6 +33,11 @@ const told = (known: AlarmNotices, target: string, bundle = 'b', more: Partial<N
     return { ...rest, state: 'waiting', bundle, shown: true, group: 'g', ...more }
   }),
 })
+/** What was on its way has arrived. */
+const sent = (known: AlarmNotices): AlarmNotices => ({
+  ...known,
+  notices: known.notices.map((one) => (one.bundle && one.state === 'waiting' ? { ...one, state: 'sent', endedAt: AT } : one)),
+})
 /** `target status state` and how many minutes after the beginning it is looked at. */
 const shown = ({ notices }: AlarmNotices) =>
   notices.map(({ target, status, state, reason, readyAt, bundle }) =>
@@ -149,9 +154,9 @@ describe('a shelf', () => {
   })
 })
 
-describe('an alarm that is raised in maintenance', () => {
-  const over: AlarmTurn = { kind: 'updated', muted: false }
+const over: AlarmTurn = { kind: 'muted', muted: false }
 
+describe('an alarm that is raised in maintenance', () => {
   test('is told to nobody until that is over, and then from the beginning', () => {
     const muted = begin({ muted: true })
     expect(shown(muted)).toEqual(['ops firing held muted', 'boss firing held muted'])
@@ -160,7 +165,7 @@ describe('an alarm that is raised in maintenance', () => {
 
   test('and is shelved, is told when both are over', () => {
     const both = following(begin({ muted: true }), [10, { kind: 'shelved', until: at(90) }])
-    expect(shown(following(both, [60, over]))).toEqual(['ops firing held muted', 'boss firing held muted'])
+    expect(shown(following(both, [60, over]))).toEqual(['ops firing held shelved', 'boss firing held shelved'])
     expect(shown(following(both, [60, over], [90, { kind: 'shelved', until: null }]))).toEqual([
       'ops firing waiting +90',
       'boss firing waiting +105',
@@ -171,10 +176,66 @@ describe('an alarm that is raised in maintenance', () => {
   })
 })
 
+describe('a maintenance that begins while an alarm is there', () => {
+  const begins: AlarmTurn = { kind: 'muted', muted: true }
+  const shelve: AlarmTurn = { kind: 'shelved', until: at(60) }
+  const unshelve: AlarmTurn = { kind: 'shelved', until: null }
+
+  test('holds who is still to be told, and its clock stands still', () => {
+    const muted = following(sent(told(begin(), 'ops')), [5, begins])
+    expect(shown(muted)).toEqual(['ops firing sent told', 'boss firing held muted'])
+    expect(shown(following(muted, [60, over]))).toEqual(['ops firing sent told', 'boss firing waiting +70'])
+  })
+
+  test('leaves out who may not have been told yet, and tells them when it is over, if nobody acknowledged it', () => {
+    const muted = following(told(begin(), 'ops'), [5, begins])
+    expect(shown(muted)).toEqual(['ops firing cancelled muted told', 'boss firing held muted'])
+    expect(shown(following(muted, [60, over])).slice(1)).toEqual(['boss firing waiting +70', 'ops firing waiting +60'])
+    const silent = following(muted, [6, { kind: 'acknowledged' }], [60, over])
+    expect(silent.notices.every(({ readyAt }) => readyAt === undefined)).toBe(true)
+  })
+
+  test('keeps back what gets worse, and not that it is over', () => {
+    const worse = following(sent(told(begin(), 'ops')), [5, begins], [10, { kind: 'updated', severity: 'critical' }])
+    expect(worse.notices.every(({ readyAt }) => readyAt === undefined)).toBe(true)
+    expect(shown(following(worse, [30, { kind: 'cleared' }])).at(-1)).toBe('ops resolved waiting +30')
+    const back = following(worse, [60, over]).notices.filter(({ readyAt }) => readyAt !== undefined)
+    expect(back.map(({ target, severity }) => [target, severity])).toEqual([
+      ['boss', 'critical'],
+      ['ops', 'critical'],
+    ])
+    // It is told once.
+    expect(
+      shown(following(sent(told(following(worse, [60, over]), 'ops')), [70, begins], [80, over])).filter((notice) =>
+        notice.startsWith('ops'),
+      ),
+    ).toEqual(['ops firing sent told', 'ops firing sent told'])
+  })
+
+  test('of a shelved one counts as long as the longer of both, and who was told is told again, as after a shelf', () => {
+    const both = following(sent(told(begin(), 'ops')), [5, shelve], [10, begins])
+    for (const [first, last, why] of [
+      [over, unshelve, 'shelved'],
+      [unshelve, over, 'muted'],
+    ] as const) {
+      const still = following(both, [30, first])
+      expect(shown(still)).toEqual(['ops firing sent told', `boss firing held ${why}`])
+      expect(shown(following(still, [60, last])).slice(1)).toEqual(['boss firing waiting +70', 'ops firing waiting +60'])
+    }
+  })
+
+  test('again, or ends again, changes nothing', () => {
+    const muted = following(begin(), [5, begins])
+    expect(following(muted, [6, begins])).toEqual(muted)
+    const back = following(told(begin(), 'ops'), [60, over])
+    expect(shown(back)).toEqual(shown(told(begin(), 'ops')))
+  })
+})
+
 const severity = fc.constantFrom(...SEVERITIES)
 const turn: fc.Arbitrary<AlarmTurn | { kind: 'told'; target: string } | { kind: 'sent' }> = fc.oneof(
   fc.record({ kind: fc.constant('updated' as const), severity }),
-  fc.constant({ kind: 'updated' as const, muted: false as const }),
+  fc.record({ kind: fc.constant('muted' as const), muted: fc.boolean() }),
   fc.constant({ kind: 'acknowledged' as const }),
   fc.constantFrom<AlarmTurn>({ kind: 'shelved', until: 1 }, { kind: 'shelved', until: null }),
   fc.constant({ kind: 'cleared' as const }),
@@ -193,13 +254,7 @@ test('whatever happens, who was told is told the end, once, and nobody is told o
         minutes += 3
         const before = known
         if (turn.kind === 'told') known = told(known, turn.target, `b${minutes}`)
-        else if (turn.kind === 'sent')
-          known = {
-            ...known,
-            notices: known.notices.map((one) =>
-              one.bundle && one.state === 'waiting' ? { ...one, state: 'sent', endedAt: at(minutes) } : one,
-            ),
-          }
+        else if (turn.kind === 'sent') known = sent(known)
         else known = noticesAfter(known, turn, at(minutes))
         // Rows are written by their place in the list.
         expect(known.notices.length).toBeGreaterThanOrEqual(before.notices.length)

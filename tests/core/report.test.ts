@@ -39,7 +39,8 @@ describe('the report of a twin', () => {
       hot: alarm('hot', 3, { severity: 'critical', acknowledged: { at: AT, by: 'ann', note: 'On my way' }, assignee: 'bob' }),
       cold: alarm('cold', 4, { acknowledged: { at: AT, by: 'ann' }, text: 'x'.repeat(201) }),
     }
-    const maintenance = { since: AT, until: AT + 60_000, by: 'ann', reason: 'A new bearing' }
+    const others = [{ until: AT + 30_000, by: 't-1', ticket: true as const }]
+    const maintenance = { since: AT, until: AT + 60_000, by: 'ann', reason: 'A new bearing', others }
     const report = reportOf(KEY, pump({ alarms, maintenance }))
     expect(report.split('\n\n').slice(2, 6).join('\n\n')).toBe(`**Alarms**
 
@@ -51,7 +52,8 @@ describe('the report of a twin', () => {
 **In maintenance**
 
 - Since 2026-11-21 07:26:03 UTC until 2026-11-21 07:27:03 UTC, by \`ann\`: \`A new bearing\`
-- Alarms that are raised meanwhile are muted, and a firmware update that was not let go waits`)
+- Also until 2026-11-21 07:26:33 UTC, by ticket \`t-1\`
+- Its alarms are muted, and a firmware update that was not let go waits`)
     const many = Object.fromEntries(Array.from({ length: 22 }, (_, i) => [`r${i}`, alarm(`r${i}`, i + 1)]))
     expect(
       reportOf(KEY, pump({ alarms: many }))

@@ -130,7 +130,7 @@ type Step =
   | { step: 'hello'; status: 'online' | 'offline'; battery: number }
   | { step: 'rules'; set: TwinRule[]; removed: string[] }
   | { step: 'alarm'; rule: string; action: AlarmAsk['action']; aheadMs: number }
-  | { step: 'maintenance'; ms: number | null; aheadMs: number }
+  | { step: 'maintenance'; by: string; ms: number | null; aheadMs: number }
   | { step: 'wait'; ms: number }
   | { step: 'seal'; routine: boolean }
   | { step: 'answer' }
@@ -192,7 +192,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       aheadMs,
     }),
   },
-  { weight: 1, arbitrary: fc.record({ step: fc.constant('maintenance' as const), ms: fc.constantFrom(null, 40, 90), aheadMs }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      step: fc.constant('maintenance' as const),
+      by: fc.constantFrom('ann', 't-1', 't-2'),
+      ms: fc.constantFrom(null, 40, 90),
+      aheadMs,
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ step: fc.constant('wait' as const), ms: fc.nat(90) }) },
   { weight: 4, arbitrary: fc.record({ step: fc.constant('seal' as const), routine: fc.boolean() }) },
   { weight: 4, arbitrary: fc.constant({ step: 'answer' as const }) },
@@ -397,7 +405,10 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
 function inputOfStep(step: Step & { step: 'rules' | 'alarm' | 'maintenance' }, at: number, asked: number): TwinInput {
   if (step.step === 'rules') return { kind: 'rules', at, set: step.set, removed: step.removed }
   const request = `q-${asked}`
-  if (step.step === 'maintenance') return { kind: 'maintenance', at, request, by: 't-1', until: step.ms === null ? null : at + step.ms }
+  if (step.step === 'maintenance') {
+    const { by, ms } = step
+    return { kind: 'maintenance', at, request, by, ...(by !== 'ann' && { ticket: true }), until: ms === null ? null : at + ms }
+  }
   const { rule, action } = step
   const about = { kind: 'alarm' as const, at, request, rule, by: 'ann' }
   if (action === 'shelve') return { ...about, action, until: at + 70 }

@@ -1,8 +1,8 @@
 import { createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connect, type Queries, type Sql } from '../../infra/postgres/connect.ts'
+import { freePort } from '../support/free-port.ts'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
-import { freePort } from '../support/servers.ts'
 import { until } from '../support/wait.ts'
 
 describe('connections to Postgres', () => {

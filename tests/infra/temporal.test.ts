@@ -6,7 +6,7 @@ import { readConfig } from '../../infra/config.ts'
 import { temporalBinary } from '../../infra/temporal/binary.ts'
 import { connectTemporal, prepareTemporal, SEARCH_ATTRIBUTES } from '../../infra/temporal/client.ts'
 import { startTemporalServer, type TemporalServer } from '../../infra/temporal/server.ts'
-import { freePort } from '../support/servers.ts'
+import { freePort } from '../support/free-port.ts'
 import { testTemporal } from '../support/temporal.ts'
 
 describe('the Temporal dev server', () => {

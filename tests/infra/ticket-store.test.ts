@@ -148,7 +148,7 @@ describe('a step', () => {
       Array<{ kind: string; body: string }>
     >`select kind, body from twin_requests where incarnation = ${device.incarnation}`
     expect(requests.map(({ kind, body }) => ({ kind, ...JSON.parse(body) }))).toEqual([
-      { kind: 'maintenance', until: start.maintenance, by: opened!.id },
+      { kind: 'maintenance', until: start.maintenance, by: opened!.id, ticket: true },
     ])
   })
 
@@ -236,7 +236,7 @@ describe('a step', () => {
   })
 })
 
-test('of two repairs of a device the longer one keeps it in maintenance, whichever ends first', async () => {
+test('of two repairs of a device each asks for its own maintenance', async () => {
   const { sql } = database
   const device = await pump(sql)
   const begin = async (rule: string, alarm: number) => {
@@ -253,13 +253,13 @@ test('of two repairs of a device the longer one keeps it in maintenance, whichev
   }
   const start = long.changeOf({ action: 'start', by: 'ann', forMs: 7_200_000 })
   await long.take(start)
-  expect(await asked()).toEqual({ until: start.maintenance, by: long.ticket.id })
+  expect(await asked()).toEqual({ until: start.maintenance, by: long.ticket.id, ticket: true })
   await short.take(short.changeOf({ action: 'start', by: 'bob', forMs: 3_600_000 }))
-  expect(await asked()).toEqual({ until: start.maintenance, by: long.ticket.id })
+  expect(await asked()).toEqual({ until: short.state.maintenanceUntil, by: short.ticket.id, ticket: true })
   await long.take(long.changeOf({ action: 'cancel', by: 'ann' }))
-  expect(await asked()).toEqual({ until: short.state.maintenanceUntil, by: short.ticket.id })
+  expect(await asked()).toEqual({ until: null, by: long.ticket.id, ticket: true })
   await short.take(short.changeOf({ action: 'done', by: 'bob' }))
-  expect(await asked()).toEqual({ until: null, by: short.ticket.id })
+  expect(await asked()).toEqual({ until: null, by: short.ticket.id, ticket: true })
 })
 
 test('of random alarms, actions that come late and twice, and tickets that end, one is open at most, and none is left without', async () => {

@@ -205,13 +205,14 @@ function endUpdate(db: MemoryDatabase, update: UpdateRecord, status: string, cod
 /** As in Postgres: what every message changes is an update that finds its row or does nothing; all else is an upsert. */
 function writeInbox(db: MemoryDatabase, { incarnation, full, lane, ...change }: InboxChange): void {
   const known = db.inbox.get(incarnation)
-  const { lastSeen, connection, latest, pending, pendingSince, urgent } = change
-  const { ruled, rules, features, dueAt, ...rest } = change
-  const former = { rules: known?.rules ?? 0, features: known?.features ?? null, dueAt: known?.dueAt ?? null }
+  const { lastSeen, connection, latest, pending, pendingSince, urgent, featureValues, dueAt } = change
+  const { ruled, stated, rules, features, featureStates, ...rest } = change
+  const former = { rules: known?.rules ?? 0, features: known?.features ?? null, featureStates: known?.featureStates ?? null }
   if (full) db.inbox.set(incarnation, { lane, ...rest, ...former })
-  else if (known) Object.assign(known, { lastSeen, connection, latest, pending, pendingSince, urgent })
+  else if (known) Object.assign(known, { lastSeen, connection, latest, pending, pendingSince, urgent, featureValues, dueAt })
   const row = db.inbox.get(incarnation)
-  if (row && ruled) Object.assign(row, { rules, features, dueAt })
+  if (row && ruled) Object.assign(row, { rules, features })
+  if (row && stated) Object.assign(row, { featureStates })
 }
 
 function writeReading(db: MemoryDatabase, { incarnation, property, ts, receivedAt, value, messageId }: TelemetryRecord): void {
@@ -248,8 +249,12 @@ function forget(db: MemoryDatabase, incarnation: number): void {
 
 function rowOf(record: InboxRecord | undefined) {
   if (record === undefined) return null
-  const { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock, rules, features } = record
-  return { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock, rules, features }
+  const { lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock, rules } = record
+  const { features, featureStates, featureValues } = record
+  return {
+    ...{ lastSeen, connection, latest, pending, sealed, sealedSeq, sealedAt, wake, clock, rules },
+    ...{ features, featureStates, featureValues },
+  }
 }
 
 function laneDevice(db: MemoryDatabase, incarnation: number, row: InboxRecord): LaneDevice {

@@ -9,7 +9,8 @@
  *   it is a loop, it is found as one.
  *
  * An alarm is judged once, at the first of its turns that has a command or a wish: who stopped a pump when it was raised may start it when it is
- * cleared. One that was raised in maintenance does not act at all: somebody is at the device.
+ * cleared. One that was raised in maintenance does not act, since somebody is at the device; where it is still there at the end of that it is judged
+ * then, as if it were raised.
  */
 
 export const LOOP = { alarms: 10, windowMs: 600_000 } as const

@@ -65,21 +65,3 @@ export function decideRules(state: TwinState, { at, set, removed, all = false }:
   }
   return [...events, { kind: 'rules-changed', at, set: changed.map(({ id, version }) => ({ id, version })), removed: gone, cause }]
 }
-
-/** Alarms that were raised meanwhile and are still there are told of when it is over. */
-export function decideMaintenance(state: TwinState, { at, request, until, by, reason }: Input<'maintenance'>): TwinEvent[] {
-  const cause = byRequest(request, by)
-  if (until === null || until <= at) return maintenanceEnds(state, at, cause)
-  const since = state.maintenance?.since ?? at
-  const maintenance = { since, by, until, ...(reason !== undefined && { reason }) }
-  return same(state.maintenance, maintenance) ? [] : [{ kind: 'maintenance-changed', at, maintenance, cause }]
-}
-
-export function maintenanceEnds(state: TwinState, at: number, cause: Cause): TwinEvent[] {
-  if (!state.maintenance) return []
-  const heard = Object.values(state.alarms).filter(({ muted }) => muted)
-  return [
-    { kind: 'maintenance-changed', at, maintenance: null, cause },
-    ...heard.map(({ n, rule }): TwinEvent => ({ kind: 'alarm-updated', at, n, rule, muted: false, cause })),
-  ]
-}

@@ -4,10 +4,11 @@
  * Pure: the same state, input and time give the same events, in the workflow, in tests and in simulation. It never changes the state;
  * evolve.ts does, by events alone, and consume.ts keeps the books on what decides nothing.
  */
-import { decideAlarm, decideMaintenance, decideRules } from './alarms.ts'
+import { decideAlarm, decideRules } from './alarms.ts'
 import { byMessage } from './causes.ts'
 import { decideAnswer, decideCancel, decideCommand, decideDue } from './commands.ts'
 import { evolve } from './evolve.ts'
+import { decideMaintenance } from './maintenance.ts'
 import { own, same } from './plain.ts'
 import { backstop, goodbye, signOfLife, silence } from './presence.ts'
 import { statusAfter } from './ranges.ts'

@@ -1,6 +1,18 @@
 /** The decided part of the twin document (docs/architecture.md §10), as `devices.decided` stores it. What is not known is absent. */
 import { deltaOf } from './delta.ts'
-import type { DivergedReason, Firmware, Health, JsonObject, OpenAlarm, OpenUpdate, RangeStatus, TwinState, WishedLeaf } from './types.ts'
+import type {
+  DivergedReason,
+  Firmware,
+  Health,
+  JsonObject,
+  Maintenance,
+  OpenAlarm,
+  OpenUpdate,
+  RangeStatus,
+  Repair,
+  TwinState,
+  WishedLeaf,
+} from './types.ts'
 import { hasWaited } from './update-steps.ts'
 
 export interface DecidedPart {
@@ -15,8 +27,15 @@ export interface DecidedPart {
   delta?: JsonObject
   /** Those that were not cleared, by the name of the rule. */
   alarms?: AlarmPart[]
-  maintenance?: { since: string; until: string; by: string; reason?: string }
+  maintenance?: MaintenancePart
 }
+
+/** The longest of its repairs, and the others. */
+export interface MaintenancePart extends RepairPart {
+  since: string
+  others?: RepairPart[]
+}
+type RepairPart = Omit<Repair, 'until'> & { until: string }
 
 /** The firmware update that is under way, as the twin knows it. How far its device is stands in REST (`/v1/updates`). */
 export interface UpdatePart {
@@ -90,7 +109,16 @@ function alarmsOf({ alarms, maintenance }: TwinState): Pick<DecidedPart, 'alarms
   const open = Object.values(alarms).sort((a, b) => a.n - b.n)
   return {
     ...(open.length > 0 && { alarms: open.map(alarmPart) }),
-    ...(maintenance && { maintenance: { ...maintenance, since: iso(maintenance.since), until: iso(maintenance.until) } }),
+    ...(maintenance && { maintenance: maintenancePart(maintenance) }),
+  }
+}
+
+export function maintenancePart({ since, until, others, ...longest }: Maintenance): MaintenancePart {
+  return {
+    ...longest,
+    since: iso(since),
+    until: iso(until),
+    ...(others && { others: others.map((other) => ({ ...other, until: iso(other.until) })) }),
   }
 }
 

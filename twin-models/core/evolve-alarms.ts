@@ -16,7 +16,11 @@ export function evolveAlarms(state: TwinState, event: AlarmEvent): TwinState {
     }
     case 'alarm-updated': {
       const { kind: _kind, at: _at, cause: _cause, n: _n, rule, muted, ...changes } = event
-      return changed(state, rule, (alarm) => without({ ...alarm, ...changes }, muted === false ? 'muted' : undefined))
+      return changed(state, rule, (alarm) => ({
+        ...(muted === false ? without(alarm, 'muted') : alarm),
+        ...changes,
+        ...(muted && { muted }),
+      }))
     }
     case 'alarm-acknowledged': {
       const { at, rule, by, note } = event
@@ -64,8 +68,7 @@ function changed(state: TwinState, rule: string, change: (alarm: OpenAlarm) => O
   return alarm ? { ...state, alarms: { ...state.alarms, [rule]: change(alarm) } } : state
 }
 
-function without(alarm: OpenAlarm, member: 'muted' | 'shelvedUntil' | 'assignee' | undefined): OpenAlarm {
-  if (member === undefined) return alarm
+function without(alarm: OpenAlarm, member: 'muted' | 'shelvedUntil' | 'assignee'): OpenAlarm {
   const { [member]: _, ...rest } = alarm
   return rest
 }

@@ -101,7 +101,7 @@ export function feed(feature: Feature, state: FeatureState | undefined, value: V
     case 'deviation':
       return deviation(feature.ms, state ?? [], value, ts)
     case 'distance':
-      return { state: [], value: distance(feature, value) }
+      return { state: state ?? [], value: distance(feature, value) }
     case 'missing': {
       // A matter of receipt, and another bridge may have had it for longer.
       const [since = receivedAt] = state ?? []
@@ -113,6 +113,12 @@ export function feed(feature: Feature, state: FeatureState | undefined, value: V
       return { state: [at], value, at }
     }
   }
+}
+
+/** What time it was told of last, when its newest reading was of this time: `at` of that reading, but after something was missing. */
+export function toldAt(feature: Feature, value: Value, state: FeatureState, ts: number): number {
+  if (feature.kind === 'missing') return state[0]!
+  return feature.kind === 'count' ? Math.max(ts, state.at(-1) ?? ts, fell(state, value as number) + feature.ms) : ts
 }
 
 /** What it is at this time, when nothing came. Only of those for which `timeCrossing` says that time changes them. */
@@ -135,6 +141,8 @@ export function timeCrossing(feature: Feature, state: FeatureState, value: Value
 /** Samples: ts, value, ts, value, … the oldest first. */
 function change(ms: number, state: FeatureState, value: Value, ts: number): Fed {
   if (typeof value !== 'number') return { state, value: null }
+  // As it is mostly: none leaves, and none joins.
+  if (state.length > 0 && state[0]! >= ts - ms && ts - state.at(-2)! < ms / SAMPLES) return { state, value: value - state[1]! }
   const samples: number[] = []
   for (let at = 0; at < state.length; at += 2) if (state[at]! >= ts - ms) samples.push(state[at]!, state[at + 1]!)
   const changed = samples.length === 0 ? null : value - samples[1]!
@@ -154,12 +162,20 @@ function count(
   ts: number,
   before?: Value,
 ): Fed {
-  const fallen = typeof before === 'number' ? state[state.length - before - 1] : undefined
-  const told = fallen === undefined ? -Infinity : fallen + ms
-  const times = [...state, ...(only && !meets(value, only) ? [] : [ts])].sort((a, b) => a - b)
+  const counts = !only || meets(value, only)
+  // As it is mostly: none has fallen out just now, none falls, and none comes.
+  if (!counts && state.length === before && (before === 0 || state[0]! + ms > Math.max(ts, state.at(-1)!)))
+    return { state, value: before, at: Math.max(ts, state.at(-1) ?? ts) }
+  const told = typeof before === 'number' ? fell(state, before) + ms : -Infinity
+  const times = [...state, ...(counts ? [ts] : [])].sort((a, b) => a - b)
   const at = Math.max(ts, times.at(-1) ?? ts, told)
   const counted = times.filter((time) => time + ms > at).slice(-most)
   return { state: at === told ? [told - ms, ...counted] : counted, value: counted.length, at }
+}
+
+/** The one that fell out last, if it is still known. */
+function fell(state: FeatureState, counted: number): number {
+  return state[state.length - counted - 1] ?? -Infinity
 }
 
 function meets(value: Value, { comparison, value: limit }: NonNullable<Extract<Feature, { kind: 'count' }>['only']>): boolean {

@@ -6,6 +6,7 @@ import {
   ALL,
   type Expected,
   type Inbox,
+  mergeFunctions,
   mergeInput,
   OPENS_ALL,
   openedBy,
@@ -21,6 +22,7 @@ import { isNewsReport } from './wake.ts'
 
 /** Moves what waits into `sealed`. The caller saw that `sealed` is empty and something is pending; it commits before it signals. */
 export function seal(inbox: Inbox, now: number): Sealed {
+  mergeFunctions(inbox)
   const pending = inbox.pending as Pending
   const { batch, rest } = takeBatch(pending)
   inbox.sealedSeq++

@@ -2,7 +2,8 @@
  * The functions of readings that the rules of one device compare (features.ts), as the owner of its inbox keeps them up: with every reading that
  * is news, and as time passes. Which there are follows from the rules that were put into the inbox, from that moment on.
  */
-import { type FeatureState, featureNamed, feed, timeCrossing, valueAt } from './features.ts'
+import { type Place, placesIn, placesOf } from './feature-places.ts'
+import { type Feature, type FeatureState, featureNamed, feed, timeCrossing, toldAt, valueAt } from './features.ts'
 import type { Hello } from './hellos.ts'
 import { own } from './plain.ts'
 import { featuresOf } from './rule-names.ts'
@@ -13,8 +14,11 @@ export interface InboxFeatures {
   /** By rule that the twin was told of: what it was told, shortened, and the names of those that it compares. */
   rules: { [rule: string]: [hash: string, ...names: string[]] }
   /** By name: what it is now, and what is kept of it. */
-  known: { [name: string]: [value: Value, state: FeatureState] }
+  known: { [name: string]: Known }
 }
+
+/** Never changed in place: another value is another tuple, another state another array. */
+export type Known = readonly [value: Value, state: FeatureState]
 
 /** How the rules that are for it now differ from those that the twin was told of. Undefined: they do not. */
 export function rulesNews(features: InboxFeatures | null, rules: TwinRule[]): { set: TwinRule[]; removed: string[] } | undefined {
@@ -38,12 +42,17 @@ export function withRules(
   for (const rule of set) rules[rule.id] = [hashOf(rule), ...featuresOf(rule)]
   const known: InboxFeatures['known'] = {}
   const begun: Reading[] = []
-  for (const name of new Set(Object.values(rules).flatMap(([, ...names]) => names))) {
+  for (const name of namesCompared(rules)) {
     const before = own(features?.known ?? {}, name)
     known[name] = before ?? begin(name, at)
     if (!before) begun.push({ name, value: known[name][0], ts: at, receivedAt: at, timed: true })
   }
   return { features: Object.keys(rules).length === 0 ? null : { rules, known }, begun }
+}
+
+/** The functions that these rules compare, each once, in an order that is always the same. */
+export function namesCompared(rules: InboxFeatures['rules']): Set<string> {
+  return new Set(Object.values(rules).flatMap(([, ...names]) => names))
 }
 
 /** FNV-1a, 53 bits of two runs: enough to see that a rule is another one. */
@@ -59,13 +68,31 @@ function hashOf(rule: TwinRule): string {
 
 /** What becomes of those of a property that has a new reading: readings of the same time. */
 export function fedBy({ known }: InboxFeatures, reading: Reading, isEvent = false): Reading[] {
-  const found: Reading[] = []
-  for (const name of Object.keys(known)) {
-    const feature = featureNamed(name)
-    if (feature.of !== reading.name || feature.kind === 'health' || (feature.kind === 'count' && feature.event) !== isEvent) continue
-    found.push(take(known, name, reading))
+  return placesOf(known, reading.name, isEvent).map((place) => take(known, place, reading))
+}
+
+/** As `fedBy`, but only as long as each of what becomes of them is routine: false, and nothing has changed, when one is not. */
+export function keepUp({ known }: InboxFeatures, readings: Reading[], isRoutine: (fed: Reading) => boolean): boolean {
+  const before: Array<[name: string, known: Known]> = []
+  for (const reading of readings) {
+    for (const place of placesOf(known, reading.name, false)) {
+      before.push([place.name, known[place.name]!])
+      const fed = take(known, place, reading)
+      const [value, state] = known[place.name]!
+      if (isRoutine(fed) && fed.ts === toldAt(place.feature, value, state, reading.ts)) continue
+      for (const [changed, was] of before.reverse()) known[changed] = was
+      return false
+    }
   }
-  return found
+  return true
+}
+
+/** The functions of a property as they stand, as readings of their own; its newest reading was of this time. */
+export function standing({ known }: InboxFeatures, of: string, ts: number, receivedAt: number): Reading[] {
+  return placesOf(known, of, false).map(({ name, feature }) => {
+    const [value, state] = known[name]!
+    return { name, value, ts: toldAt(feature, value, state, ts), receivedAt }
+  })
 }
 
 /** The same of a hello: the numbers of its health. */
@@ -75,7 +102,8 @@ export function fedByHealth({ known }: InboxFeatures, { health, at, messageId }:
     const value = health?.[part]
     const name = `health(${part})`
     if (value === undefined || !Object.hasOwn(known, name)) continue
-    found.push(take(known, name, { name, value, ts: at, receivedAt: at, ...(messageId !== undefined && { messageId }) }))
+    const place = { name, feature: featureNamed(name) }
+    found.push(take(known, place, { name, value, ts: at, receivedAt: at, ...(messageId !== undefined && { messageId }) }))
   }
   return found
 }
@@ -86,12 +114,12 @@ export function fedByHealth({ known }: InboxFeatures, { health, at, messageId }:
  */
 export function passed({ known }: InboxFeatures, until: number, graceSince = 0): Reading[] {
   const found: Reading[] = []
-  for (const name of Object.keys(known)) {
+  for (const { name, feature } of placesIn(known).timed) {
     for (;;) {
-      const [value, state] = withGrace(name, known[name]!, graceSince)
-      const at = timeCrossing(featureNamed(name), state, value, undefined)
+      const [value, state] = withGrace(feature, known[name]!, graceSince)
+      const at = timeCrossing(feature, state, value, undefined)
       if (at === undefined || at >= until) break
-      const after = valueAt(featureNamed(name), state, at)
+      const after = valueAt(feature, state, at)
       known[name] = [after, state]
       found.push({ name, value: after, ts: at, receivedAt: at, timed: true })
     }
@@ -102,35 +130,31 @@ export function passed({ known }: InboxFeatures, until: number, graceSince = 0):
 /** When time alone will make of one what the twin wants to know. Without `wake`: anything. */
 export function nextPassing({ known }: InboxFeatures, wake: Wake | undefined, graceSince = 0): number | undefined {
   let next: number | undefined
-  for (const name of Object.keys(known)) {
-    const [value, state] = withGrace(name, known[name]!, graceSince)
+  for (const { name, feature } of placesIn(known).timed) {
+    const [value, state] = withGrace(feature, known[name]!, graceSince)
     const bounds = wake && own(wake.bounds, name)
-    const at = wake && !bounds ? undefined : timeCrossing(featureNamed(name), state, value, bounds)
+    const at = wake && !bounds ? undefined : timeCrossing(feature, state, value, bounds)
     if (at !== undefined && (next === undefined || at < next)) next = at
   }
   return next
 }
 
-function withGrace(name: string, [value, state]: [Value, FeatureState], graceSince: number): [Value, FeatureState] {
-  return value === false && state[0]! < graceSince && featureNamed(name).kind === 'missing' ? [value, [graceSince]] : [value, state]
+function withGrace({ kind }: Feature, known: Known, graceSince: number): Known {
+  return kind === 'missing' && known[0] === false && known[1][0]! < graceSince ? [false, [graceSince]] : known
 }
 
-function begin(name: string, at: number): [Value, FeatureState] {
+function begin(name: string, at: number): Known {
   const feature = featureNamed(name)
   if (feature.kind === 'missing') return [false, [at]]
   // As if the last of them had just fallen out: what comes late is of before.
   return feature.kind === 'count' ? [0, [at - feature.ms]] : [null, []]
 }
 
-function take(known: InboxFeatures['known'], name: string, { value, ts, receivedAt, messageId }: Reading): Reading {
+function take(known: InboxFeatures['known'], { name, feature }: Place, { value, ts, receivedAt, messageId }: Reading): Reading {
   const [before, state] = known[name]!
-  const fed = feed(featureNamed(name), state, value, ts, receivedAt, before)
+  const fed = feed(feature, state, value, ts, receivedAt, before)
   known[name] = [fed.value, fed.state]
-  return {
-    name,
-    value: fed.value,
-    ts: fed.at ?? ts,
-    receivedAt,
-    ...(messageId !== undefined && { messageId }),
-  }
+  const reading: Reading = { name, value: fed.value, ts: fed.at ?? ts, receivedAt }
+  if (messageId !== undefined) reading.messageId = messageId
+  return reading
 }

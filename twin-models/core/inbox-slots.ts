@@ -1,5 +1,5 @@
 /** What an inbox holds, and what is open in it (inbox.ts says how it is used). */
-import type { InboxFeatures } from './inbox-features.ts'
+import { type InboxFeatures, standing } from './inbox-features.ts'
 import { type MergedTuple, merge } from './merged.ts'
 import { own } from './plain.ts'
 import { namesOf } from './rule-names.ts'
@@ -141,4 +141,18 @@ function isLate(wake: Wake, { name, ts, receivedAt }: Reading): boolean {
 
 export function mergeInput(pending: Pending, { name, value, ts, at }: Extract<TwinInput, { kind: 'reading' }>): void {
   merge(pending, { name, value, ts, receivedAt: at })
+}
+
+/** Before anything opens, and before a seal: functions of merged readings are merged as they stand, since they may only have been kept up so far. */
+export function mergeFunctions(inbox: Inbox): void {
+  const { pending, features } = inbox
+  if (!pending || !features) return
+  const { merged, since } = pending
+  for (const [of, [, , , , lastTs, lastReceivedAt]] of Object.entries(merged)) {
+    for (const reading of standing(features, of, lastTs + since, lastReceivedAt + since)) {
+      // Time may have changed it after that reading.
+      const isNewer = (merged[reading.name]?.[4] ?? -Infinity) + since > reading.ts
+      if (!isNewer && !isOpen(inbox, pending, reading.name)) merge(pending, reading)
+    }
+  }
 }

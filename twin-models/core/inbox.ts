@@ -17,7 +17,7 @@ import {
   withoutDetour,
   withoutOldReturn,
 } from './hellos.ts'
-import { fedBy, fedByHealth, nextPassing, passed, withRules } from './inbox-features.ts'
+import { fedBy, fedByHealth, type InboxFeatures, keepUp, nextPassing, passed, withRules } from './inbox-features.ts'
 import {
   ALL,
   append,
@@ -25,6 +25,7 @@ import {
   inputOf,
   isAllOpen,
   isOpen,
+  mergeFunctions,
   mergeInput,
   OPENS_ALL,
   opens,
@@ -80,8 +81,23 @@ export function addLife(inbox: Inbox, at: number, messageId?: string): void {
 export function addReadings(inbox: Inbox, readings: Reading[]): void {
   const { features } = inbox
   const known = inOrder(readings)
-  const all = features ? inOrder(known.flatMap((reading) => [reading, ...fedBy(features, reading)])) : known
-  for (const reading of all) addOne(inbox, reading)
+  if (!features) for (const reading of known) addOne(inbox, reading)
+  else if (known.length > 0 && !addRoutine(inbox, features, known)) {
+    mergeFunctions(inbox)
+    for (const reading of inOrder(known.flatMap((each) => [each, ...fedBy(features, each)]))) addOne(inbox, reading)
+  }
+}
+
+/**
+ * What neither wakes nor meets anything open, as nearly always. The functions of such readings are not merged with every message: the bounds see
+ * to it that no comparison changes its truth meanwhile. What they are is told with the next seal, and before anything opens. False: it is more.
+ */
+function addRoutine(inbox: Inbox, features: InboxFeatures, readings: Reading[]): boolean {
+  const pending = pendingOf(inbox, readings[0]!.receivedAt)
+  const isRoutine = (reading: Reading): boolean => opens(inbox.wake, reading) === undefined && !isOpen(inbox, pending, reading.name)
+  if (!readings.every(isRoutine) || !keepUp(features, readings, isRoutine)) return false
+  for (const reading of readings) merge(pending, reading)
+  return true
 }
 
 function inOrder(readings: Reading[]): Reading[] {
@@ -95,10 +111,14 @@ function inOrder(readings: Reading[]): Reading[] {
  */
 export function passTime(inbox: Inbox, until: number): boolean {
   const { features, wake, graceSince } = inbox
-  if (features) for (const reading of passed(features, until, graceSince)) addOne(inbox, reading)
+  if (features && nextPassing(features, undefined, graceSince)! < until) {
+    mergeFunctions(inbox)
+    for (const reading of passed(features, until, graceSince)) addOne(inbox, reading)
+  }
   // While all is open, each message tells the twin how late it is, and after the answer `dueAt` is another one.
   if (wake.dueAt !== undefined && wake.dueAt <= until && !isAllOpen(inbox)) {
     const pending = pendingOf(inbox, until)
+    mergeFunctions(inbox)
     append(pending, { kind: 'tick', at: until }, true)
     pending.open.push(ALL)
   }
@@ -110,6 +130,7 @@ export function tellTime(inbox: Inbox, until: number): void {
   passTime(inbox, until)
   if (inbox.features === null && inbox.wake.dueAt === undefined && !isAllOpen(inbox)) return
   const pending = pendingOf(inbox, until)
+  mergeFunctions(inbox)
   const last = pending.inputs.at(-1)
   if (last?.kind !== 'tick' || last.at < until) append(pending, { kind: 'tick', at: until }, true)
   if (!pending.open.includes(ALL)) pending.open.push(ALL)
@@ -164,13 +185,16 @@ export function addHello(inbox: Inbox, given: Hello): void {
     append(pending, inPlaceOf(before as Hello, hello), news)
     take(inbox, hello)
   }
-  if (inbox.features) for (const fed of fedByHealth(inbox.features, hello)) addOne(inbox, fed)
+  if (!inbox.features || !hello.health) return
+  mergeFunctions(inbox)
+  for (const fed of fedByHealth(inbox.features, hello)) addOne(inbox, fed)
 }
 
 /** A device event, its last word on a command or update, a request, new settings: appended, never merged, due at once. False: the inbox is full. */
 export function addInput(inbox: Inbox, input: TwinInput): boolean {
   const pending = pendingOf(inbox, input.at)
   if (MAY_BE_REFUSED.has(input.kind) && pending.inputs.length >= inbox.inputLimit) return false
+  mergeFunctions(inbox)
   if (OPENS_ALL.has(input.kind) && !pending.open.includes(ALL)) pending.open.push(ALL)
   if (input.kind === 'rules') {
     const { features, begun } = withRules(inbox.features, input, input.at)

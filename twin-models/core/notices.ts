@@ -3,8 +3,8 @@
  *
  *   raised ──► one notice an action of its rule, due `after` later: escalation
  *   acknowledged, cleared ──► those that wait are cancelled
- *   shelved, or raised in maintenance ──► they are held, and their clock stands still; when that is over it goes on
- *   worse, or back from the shelf ──► who was told is told again
+ *   shelved, or in maintenance ──► they are held, and their clock stands still; when both are over it goes on
+ *   worse, or back from the shelf ──► who was told is told again; what gets worse meanwhile, when it is heard
  *   cleared ──► who was told is told that too
  *
  * A notice that was put into a bundle (bundles.ts) counts as told: it may have arrived, whatever came of the attempt.
@@ -31,13 +31,18 @@ export interface ToldAlarm extends AlarmWords {
   muted?: true
   shelved?: true
   acknowledged?: true
+  /** Who was told is to be told again when it is heard. */
+  again?: true
   endedAt?: number
 }
 
 export type NoticeStatus = 'firing' | 'resolved'
 export type NoticeState = 'waiting' | 'held' | 'sent' | 'failed' | 'cancelled'
+/** Why nobody is told of an alarm for now. */
+type Silence = (typeof SILENCES)[number]
+const SILENCES = ['shelved', 'muted'] as const
 /** `quiet`: until the quiet hours of its target end. */
-export type HeldBy = 'muted' | 'shelved' | 'quiet'
+export type HeldBy = Silence | 'quiet'
 
 export interface Notice extends AlarmWords {
   target: string
@@ -69,7 +74,8 @@ export interface AlarmNotices {
 
 /** What happens to an alarm, as far as it matters here. */
 export type AlarmTurn =
-  | ({ kind: 'updated'; muted?: false } & Partial<AlarmWords>)
+  | ({ kind: 'updated' } & Partial<AlarmWords>)
+  | { kind: 'muted'; muted: boolean }
   | { kind: 'acknowledged' }
   | { kind: 'shelved'; until: number | null }
   | ({ kind: 'cleared' } & Partial<AlarmWords>)
@@ -90,7 +96,9 @@ export function noticesAfter(known: AlarmNotices, turn: AlarmTurn, at: number): 
     case 'acknowledged':
       return { alarm: { ...known.alarm, acknowledged: true }, notices: cancelled(known.notices, 'acknowledged', at) }
     case 'shelved':
-      return turn.until === null ? unshelved(known, at) : shelved(known, at)
+      return turn.until === null ? heard(known, 'shelved', at) : silenced(known, 'shelved', at)
+    case 'muted':
+      return turn.muted ? silenced(known, 'muted', at) : heard(known, 'muted', at)
     case 'cleared':
       return cleared(known, turn, at)
   }
@@ -104,36 +112,44 @@ export function toldTargets(notices: readonly Notice[]): Map<string, Notice[]> {
   )
 }
 
-function updated({ alarm, notices }: AlarmNotices, { muted, kind: _, ...words }: Extract<AlarmTurn, { kind: 'updated' }>, at: number) {
+function updated({ alarm, notices }: AlarmNotices, { kind: _, ...words }: Extract<AlarmTurn, { kind: 'updated' }>, at: number) {
   const isWorse = words.severity !== undefined && RANK[words.severity] > RANK[alarm.severity]
-  const { muted: wasMuted, ...rest } = { ...alarm, ...words }
-  const now: ToldAlarm = { ...rest, ...(wasMuted && muted !== false && { muted: true as const }) }
+  const isHeard = !alarm.muted && !alarm.shelved
+  const now: ToldAlarm = { ...alarm, ...words, ...(isWorse && !isHeard && { again: true }) }
   // Those on their way say what they said.
   let after = notices.map((notice) => (isOpen(notice) ? { ...notice, ...words } : notice))
   if (isWorse) after = after.map((notice) => (notice.reason === 'quiet' ? waiting(notice, notice.dueAt) : notice))
-  if (wasMuted && !now.muted && !now.shelved) after = after.map((notice) => goesOn(notice, at))
-  if (isWorse && !now.muted && !now.shelved) after = [...after, ...again(now, after, at)]
+  if (isWorse && isHeard) after = [...after, ...again(now, after, at)]
   return { alarm: now, notices: after }
 }
 
 /** What may have arrived already has to be told again when it is back: it is not held, but cancelled. */
-function shelved({ alarm, notices }: AlarmNotices, at: number): AlarmNotices {
-  const after = cancelled(notices, 'shelved', at, ({ bundle }) => bundle !== undefined)
+function silenced({ alarm, notices }: AlarmNotices, by: Silence, at: number): AlarmNotices {
+  const after = cancelled(notices, by, at, ({ bundle }) => bundle !== undefined)
   return {
-    alarm: { ...alarm, shelved: true },
-    notices: after.map((notice) => (isOpen(notice) && notice.heldAt === undefined ? held(notice, 'shelved', at) : notice)),
+    alarm: { ...alarm, [by]: true },
+    notices: after.map((notice) => (isOpen(notice) && notice.heldAt === undefined ? held(notice, by, at) : notice)),
   }
 }
 
-function unshelved({ alarm, notices }: AlarmNotices, at: number): AlarmNotices {
-  const { shelved: _, ...now } = alarm
-  if (now.muted)
+/**
+ * It is no longer silent by that; it may be by the other. After a shelf who was told is told again; after a maintenance those who may not have been
+ * told yet: somebody was at the device, and nothing is new.
+ */
+function heard({ alarm, notices }: AlarmNotices, by: Silence, at: number): AlarmNotices {
+  const { [by]: was, ...rest } = alarm
+  if (!was) return { alarm, notices }
+  const { again: wasAgain, ...now }: ToldAlarm = rest
+  const isAgain = wasAgain || by === 'shelved'
+  const still = SILENCES.find((other) => now[other])
+  if (still)
     return {
-      alarm: now,
-      notices: notices.map((notice) => (notice.reason === 'shelved' && isOpen(notice) ? { ...notice, reason: 'muted' } : notice)),
+      alarm: { ...now, ...(isAgain && { again: true }) },
+      notices: notices.map((notice) => (notice.reason === by && isOpen(notice) ? { ...notice, reason: still } : notice)),
     }
   const after = notices.map((notice) => goesOn(notice, at))
-  return { alarm: now, notices: alarm.shelved && !now.acknowledged ? [...after, ...again(now, after, at)] : after }
+  const isUnsure = (told: Notice) => told.state === 'cancelled' && told.reason === by
+  return { alarm: now, notices: now.acknowledged ? after : [...after, ...again(now, after, at, (told) => isAgain || isUnsure(told))] }
 }
 
 function cleared({ alarm, notices }: AlarmNotices, turn: Extract<AlarmTurn, { kind: 'cleared' }>, at: number): AlarmNotices {
@@ -147,9 +163,10 @@ function cleared({ alarm, notices }: AlarmNotices, turn: Extract<AlarmTurn, { ki
   return { alarm: now, notices: [...cancelled(notices, 'cleared', at), ...ends] }
 }
 
-/** Who was told and is not about to be told anyway. */
-function again(alarm: ToldAlarm, notices: readonly Notice[], at: number): Notice[] {
+/** Who was told, last by such a notice, and is not about to be told anyway. */
+function again(alarm: ToldAlarm, notices: readonly Notice[], at: number, which: (last: Notice) => boolean = () => true): Notice[] {
   return [...toldTargets(notices)]
+    .filter(([, told]) => which(told.at(-1)!))
     .filter(([target]) => !notices.some((notice) => notice.target === target && isOpen(notice) && notice.dueAt <= at))
     .map(([target, told]) => {
       const { group } = told.at(-1)!

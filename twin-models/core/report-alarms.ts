@@ -1,6 +1,6 @@
 /** What the rules of a device found and nobody has cleared, and that somebody repairs it, as sections of its twin's report (report.ts). */
 import { code, section, short, time } from './markdown.ts'
-import { type OpenAlarm, SEVERITIES } from './rule-types.ts'
+import { type OpenAlarm, type Repair, SEVERITIES } from './rule-types.ts'
 import type { TwinState } from './types.ts'
 
 const SHOWN_ALARMS = 20
@@ -37,10 +37,15 @@ function rank({ severity }: OpenAlarm): number {
 
 export function maintenanceNow({ maintenance }: TwinState): string {
   if (!maintenance) return ''
-  const { since, until, by, reason } = maintenance
-  const why = reason === undefined ? '' : `: ${code(short(reason))}`
+  const { since, others = [] } = maintenance
   return section('In maintenance', [
-    `- Since ${time(since)} until ${time(until)}, by ${code(short(by))}${why}`,
-    '- Alarms that are raised meanwhile are muted, and a firmware update that was not let go waits',
+    `- Since ${time(since)} ${repairWords(maintenance)}`,
+    ...others.map((other) => `- Also ${repairWords(other)}`),
+    '- Its alarms are muted, and a firmware update that was not let go waits',
   ])
+}
+
+function repairWords({ until, by, ticket, reason }: Repair): string {
+  const why = reason === undefined ? '' : `: ${code(short(reason))}`
+  return `until ${time(until)}, by ${ticket ? 'ticket ' : ''}${code(short(by))}${why}`
 }

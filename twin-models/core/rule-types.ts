@@ -78,7 +78,7 @@ export interface OpenAlarm {
   count: number
   /** It came and went so often that it stays for a while now. */
   flapping?: true
-  /** It was raised while its device was in maintenance: nobody is told. */
+  /** Its device is in maintenance: nobody is told. */
   muted?: true
   acknowledged?: { at: number; by: string; note?: string }
   /** Nobody is told until then. */
@@ -96,13 +96,22 @@ export type AlarmAsk = { rule: string; n?: number; by: string; note?: string } &
   | { action: 'assign'; assignee: string | null }
 )
 
-/** A repair is going on: alarms are raised, but nobody is told, and no rollout asks it. */
-export interface Maintenance {
-  since: number
+/** Somebody is at the device. */
+export interface Repair {
+  until: number
   /** The ticket, or who. */
   by: string
-  until: number
+  /** It is a ticket's. */
+  ticket?: true
   reason?: string
+}
+
+/** Repairs are going on: alarms are muted, and no rollout asks the device. It is as the one says that lasts longest. */
+export interface Maintenance extends Repair {
+  /** Since when there were any. */
+  since: number
+  /** The others, the longest first. */
+  others?: Repair[]
 }
 
 /** Why an alarm is no longer there. `rule`: its condition; `removed`: the rule no longer is for this device, or that is gone; `changed`: it is another one now. */
@@ -125,7 +134,7 @@ export type AlarmEvent =
         count?: number
         flapping?: true
         values?: OpenAlarm['values']
-        muted?: false
+        muted?: boolean
       }
     >
   | Of<'alarm-acknowledged', { n: number; rule: string; by: string; note?: string }>

@@ -16,10 +16,10 @@
  * rule-bounds.ts see to that.
  */
 import { matches } from '../filter/evaluate.ts'
-import { maintenanceEnds } from './alarms.ts'
 import { BY_TIMER } from './causes.ts'
 import { evolve } from './evolve.ts'
 import { FLAPS, remember } from './evolve-alarms.ts'
+import { maintenanceEnds } from './maintenance.ts'
 import { own, same } from './plain.ts'
 import { namesOf } from './rule-names.ts'
 import { rendered } from './rule-text.ts'

@@ -4,7 +4,7 @@
  * Everything here is plain JSON (it is stored, signalled and replayed): no Map, Set, Date or undefined values that matter.
  * Times are epoch milliseconds, UTC. Nothing in core imports anything at run time.
  */
-import type { AlarmAsk, TwinRule } from './rule-types.ts'
+import type { AlarmAsk, Repair, TwinRule } from './rule-types.ts'
 import type { ToldUpdate, UpdateAnswer, UpdateRequest } from './update-types.ts'
 
 export type * from './events.ts'
@@ -139,12 +139,9 @@ export interface WishRequest {
   /** Who: the name of the API key, or of the bulk change. */
   by: string
 }
-/** Body of a request of kind `maintenance`. `until` null: it is over. */
-export interface MaintenanceAsk {
+/** Body of a request of kind `maintenance`. `until` null: this repair is over. */
+export interface MaintenanceAsk extends Omit<Repair, 'until'> {
   until: number | null
-  /** The ticket, or who. */
-  by: string
-  reason?: string
 }
 /** By JSON pointer into the desired state. */
 export type Rejections = { [pointer: string]: { code: string; message?: string } }

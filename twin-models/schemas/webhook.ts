@@ -3,6 +3,7 @@
  * it once more gives the same.
  */
 import { z } from 'zod'
+import { SYSTEM_PATTERN } from '../ids.ts'
 import { SUBSCRIPTIONS } from '../webhook-events/catalogue.ts'
 import { filter } from './filter.ts'
 
@@ -81,6 +82,11 @@ export const webhookRequest = z.strictObject({
   url: url.describe('https; http and private addresses only where the platform allows them.'),
   types: types.describe('Of /v1/event-types; ["*"] is all, those of later versions too.'),
   filter: filter.optional().describe('Of the twin as it is after the event.'),
+  system: z
+    .string('must be a text')
+    .regex(SYSTEM_PATTERN, 'must be a name of up to 64 of A-Z a-z 0-9 . _ -')
+    .optional()
+    .describe('By which the receiver says what it does with tickets: it is not told its own words.'),
   form: z
     .enum(['standard', 'cloudevents'], 'must be standard or cloudevents')
     .default('standard')

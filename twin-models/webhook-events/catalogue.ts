@@ -4,7 +4,7 @@
  */
 import type { TwinEvent } from '../core/types.ts'
 import { alarmAcknowledged, alarmCleared, alarmRaised } from './alarm-events.ts'
-import { deadLetterCreated, deviceCreated, deviceRemoved, type PlatformEvent, webhookDisabled } from './platform-events.ts'
+import { deadLetterCreated, deviceCreated, deviceRemoved, type PlatformEvent, targetFailed, webhookDisabled } from './platform-events.ts'
 import { predictionMade } from './prediction-events.ts'
 import { rolloutEnded, rolloutHalted, rolloutStarted } from './rollout-events.ts'
 import { ruleCut, ruleEvent } from './rule-events.ts'
@@ -48,6 +48,7 @@ const TYPES = [
   predictionMade,
   deadLetterCreated,
   webhookDisabled,
+  targetFailed,
 ] as const
 
 export type EventTypeName = (typeof TYPES)[number]['type']

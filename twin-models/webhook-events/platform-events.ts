@@ -17,6 +17,16 @@ export type PlatformEvent =
   | { kind: 'dead-letter'; at: number; reason: string; detail: string; topic: string; path?: string; messageId?: string; count: number }
   /** Its row names no device (''). `host`: of its URL, whose path and query may be secret. */
   | { kind: 'webhook-disabled'; at: number; webhook: string; host: string; reason: DisabledReason; detail: string }
+  /** Its row names no device (''). `host`: of its URL, where it has one. */
+  | {
+      kind: 'target-failed'
+      at: number
+      target: string
+      targetKind: 'webhook' | 'email'
+      host?: string
+      reason: TargetFailure
+      detail: string
+    }
   | RolloutEvent
   | RuleEvent
   | PredictionEvent
@@ -26,6 +36,9 @@ export type PlatformEvent =
 export type DisabledReason = 'gone' | 'failing' | 'stopped'
 
 const model: Fields = { model: about(text, 'Name of its twin model.'), modelVersion: text }
+
+/** It answered 410; a message was tried for three days in vain; its mail server refused one for good. */
+export type TargetFailure = 'gone' | 'failing' | 'refused'
 
 export const deviceCreated = platformEvent('device.created', 'registered', {
   description: 'A device was registered.',
@@ -77,6 +90,20 @@ export const webhookDisabled = platformEvent('webhook.disabled', 'webhook-disabl
     reason: 'failing',
     detail: '412 attempts failed and none succeeded for five days; the last one: It answered 500',
   },
+  cause: { by: 'delivery' },
+})
+
+export const targetFailed = platformEvent('target.failed', 'target-failed', {
+  description:
+    'Somebody who is to be told could not be: a message to a target has failed for good. Not told again before one arrives there.',
+  fields: {
+    target: about(text, 'Its name.'),
+    targetKind: word('webhook', 'email'),
+    'host?': about(text, 'Of its URL.'),
+    reason: word('gone', 'failing', 'refused'),
+    detail: about(text, 'In words.'),
+  },
+  example: { target: 'ops', targetKind: 'webhook', host: 'pager.example.com', reason: 'failing', detail: 'It answered 500' },
   cause: { by: 'delivery' },
 })
 

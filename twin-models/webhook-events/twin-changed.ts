@@ -32,6 +32,12 @@ const deadlines = about(mapOf(time), 'By JSON pointer: when the wish counts as d
 
 const UPDATE: Fields = { id: about(text, 'Of the update.') }
 const ALARM: Fields = { n: about(whole, 'Which alarm of the device.'), rule: about(text, 'Name of its rule.') }
+const REPAIR: Fields = {
+  until: time,
+  by: about(text, 'Who, or the id of the ticket.'),
+  'ticket?': about(flag, 'It is a ticket’s.'),
+  'reason?': text,
+}
 const LOOKS_AGAIN = about(time, 'When the twin looks at it next.')
 
 /** What each kind has beside what all have. */
@@ -83,14 +89,17 @@ const KINDS = {
     'text?': text,
     'count?': whole,
     'flapping?': about(flag, 'It came and went so often that it stays for a while now.'),
-    'muted?': about(flag, 'False: the maintenance is over, and it is still there.'),
+    'muted?': about(flag, 'True: its device is in maintenance now, and nobody is to be told. False: that is over, and it is still there.'),
     'values?': anyObject,
   },
   'alarm-shelved': { ...ALARM, until: about(orNull(time), 'Null: no longer.'), 'by?': text, 'note?': text },
   'alarm-assigned': { ...ALARM, assignee: orNull(text), by: text, 'note?': text },
   'alarm-commented': { ...ALARM, by: text, note: text },
   'maintenance-changed': {
-    maintenance: about(orNull(object({ since: time, until: time, by: text, 'reason?': text })), 'Null: it is over.'),
+    maintenance: about(
+      orNull(object({ since: time, ...REPAIR, 'others?': about(listOf(object(REPAIR)), 'Repairs that go on meanwhile and end sooner.') })),
+      'The repair that lasts longest. Null: all are over.',
+    ),
   },
 } satisfies { [kind: string]: Fields }
 

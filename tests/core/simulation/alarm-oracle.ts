@@ -60,15 +60,15 @@ export class AlarmOracle {
   }
 
   /** Its inbox row is to be written. `full`: more waited than it holds. */
-  checkRow(incarnation: number, ruled: RuleReference, row: string | null, graceSince: number, full: boolean): void {
+  checkRow(incarnation: number, ruled: RuleReference, row: InboxFeatures | null, graceSince: number, full: boolean): void {
     const differing = differences(row, ruled.features, ruled.clock, graceSince)
     const isExcused = ruled.hadOutage && differing.every((name) => name.startsWith('missing('))
     if (differing.length > 0 && !isExcused)
       this.#world.fail(
         'functions of readings are kept up with every reading',
-        `device ${incarnation}, ${differing}\n  is       ${row}\n  expected ${JSON.stringify(ruled.features)}`,
+        `device ${incarnation}, ${differing}\n  is       ${JSON.stringify(row)}\n  expected ${JSON.stringify(ruled.features)}`,
       )
-    if (differing.length > 0) ruled.features = JSON.parse(row!)
+    if (differing.length > 0) ruled.features = structuredClone(row)
     if (differing.length > 0 || ruled.isDisordered || full) this.#blurred.add(incarnation)
     ruled.hadOutage = ruled.isDisordered = false
   }
@@ -141,9 +141,8 @@ export class AlarmOracle {
 }
 
 /** Names of functions that are not the same, as far as time has come in both; 'rules' where those of others are compared. */
-function differences(row: string | null, expected: InboxFeatures | null, until: number, graceSince: number): string[] {
-  const is: InboxFeatures = row === null ? NONE : JSON.parse(row)
-  const should: InboxFeatures = expected ? JSON.parse(JSON.stringify(expected)) : NONE
+function differences(row: InboxFeatures | null, expected: InboxFeatures | null, until: number, graceSince: number): string[] {
+  const [is, should] = [row, expected].map((features) => (features ? structuredClone(features) : NONE)) as [InboxFeatures, InboxFeatures]
   for (const each of [is, should]) passed(each, until, graceSince)
   if (!same(is.rules, should.rules)) return ['rules']
   return Object.keys({ ...is.known, ...should.known }).filter((name) => !same(is.known[name], should.known[name]))

@@ -3,9 +3,11 @@
  * alone: a cursor that moves says which messages were processed, and in which order. decision-oracle.ts watches the twins, asked-oracle.ts
  * what is asked of them, alarm-oracle.ts their alarms.
  */
+import { featuresOf } from '../../../api/ingest/feature-texts.ts'
 import { FINISHED, type TickChanges } from '../../../api/ingest/lane-store.ts'
 import { HEARTBEAT_LANE, type Head } from '../../../api/ingest/log.ts'
 import { isFeature } from '../../../twin-models/core/features.ts'
+import type { InboxFeatures } from '../../../twin-models/core/inbox-features.ts'
 import type { Batch, TwinInput, TwinState } from '../../../twin-models/core/types.ts'
 import { modelOf } from '../../../twin-models/devices/index.ts'
 import type { DeviceModel } from '../../../twin-models/model.ts'
@@ -172,7 +174,11 @@ export class Oracle implements CommitWatcher {
       const silences = silencesAt(watermark, isNew ? sealed : null) + silencesAt(watermark, pending)
       if (silences > silencesAt(watermark, before?.pending ?? null)) this.#takeSilence(twin, watermark)
       this.#put.take(twin.ruled, incarnation, ({ kind }) => kind === 'rules')
-      const features = change.ruled ? change.features : (before?.features ?? null)
+      const features = featuresOf({
+        features: change.ruled ? change.features : (before?.features ?? null),
+        featureStates: change.stated ? change.featureStates : (before?.featureStates ?? null),
+        featureValues: change.featureValues,
+      })
       if (isNew) twin.ruled.settle()
       this.inboxes.take(twin, change, isNew)
       this.alarms.checkRow(incarnation, twin.ruled, features, graceSince, this.inboxes.full.has(incarnation))
@@ -211,7 +217,7 @@ export class Oracle implements CommitWatcher {
     twin.ruled.give([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
   }
 
-  #recover(twin: ReferenceTwin, features: string | null, isDue: boolean): void {
+  #recover(twin: ReferenceTwin, features: InboxFeatures | null, isDue: boolean): void {
     const { incarnation } = twin
     const text = this.#db.devices.get(incarnation)?.state
     if (!text) return

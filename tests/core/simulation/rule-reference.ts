@@ -104,10 +104,10 @@ export class RuleReference {
   }
 
   /** It knows what the real one knows now, and has decided as much. */
-  adopt(state: TwinState, features: string | null, decided: ReadonlyMap<string, number>): void {
+  adopt(state: TwinState, features: InboxFeatures | null, decided: ReadonlyMap<string, number>): void {
     this.settle()
     this.state = state
-    this.features = features === null ? null : JSON.parse(features)
+    this.features = structuredClone(features)
     for (const of of new Set([...this.decided.keys(), ...decided.keys()])) {
       const events = this.decided.get(of) ?? []
       events.length = decided.get(of) ?? 0

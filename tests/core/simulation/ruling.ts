@@ -98,7 +98,7 @@ export class Ruling {
     const { world } = this.#ruled
     this.counts.maintenance++
     const until = world.random.chance(0.3) ? null : world.now + world.between(1_000, 60_000)
-    const body: MaintenanceAsk = { until, by: 'ann' }
+    const body: MaintenanceAsk = this.counts.maintenance % 2 === 0 ? { until, by: 't-1', ticket: true } : { until, by: 'ann' }
     await this.#request(record.incarnation, 'maintenance', body)
   }
 

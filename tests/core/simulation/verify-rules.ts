@@ -1,6 +1,6 @@
 /** What must be so of rules and alarms once nothing is under way any more. */
+import { featuresOf } from '../../../api/ingest/feature-texts.ts'
 import { emptyInbox, type Inbox, nextTime } from '../../../twin-models/core/inbox.ts'
-import type { InboxFeatures } from '../../../twin-models/core/inbox-features.ts'
 import { same } from '../../../twin-models/core/plain.ts'
 import type { OpenAlarm, TwinRule, TwinState } from '../../../twin-models/core/types.ts'
 import { wakeOf } from '../../../twin-models/core/wake.ts'
@@ -68,8 +68,7 @@ function verifyReference(
 /** Its row says what it waits for. An outage may have moved that on since: then it is looked at once in vain. */
 function verifyTime(world: World, db: MemoryDatabase, incarnation: number, row: InboxRecord, state: TwinState): void {
   const { watermark, graceSince } = db.lanes.get(row.lane)!
-  const features = row.features === null ? null : (JSON.parse(row.features) as InboxFeatures)
-  const inbox: Inbox = { ...emptyInbox(JSON.parse(JSON.stringify(wakeOf(state)))), features }
+  const inbox: Inbox = { ...emptyInbox(JSON.parse(JSON.stringify(wakeOf(state)))), features: featuresOf(row) }
   const [soonest, latest] = [nextTime(inbox) ?? null, nextTime({ ...inbox, graceSince }) ?? null]
   const { dueAt } = row
   const isSo =
