@@ -185,6 +185,16 @@ describe('a device on an update', () => {
     ])
   })
 
+  test('that is back already is decided on as soon as the answer comes', () => {
+    const pair = onUpdate()
+    pair.event(3_000)
+    const batch = pair.seal()
+    pair.hello(4_000, { status: 'offline' })
+    pair.hello(5_000)
+    pair.answer(batch)
+    expect(pair.inbox.pending?.urgent).toBe(true)
+  })
+
   test('that falls silent, or says at its goodbye what is news, is decided on at once', () => {
     const silent = onUpdate()
     addSilence(silent.inbox, 70_000, 2_000)

@@ -4,6 +4,7 @@ import { isOfPresence, isUrgent } from './hellos.ts'
 import { addLife } from './inbox.ts'
 import {
   ALL,
+  type Expected,
   type Inbox,
   mergeFunctions,
   mergeInput,
@@ -14,6 +15,7 @@ import {
   presenceAfter,
   REPORTED,
   type Sealed,
+  take,
 } from './inbox-slots.ts'
 import type { TwinInput, Wake } from './types.ts'
 import { isNewsReport } from './wake.ts'
@@ -64,6 +66,7 @@ function reconsider(inbox: Inbox, pending: Pending): void {
   }
   const kept: TwinInput[] = []
   let urgent = waking.size > 0
+  const presence = presenceAfter([], inbox.wake)
   for (const input of pending.inputs) {
     if (input.kind === 'reading' && !waking.has(input.name) && !waking.has(ALL)) {
       mergeInput(pending, input)
@@ -71,14 +74,16 @@ function reconsider(inbox: Inbox, pending: Pending): void {
     }
     if (input.kind === 'reported' && !waking.has(REPORTED)) continue
     kept.push(input)
-    if (isUrgentInput(inbox.wake, input)) urgent = true
+    if (isUrgentInput(inbox.wake, input, presence)) urgent = true
+    take(presence, input)
   }
   pending.inputs = kept
   pending.urgent = urgent
   pending.open = [...waking]
 }
 
-function isUrgentInput(wake: Wake, input: TwinInput): boolean {
-  if (input.kind === 'hello') return isUrgent(wake, input, wake.presence)
+/** `presence`: after the inputs before it. */
+function isUrgentInput(wake: Wake, input: TwinInput, { expected }: Expected): boolean {
+  if (input.kind === 'hello') return isUrgent(wake, input, expected)
   return input.kind !== 'update-step' || wake.isBack === true
 }

@@ -5,8 +5,8 @@
  * Not compared, but for that there is one alarm of a rule at a time: what a twin decides of which
  * - more waited than its inbox holds, so that single readings were merged (inbox-oracle.ts: until nothing waits any more);
  * - its own timer noticed a silence before its lane told of it: presence is another one then, until nothing waits;
- * - a message came after what time had made of the moments that followed it: streams of bridges are read one after the other, and how far time
- *   has come by then depends on what its inbox told of the later ones;
+ * - a message came after what time had made of the moments that followed it: streams of bridges are read one after the other, or one goes on in
+ *   another stream, and how far time has come by then depends on what its inbox told of the later ones;
  * - something went missing in the second before an outage of ours: lanes look once a second, and after it that counts anew.
  * What an event says of values is compared where a message about the only name of the rule decided: others are of about that time.
  */
@@ -108,7 +108,9 @@ export class AlarmOracle {
     const expected = decided.get(of)?.[n]
     const isExact = !several.has(of) && event.cause.by === 'message' && !isFirst
     // Which of the alarms of its device it is depends on the order within a moment.
-    const left = ['n', ...(isExact ? [] : ['values']), ...(isExact && !saysOthers.has(of) ? [] : ['text'])]
+    // One that goes still says what it said when it came.
+    const isOfNow = isExact && !saysOthers.has(of) && event.kind !== 'alarm-cleared'
+    const left = ['n', ...(isExact ? [] : ['values']), ...(isOfNow ? [] : ['text'])]
     const [is, wanted] = [textOf(event, left), expected ? textOf(expected, left) : 'nothing']
     if (is !== wanted)
       this.#world.fail(

@@ -54,7 +54,8 @@ export class DecisionOracle {
     // A device on an update may go away for a moment.
     const mayWait = wake.mayRestart && events.some(isGoodbye)
     // What time made of its rules meanwhile its lane tells next.
-    const isDue = row.dueAt !== null && row.dueAt <= this.#db.lanes.get(row.lane)!.watermark
+    const until = Math.max(this.#db.lanes.get(row.lane)!.watermark, (JSON.parse(row.pending) as Pending).lastSeenAt)
+    const isDue = row.dueAt !== null && row.dueAt <= until
     if (events.some((event) => !(mayWait && isGoodbye(event)) && !((mayWait || isDue) && isOfRules(event))))
       this.#world.fail('what would be decided is urgent', `device ${incarnation}: ${row.pending} would decide ${JSON.stringify(events)}`)
   }

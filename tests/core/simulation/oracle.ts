@@ -79,7 +79,7 @@ export class Oracle implements CommitWatcher {
     // All before their watermarks is processed: what is asked, and silence, come after what time has made of that.
     for (const { incarnation, lane } of changes.inboxes) {
       const { watermark, graceSince } = changes.lanes.find((each) => each.lane === lane)!
-      if (watermark > 0) this.twins.get(incarnation)?.ruled.time(watermark, graceSince)
+      if (watermark > 0) this.twins.get(incarnation)?.ruled.pass(watermark, graceSince)
     }
     this.#takeRequests(processor, changes, ({ kind }) => kind !== 'configured')
     this.#takeInboxes(changes)
@@ -119,7 +119,7 @@ export class Oracle implements CommitWatcher {
       twin.asked.request(request, settings)
       if (request.kind === 'configured') {
         const { watermark, graceSince } = this.#db.lanes.get(request.incarnation % 16)!
-        if (watermark > 0) twin.ruled.time(watermark, graceSince)
+        if (watermark > 0) twin.ruled.pass(watermark, graceSince)
         twin.feed([{ kind: 'configured', at: 0, settings }])
         this.#put.take(twin.ruled, twin.incarnation, (input) => input.kind === 'configured')
       } else {

@@ -29,7 +29,10 @@ export class RuleReference {
   clock = 0
   /** An outage moved the time from which something is missing. */
   hadOutage = false
-  /** Time had made something of its rules that a message of before came after: streams of bridges are read one after the other. */
+  /**
+   * A message came after time had gone on, or had made something of its rules: a bridge went on in another stream, or streams are read one after
+   * the other.
+   */
   isDisordered = false
   /** All that was put into it, and that an inbox may hold singly. */
   given = 0
@@ -38,12 +41,20 @@ export class RuleReference {
   #graceSince = 0
   /** When time alone made something of its rules, last. */
   #timedAt = 0
+  /** How far its lane was done. */
+  #passedAt = 0
   readonly #waiting: TwinInput[] = []
 
   start(configured: TwinInput): void {
     const early = this.#early ?? []
     this.#early = null
     for (const input of [configured, ...early]) this.#give(input)
+  }
+
+  /** All of its lane that was received before then is processed. */
+  pass(watermark: number, graceSince: number): void {
+    this.#passedAt = Math.max(this.#passedAt, watermark)
+    this.time(watermark, graceSince)
   }
 
   /** Nothing else was received before then. */
@@ -55,7 +66,7 @@ export class RuleReference {
     this.counts.timed += readings.length
     this.give(readings.map(inputOf))
     if (readings.length > 0) this.#timedAt = Math.max(this.#timedAt, readings.at(-1)!.ts)
-    if (at < this.clock) return
+    if (at <= this.clock) return
     this.clock = at
     this.#add({ kind: 'tick', at })
   }
@@ -122,7 +133,7 @@ export class RuleReference {
 
   #give(input: TwinInput): void {
     if (this.#waiting.length > 0 && this.#waiting[0]!.at !== input.at) this.settle()
-    if (input.at < this.#timedAt && isOfDevice(input)) this.isDisordered = true
+    if (input.at < Math.max(this.#timedAt, this.#passedAt) && isOfDevice(input)) this.isDisordered = true
     this.#waiting.push(input)
   }
 
