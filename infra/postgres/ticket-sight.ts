@@ -24,11 +24,12 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
       exists (
         select from devices d join twin_inbox i using (incarnation)
         where d.incarnation = t.incarnation and (i.urgent or i.sealed_seq > d.decided_seq)) as "isBehind",
+      case when i.connection is null then coalesce(i.last_seen, 0) end::float8 as "silentSince",
       t.rule is not null and not exists (
         select from rules r where r.tenant = t.tenant and r.name = t.rule and r.status = 'live') as "isUnwatched",
       all_of_it.alarms, all_of_it.rank, coalesce(newest.alarms, '[]') as recent, prediction, prediction_problem as problem, t.tenant,
       external_system as system, external_key as key, external_url as url, external_status as status
-    from tickets t,
+    from tickets t left join twin_inbox i using (incarnation),
       lateral (
         select count(*)::int as alarms, max(array_position(${tx.unsafe(RANKS)}, severity)) as rank from alarms a
         where a.incarnation = t.incarnation and a.rule = t.rule and a.n >= t.alarm) all_of_it,
@@ -37,10 +38,11 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
           'clearedAt', ${tx.unsafe(epochMs('cleared_at'))}, 'clearedBy', nullif(clear_reason, 'rule')) order by n desc)::text as alarms
         from (select * from alarms a where a.incarnation = t.incarnation and a.rule = t.rule and a.n >= t.alarm order by n desc limit ${MOST_ALARMS}) a) newest
     where t.id = ${id}`
-  const { isThere, isBehind, isUnwatched, seen, alarms, rank, recent, prediction, problem } = row!
+  const { isThere, isBehind, silentSince, isUnwatched, seen, alarms, rank, recent, prediction, problem } = row!
   return {
     ...{ isThere, seen, alarms, ...(rank !== null && { worst: SEVERITIES[rank - 1]! }) },
     ...(isBehind && { isBehind }),
+    ...(silentSince !== null && { silentSince }),
     ...(isUnwatched && { isUnwatched }),
     recent: (JSON.parse(recent) as StoredAlarm[]).map(({ clearedAt, clearedBy, ...alarm }) => ({
       ...alarm,
@@ -57,6 +59,7 @@ interface SightRow {
   tenant: string
   isThere: boolean
   isBehind: boolean
+  silentSince: number | null
   isUnwatched: boolean
   seen: string
   alarms: number

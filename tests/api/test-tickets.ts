@@ -4,7 +4,7 @@ import { ticketStarted, ticketTold, untoldTickets } from '../../infra/postgres/t
 import { openTicket } from '../../infra/postgres/ticket-open.ts'
 import { createTicketStore } from '../../infra/postgres/tickets.ts'
 import { playedTicket } from '../support/played-ticket.ts'
-import { alarmsOf, PUBLIC_URL, type Recorder, recorder, ticketOf } from '../support/ticket-devices.ts'
+import { alarmsOf, PUBLIC_URL, type Recorder, recorder, speaks, ticketOf } from '../support/ticket-devices.ts'
 import { type Answer, type TestApi, testApi } from './test-api.ts'
 
 export const ANN_KEY = 'ann-key-0123456789'
@@ -44,6 +44,7 @@ export async function ticketApi(overrides: Parameters<typeof testApi>[0] = {}): 
     async opened(more = {}) {
       const device = `p-${++devices}`
       const { incarnation } = await api.register(device, {}, undefined, 'pump')
+      await speaks(sql, incarnation)
       const alarms = alarmsOf(sql, { device, incarnation })
       const { id } = (await openTicket(sql, ticketOf({ device, incarnation }, await alarms.raise(more.severity), more)))!
       await work(id)

@@ -248,6 +248,28 @@ describe('verifying', () => {
     }
   })
 
+  test('a device that says nothing is waited for, and after a day that is the evidence', () => {
+    const quiet = sight([alarm(1, T0, { clearedAt: T0 + MINUTE })])
+    const silent = { ...quiet, silentSince: T0 + MINUTE }
+    const back = done()
+    expect(back.go(5 * HOUR, silent)).toEqual(['verifying'])
+    expect(back.go(0, { ...quiet, silentSince: back.now })).toEqual(['closed'])
+    const gone = done()
+    expect(gone.go(24 * HOUR, silent)).toEqual(['verifying'])
+    expect(gone.go(HOUR)).toEqual(['reopened', 'told'])
+    expect(gone.state.reason).toBe('Nothing was heard of its device since it was done, so nobody knows whether the trouble is gone.')
+    // It has few looks for all that time.
+    const looks = done()
+    looks.go(31 * MINUTE, silent)
+    let count = 0
+    for (const start = looks.now; looks.now < start + 23 * HOUR; count++) {
+      const step = nextTicketStep(looks.state, looks.plan, silent, looks.now)
+      if (step.kind !== 'wait') throw new Error(`It does ${step.kind}`)
+      looks.now = step.until
+    }
+    expect(count).toBeLessThan(20)
+  })
+
   test('a risk that is still high reopens it, one below the threshold closes it', () => {
     const quiet = sight([alarm(1, T0, { clearedAt: T0 + MINUTE })])
     const high = done({ predict: 'pump-failure' })

@@ -14,6 +14,7 @@ import { until } from '../support/wait.ts'
 const TICKETS = 20
 /** Every third is not repaired at first. */
 const relapses = (n: number) => n % 3 === 0
+type Pump = TestDevice & { token: string }
 /** Until all is there again after the supervisor was killed, on a busy machine. */
 const START_MS = 120_000
 const STEP_MS = 180_000
@@ -26,11 +27,11 @@ afterAll(() => castor?.stop())
 
 test('whatever is killed in their midst, tickets come to their ends, and each step is done once', { timeout: 900_000 }, async () => {
   const { sql } = castor
-  const devices: TestDevice[] = []
+  const devices: Pump[] = []
   for (let n = 0; n < TICKETS; n++) {
-    await castor.register(`p-${n}`, 'pump')
+    const token = await castor.register(`p-${n}`, 'pump')
     const [row] = await sql<[{ incarnation: number }]>`select incarnation from devices where device = ${`p-${n}`}`
-    devices.push({ device: `p-${n}`, incarnation: row.incarnation })
+    devices.push({ device: `p-${n}`, incarnation: row.incarnation, token })
   }
   let done = 0
   const repairs = devices.map(async (device, n) => {
@@ -70,7 +71,7 @@ test('whatever is killed in their midst, tickets come to their ends, and each st
 })
 
 /** What people do with one, until it is over. */
-async function repaired(device: TestDevice, n: number): Promise<string> {
+async function repaired(device: Pump, n: number): Promise<string> {
   const { sql } = castor
   const alarms = alarmsOf(sql, device)
   const alarm = await patiently(() => alarms.raise())
@@ -81,7 +82,8 @@ async function repaired(device: TestDevice, n: number): Promise<string> {
   await ask(id, 'accept', 'accepted')
   await ask(id, 'start', 'in-progress')
   await patiently(() => alarms.clear())
-  await ask(id, 'done', 'verifying', 'closed')
+  await ask(id, 'done', 'verifying')
+  await speaks(device)
   if (relapses(n)) {
     await patiently(() => alarms.raise())
     await becomes(id, 'reopened')
@@ -89,6 +91,19 @@ async function repaired(device: TestDevice, n: number): Promise<string> {
   }
   await becomes(id, relapses(n) ? 'cancelled' : 'closed')
   return id
+}
+
+/** A pump that says nothing shows nothing. */
+async function speaks({ token }: Pump): Promise<void> {
+  await patiently(async () => {
+    const { status } = await fetch(`${castor.deviceHttp}/device/v1/telemetry`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: '{"vibration": 1.5}',
+      signal: AbortSignal.timeout(5_000),
+    })
+    if (status >= 300) throw new Error(`It got ${status}`)
+  })
 }
 
 /** Asked again while nobody answers; who asked in vain may have been heard. */
@@ -125,7 +140,7 @@ async function patiently<T>(write: () => Promise<T>): Promise<T> {
       written = { value: await write() }
       return true
     },
-    'Postgres takes it',
+    'it is taken',
     STEP_MS,
     100,
   )

@@ -196,6 +196,20 @@ describe('a step', () => {
     expect(await seen()).toEqual([true, 'person'])
   })
 
+  test('sees since when its device says nothing, unless it is connected', async () => {
+    const { sql } = database
+    const device = await pump(sql)
+    const opened = await openTicket(sql, ticketOf(device, await alarmsOf(sql, device).raise()))
+    const run = await working(opened!.id)
+    const silentSince = async () => (await run.take()).sight.silentSince
+    await sql`update twin_inbox set last_seen = 1234567890123 where incarnation = ${device.incarnation}`
+    expect(await silentSince()).toBe(1_234_567_890_123)
+    await sql`update twin_inbox set connection = '[1,1]' where incarnation = ${device.incarnation}`
+    expect(await silentSince()).toBeUndefined()
+    await sql`delete from twin_inbox where incarnation = ${device.incarnation}`
+    expect(await silentSince()).toBe(0)
+  })
+
   test('that ends it is not done when something was seen since', async () => {
     const { sql } = database
     const device = await pump(sql)
@@ -219,7 +233,7 @@ describe('a step', () => {
     const run = await working(opened!.id)
     const isBehind = async () => (await run.take()).sight.isBehind
     expect(await isBehind()).toBeUndefined()
-    await sql`insert into twin_inbox (incarnation, lane, sealed_seq) values (${device.incarnation}, 0, 3)`
+    await sql`update twin_inbox set sealed_seq = 3 where incarnation = ${device.incarnation}`
     expect(await isBehind()).toBe(true)
     await sql`update devices set decided_seq = 3 where incarnation = ${device.incarnation}`
     expect(await isBehind()).toBeUndefined()

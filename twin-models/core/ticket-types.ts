@@ -181,6 +181,8 @@ export interface TicketSight {
   seen: string
   /** Its rule is not live any more: nothing raises an alarm. */
   isUnwatched?: true
+  /** It is not connected, and was heard last then; 0: never. */
+  silentSince?: number
   /** News of its device wait for the twin to decide them: alarms may have been raised or cleared that nobody knows yet. */
   isBehind?: true
   /** The newest that was asked for. */

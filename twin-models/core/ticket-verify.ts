@@ -9,6 +9,8 @@
  * What nobody watched is not said to have stayed away: where the last alarm was cleared by something else than its condition, or the rule is not live
  * any more, it is closed on the word of who did it, and that is said.
  *
+ * A device that says nothing shows nothing: what it does not speak after is not verified, and after a day it is evidence by itself.
+ *
  * A prediction that cannot be had holds nobody up for ever: after three tries the alarms alone decide, and that is said.
  */
 import { time } from './markdown.ts'
@@ -28,6 +30,8 @@ const TRIES = 3
 /** How long an answer is waited for, and until it is asked for again when it failed. */
 const PATIENCE_MS = 300_000
 const AGAIN_MS = 60_000
+/** A device that sleeps or reports once a day is waited for. */
+const SILENCE_MS = 86_400_000
 
 export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSight, now: number): Verdict {
   const doneAt = state.doneAt ?? now
@@ -45,6 +49,10 @@ export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSig
   const quietUntil = Math.max(watchedUntil, (newest?.clearedAt ?? 0) + plan.verifyForMs)
   if (now < quietUntil) return { kind: 'wait', until: quietUntil }
   if (isBehind(sight, quietUntil, now)) return { kind: 'wait', until: nextLook(quietUntil, now, PATIENCE_MS) }
+  if (plan.rule !== null && sight.silentSince !== undefined && sight.silentSince <= doneAt) {
+    if (now < quietUntil + SILENCE_MS) return { kind: 'wait', until: nextLook(quietUntil, now, SILENCE_MS) }
+    return { kind: 'relapse', evidence: 'Nothing was heard of its device since it was done, so nobody knows whether the trouble is gone.' }
+  }
   const stayedAway = plan.rule === null ? '' : watchedWords(plan.rule, sight, quietUntil - plan.verifyForMs)
   if (plan.predict === undefined) return { kind: 'passed', words: `${stayedAway}.` }
   const verdict = predicted(state, plan.predict, sight, now, stayedAway)
