@@ -248,6 +248,19 @@ describe('time', () => {
     expect(twin.state.presence.status).toBe('offline')
   })
 
+  test('makes of functions what it does after all that was received at that very moment, whether it is told with it or later', () => {
+    const offline: Condition = { kind: 'compare', path: ['presence', 'status'], comparison: '=', value: 'offline' }
+    twin.rules(rule({ kind: 'or', terms: [offline, gone] }))
+    twin.say(20)
+    const at = T0 + MINUTE
+    expect(twin.ask({ kind: 'hello', at: T0 + 1, status: 'offline' })).toEqual(['raised hot: temperature is 20'])
+    const told = ['cleared hot by rule', 'raised hot: temperature is 20']
+    const back: TwinInput = { kind: 'hello', at, status: 'online' }
+    const missing: TwinInput = { kind: 'reading', at, name: 'missing(temperature,60000)', value: true, ts: at, timed: true }
+    expect(twin.would(back, missing)).toEqual(told)
+    expect([...twin.ask(back), ...twin.ask(missing)]).toEqual(told)
+  })
+
   test('confirms nothing that came late', () => {
     const both: Condition = { kind: 'or', terms: [temperature('>', 80), gone] }
     twin.rules(rule(both))
@@ -327,6 +340,12 @@ class Twin {
 
   ask(input: TwinInput): string[] {
     return this.#take([input])
+  }
+
+  /** All of it in one batch, and without going on from there. */
+  would(...inputs: TwinInput[]): string[] {
+    const batch = { messages: 0, lastSeenAt: 0, merged: {}, inputs }
+    return consume(this.state, { seq: this.state.seq + 1, batch }, this.now).events.flatMap(brief)
   }
 
   last(kind: TwinEvent['kind']): TwinEvent | undefined {

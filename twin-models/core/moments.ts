@@ -27,12 +27,16 @@ export function momentsOf(inputs: TwinInput[]): MomentInputs[] {
   return moments
 }
 
-/** Within what was received at one time and came in one go: another bridge may tell of that time once more, after what is of another. */
+/**
+ * Within what was received at one time and came in one go: another bridge may tell of that time once more, after what is of another. What time made
+ * of functions at that very moment comes after what was received at it, whether it is told with it or later.
+ */
 function readingsFirst(inputs: TwinInput[]): TwinInput[] {
   if (!inputs.some(isReading)) return inputs
   const ordered: TwinInput[] = []
   for (let from = 0, to = 0; from < inputs.length; from = to) {
-    while (inputs[to]?.at === inputs[from]!.at) to++
+    do to++
+    while (inputs[to]?.at === inputs[from]!.at && !isTimed(inputs[to]!))
     const run = inputs.slice(from, to)
     const followed = run.splice(0, run.findLastIndex(isReading) + 1)
     ordered.push(...followed.filter((input) => !isSign(input)), ...followed.filter(isSign), ...run)
@@ -48,6 +52,10 @@ function isReading({ kind }: TwinInput): boolean {
   return kind === 'reading'
 }
 
+function isTimed(input: TwinInput): boolean {
+  return 'timed' in input
+}
+
 const OF_MESSAGES: ReadonlySet<string> = new Set<TwinInput['kind']>([
   'life',
   'hello',
@@ -60,7 +68,7 @@ const OF_MESSAGES: ReadonlySet<string> = new Set<TwinInput['kind']>([
 ])
 
 function isOfMessage(input: TwinInput): boolean {
-  return OF_MESSAGES.has(input.kind) && !('timed' in input)
+  return OF_MESSAGES.has(input.kind) && !isTimed(input)
 }
 
 /** Of the time that the clock says, which messages that are not read yet may be older than. */

@@ -99,11 +99,8 @@ export class DecisionOracle {
     counts.set(part, n + 1)
     if (this.#full.has(incarnation) && !isOfSingles(part)) return
     const twin = this.#twins.get(incarnation)
+    if (twin && isBackstop(event) && this.#takeBackstop(twin, event, n)) return
     const expected = twin?.decided.get(part)?.[n]
-    if (twin && expected && isBackstop(event)) {
-      this.#takeBackstop(twin, event, expected)
-      return
-    }
     // What follows a backstop does not lie before it.
     const since = part === 'presence' ? (twin?.backstopAt ?? 0) : 0
     const wanted = expected === undefined ? 'nothing' : text({ ...expected, at: Math.max(expected.at, since) })
@@ -114,14 +111,24 @@ export class DecisionOracle {
       )
   }
 
-  /** The twin's own timer came before the news of a silence that its lane had found: the same, by other means. */
-  #takeBackstop(twin: ReferenceTwin, event: TwinEvent, expected: TwinEvent): void {
-    const { watermark } = this.#db.lanes.get(twin.incarnation % 16)!
+  /**
+   * The twin's own timer came before the news of a silence that its lane had found: the same, by other means. Or before its lane looked for it, which
+   * waits for the slowest of its owner's: then it is one by the watermark of its own. False: by none.
+   */
+  #takeBackstop(twin: ReferenceTwin, event: TwinEvent, n: number): boolean {
+    const { watermark, graceSince } = this.#db.lanes.get(twin.incarnation % 16)!
+    const { at } = event
+    const isNews = twin.decided.get('presence')?.[n] === undefined
+    const isDue = twin.connection === null && Math.max(twin.lastSeen, graceSince) + twin.presenceTimeoutMs < at && at <= watermark
+    if (isNews && isDue) twin.fallSilent(at)
+    const expected = twin.decided.get('presence')?.[n]
+    if (!expected) return false
     this.counts.backstops++
     const isSilence = expected.kind === 'presence-changed' && expected.reason === 'silence' && expected.at <= watermark
     if (!isSilence) this.#world.fail('the backstop decides only what the lanes found', `device ${twin.incarnation}: ${text(event)}`)
-    twin.backstopAt = event.at
+    twin.backstopAt = at
     this.#alarms.blur(twin.incarnation)
+    return true
   }
 }
 

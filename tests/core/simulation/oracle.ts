@@ -213,8 +213,7 @@ export class Oracle implements CommitWatcher {
     if (connection !== null) this.#world.fail('no connected device is silent', name)
     const grace = this.#db.lanes.get(incarnation % 16)!.graceSince
     if (Math.max(lastSeen, grace) + presenceTimeoutMs >= watermark) this.#world.fail('no twin is offline whose device spoke', name)
-    twin.feed([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
-    twin.ruled.give([{ kind: 'silent', at: watermark, lastSeenAt: lastSeen }])
+    twin.fallSilent(watermark)
   }
 
   #recover(twin: ReferenceTwin, features: InboxFeatures | null, isDue: boolean): void {

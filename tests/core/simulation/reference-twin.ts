@@ -148,6 +148,13 @@ export class ReferenceTwin {
     this.ruled.give([{ kind: 'life', at: receivedAt }])
   }
 
+  /** Nothing was heard of it for its timeout. */
+  fallSilent(at: number): void {
+    const silent = { kind: 'silent' as const, at, lastSeenAt: this.lastSeen }
+    this.feed([silent])
+    this.ruled.give([silent])
+  }
+
   /** Its bridge is dead, and everything of it is processed: it counts as there until now. */
   loseStream(stream: number, watermark: number): void {
     if (this.connection?.stream !== stream) return
