@@ -62,5 +62,5 @@ export function featuresOf({ features, featureStates, featureValues }: FeatureCo
 /** Its state is short, and changes with every reading. */
 function isShort(name: string): boolean {
   const { kind } = featureNamed(name)
-  return kind === 'missing' || kind === 'deviation' || kind === 'health'
+  return kind === 'missing' || kind === 'health'
 }

@@ -43,9 +43,11 @@ test('a reading writes values alone, unless what is kept of a function changed; 
     return { ruled, stated }
   }
   expect(feed(1_000, 1)).toEqual({ ruled: true, stated: true })
+  // What is usual is not known before there are thirty.
+  for (let n = 1; n <= 30; n++) feed(1_000 + n, n)
   expect(feed(1_100, 2)).toEqual({ ruled: false, stated: false })
-  // A sixteenth of its window later `change` keeps one more.
-  expect(feed(2_000, 3)).toEqual({ ruled: false, stated: true })
+  // A sixteenth of its window later `change` keeps one more, and a 256th later `deviation`.
+  expect(feed(2_031, 3)).toEqual({ ruled: false, stated: true })
   expect(feed(2_100, 4)).toEqual({ ruled: false, stated: false })
   // It counts.
   expect(feed(2_200, 6)).toEqual({ ruled: false, stated: true })

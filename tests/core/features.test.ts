@@ -161,6 +161,16 @@ describe('deviation', () => {
     expect(values[61]).toBeGreaterThan(10)
   })
 
+  test('what comes closer together than a 256th of its time does not move what is usual, and is compared all the same', () => {
+    const feature = featureNamed('deviation(a,256000)')
+    let state: FeatureState = []
+    for (let n = 0; n < 40; n++) state = feed(feature, state, 20 + (n % 2), n * 1_000, n * 1_000).state
+    const between = feed(feature, state, 30, 39_999, 39_999)
+    expect(between.state).toBe(state)
+    expect(between.value).toBeGreaterThan(10)
+    expect(feed(feature, state, 30, 40_000, 40_000).state).not.toEqual(state)
+  })
+
   test('of a constant is finite, and never NaN, whatever comes', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.double({ noNaN: true }), fc.nat(100_000)), { minLength: 35, maxLength: 60 }), (steps) => {

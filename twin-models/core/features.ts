@@ -8,7 +8,8 @@
  *   count(NAME?,MS,MOST)         readings of NAME, device events of !NAME, or readings that meet a comparison, in the last MS: up to MOST
  *   deviation(NAME,MS)           how many standard deviations the value is off the device's own mean; both are weighted by age, half after MS.
  *                                Null for the first 30 values. The deviation is at least a thousandth of the mean; what is more than three off
- *                                counts as three in them
+ *                                counts as three in them. Of values closer together than a 256th of MS only the first counts in them, once
+ *                                there are 30
  *   distance(NAME,LAT,LON)       metres from there to a value {lat, lon}, on a sphere; null for any other value
  *   missing(NAME,MS)             true when no reading of NAME was received for MS
  *   health(battery), health(rssi)  as the device's hello says
@@ -28,6 +29,7 @@ export type Feature =
 export type FeatureState = number[]
 
 const SAMPLES = 16
+const STEPS = 256
 const WARM_UP = 30
 const CLIP = 3
 const EARTH_METRES = 6_371_008.8
@@ -191,15 +193,17 @@ function meets(value: Value, { comparison, value: limit }: NonNullable<Extract<F
 function deviation(ms: number, state: FeatureState, value: Value, ts: number): Fed {
   if (typeof value !== 'number') return { state, value: null }
   const [known = 0, mean = value, variance = 0, before = ts] = state
+  const isWarm = known >= WARM_UP
   const spread = Math.max(Math.sqrt(variance), Math.abs(mean) / 1000, Number.MIN_VALUE)
   const off = (value - mean) / spread
-  const isWarm = known >= WARM_UP
+  const told = isWarm && Number.isFinite(off) ? Math.abs(off) : null
+  if (isWarm && ts - before < ms / STEPS) return { state, value: told }
   const taken = isWarm ? mean + Math.max(-CLIP, Math.min(CLIP, off)) * spread : value
   // While there are few, each counts as much as the others.
   const weight = Math.max(1 - 2 ** (-(ts - before) / ms), known < WARM_UP ? 1 / (known + 1) : 0)
   const step = weight * (taken - mean)
   const next = [known < WARM_UP ? known + 1 : known, mean + step, (1 - weight) * (variance + step * (taken - mean)), ts]
-  return { state: next.every(Number.isFinite) ? next : [], value: isWarm && Number.isFinite(off) ? Math.abs(off) : null }
+  return { state: next.every(Number.isFinite) ? next : [], value: told }
 }
 
 /** Haversine. */

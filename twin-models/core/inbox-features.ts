@@ -20,6 +20,8 @@ export interface InboxFeatures {
 /** Never changed in place: another value is another tuple, another state another array. */
 export type Known = readonly [value: Value, state: FeatureState]
 
+type Fed = Pick<Reading, 'name' | 'value' | 'ts' | 'receivedAt'>
+
 /** How the rules that are for it now differ from those that the twin was told of. Undefined: they do not. */
 export function rulesNews(features: InboxFeatures | null, rules: TwinRule[]): { set: TwinRule[]; removed: string[] } | undefined {
   const known = features?.rules ?? {}
@@ -72,16 +74,27 @@ export function fedBy({ known }: InboxFeatures, reading: Reading, isEvent = fals
 }
 
 /** As `fedBy`, but only as long as each of what becomes of them is routine: false, and nothing has changed, when one is not. */
-export function keepUp({ known }: InboxFeatures, readings: Reading[], isRoutine: (fed: Reading) => boolean): boolean {
-  const before: Array<[name: string, known: Known]> = []
-  for (const reading of readings) {
-    for (const place of placesOf(known, reading.name, false)) {
-      before.push([place.name, known[place.name]!])
-      const fed = take(known, place, reading)
-      const [value, state] = known[place.name]!
-      if (isRoutine(fed) && fed.ts === toldAt(place.feature, value, state, reading.ts)) continue
-      for (const [changed, was] of before.reverse()) known[changed] = was
-      return false
+export function keepUp({ known }: InboxFeatures, readings: Reading[], isRoutine: (fed: Fed) => boolean): boolean {
+  const changed: string[] = []
+  const before: Known[] = []
+  // One for all: it is asked for every function with every message.
+  const fed: Fed = { name: '', value: null, ts: 0, receivedAt: 0 }
+  for (const { name: of, value, ts, receivedAt } of readings) {
+    for (const { name, feature } of placesOf(known, of, false)) {
+      const was = known[name]!
+      const is = feed(feature, was[1], value, ts, receivedAt, was[0])
+      fed.name = name
+      fed.value = is.value
+      fed.ts = is.at ?? ts
+      fed.receivedAt = receivedAt
+      if (!isRoutine(fed) || fed.ts !== toldAt(feature, is.value, is.state, ts)) {
+        for (let n = before.length - 1; n >= 0; n--) known[changed[n]!] = before[n]!
+        return false
+      }
+      if (is.value === was[0] && is.state === was[1]) continue
+      changed.push(name)
+      before.push(was)
+      known[name] = [is.value, is.state]
     }
   }
   return true
