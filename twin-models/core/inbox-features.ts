@@ -92,6 +92,7 @@ export function keepUp({ known }: InboxFeatures, readings: Reading[], isRoutine:
         return false
       }
       if (is.value === was[0] && is.state === was[1]) continue
+      if (feature.kind === 'count' || was[0] === true) quietUntil.delete(known)
       changed.push(name)
       before.push(was)
       known[name] = [is.value, is.state]
@@ -134,10 +135,27 @@ export function passed({ known }: InboxFeatures, until: number, graceSince = 0):
       if (at === undefined || at >= until) break
       const after = valueAt(feature, state, at)
       known[name] = [after, state]
+      quietUntil.delete(known)
       found.push({ name, value: after, ts: at, receivedAt: at, timed: true })
     }
   }
   return found.sort((a, b) => a.ts - b.ts)
+}
+
+/**
+ * Not before then does time alone make anything of them, so that it is not looked for with every message: known until a count changes, or what was
+ * missing comes. With readings of others it only moves on.
+ */
+const quietUntil = new WeakMap<InboxFeatures['known'], number>()
+
+/** Whether `passed` would find anything. */
+export function hasPassed(features: InboxFeatures, until: number, graceSince: number): boolean {
+  const { known } = features
+  const quiet = quietUntil.get(known)
+  if (quiet !== undefined && until <= quiet) return false
+  const next = nextPassing(features, undefined, graceSince) ?? Infinity
+  quietUntil.set(known, next)
+  return next < until
 }
 
 /** When time alone will make of one what the twin wants to know. Without `wake`: anything. */
@@ -167,6 +185,7 @@ function take(known: InboxFeatures['known'], { name, feature }: Place, { value, 
   const [before, state] = known[name]!
   const fed = feed(feature, state, value, ts, receivedAt, before)
   known[name] = [fed.value, fed.state]
+  quietUntil.delete(known)
   const reading: Reading = { name, value: fed.value, ts: fed.at ?? ts, receivedAt }
   if (messageId !== undefined) reading.messageId = messageId
   return reading

@@ -17,7 +17,7 @@ import {
   withoutDetour,
   withoutOldReturn,
 } from './hellos.ts'
-import { fedBy, fedByHealth, type InboxFeatures, keepUp, nextPassing, passed, withRules } from './inbox-features.ts'
+import { fedBy, fedByHealth, hasPassed, type InboxFeatures, keepUp, nextPassing, passed, withRules } from './inbox-features.ts'
 import {
   ALL,
   append,
@@ -112,7 +112,7 @@ function inOrder(readings: Reading[]): Reading[] {
  */
 export function passTime(inbox: Inbox, until: number): boolean {
   const { features, wake, graceSince } = inbox
-  if (features && nextPassing(features, undefined, graceSince)! < until) {
+  if (features && hasPassed(features, until, graceSince)) {
     mergeFunctions(inbox)
     for (const reading of passed(features, until, graceSince)) addOne(inbox, reading)
   }
