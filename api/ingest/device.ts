@@ -99,8 +99,9 @@ export function inboxChange(device: Device): InboxChange {
   const { pending, sealed } = inbox
   const full = device.dirtySeal || !device.stored
   const features = device.featureTexts.change(inbox.features, device.dirtyRules || !device.stored)
-  // Any of them may have been merged.
-  if (inbox.features) for (const name of Object.keys(inbox.features.known)) device.mergedTexts.changed(name)
+  // Those that were merged, with a seal or before anything opened.
+  if (inbox.features && pending)
+    for (const name of Object.keys(inbox.features.known)) if (pending.merged[name] !== undefined) device.mergedTexts.changed(name)
   return {
     incarnation,
     lane,

@@ -5,7 +5,7 @@ import { MOST_PREDICTION_MODELS, type PredictionModel, type PredictionModels } f
 import { msOf, type PredictionModelRequest } from '../../twin-models/schemas/prediction-model.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
-import { rulesThatAsk } from './rule-names.ts'
+import { rulesThatAsk } from './rule-mentions.ts'
 
 export function createPredictionModels(sql: Sql): PredictionModels {
   return {

@@ -5,7 +5,7 @@ import type { WebhookSecret } from '../../api/webhook-ports.ts'
 import { CLOSED } from '../../twin-models/core/delivery.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql, Transaction } from './connect.ts'
-import { rulesThatTell } from './rule-names.ts'
+import { rulesThatTell } from './rule-mentions.ts'
 
 /** Notices that are counted. */
 const COUNTED = 10_000

@@ -20,8 +20,6 @@ export interface InboxFeatures {
 /** Never changed in place: another value is another tuple, another state another array. */
 export type Known = readonly [value: Value, state: FeatureState]
 
-type Fed = Pick<Reading, 'name' | 'value' | 'ts' | 'receivedAt'>
-
 /** How the rules that are for it now differ from those that the twin was told of. Undefined: they do not. */
 export function rulesNews(features: InboxFeatures | null, rules: TwinRule[]): { set: TwinRule[]; removed: string[] } | undefined {
   const known = features?.rules ?? {}
@@ -74,11 +72,11 @@ export function fedBy({ known }: InboxFeatures, reading: Reading, isEvent = fals
 }
 
 /** As `fedBy`, but only as long as each of what becomes of them is routine: false, and nothing has changed, when one is not. */
-export function keepUp({ known }: InboxFeatures, readings: Reading[], isRoutine: (fed: Fed) => boolean): boolean {
+export function keepUp({ known }: InboxFeatures, readings: Reading[], isRoutine: (fed: Reading) => boolean): boolean {
   const changed: string[] = []
   const before: Known[] = []
   // One for all: it is asked for every function with every message.
-  const fed: Fed = { name: '', value: null, ts: 0, receivedAt: 0 }
+  const fed: Reading = { name: '', value: null, ts: 0, receivedAt: 0 }
   for (const { name: of, value, ts, receivedAt } of readings) {
     for (const { name, feature } of placesOf(known, of, false)) {
       const was = known[name]!

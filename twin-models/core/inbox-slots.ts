@@ -131,12 +131,12 @@ export function isAllOpen({ pending, sealed }: Inbox): boolean {
 }
 
 /** What a reading that wakes opens. Undefined: it does not. */
-export function opens(wake: Wake, reading: Pick<Reading, 'name' | 'value' | 'ts' | 'receivedAt'>): string | undefined {
+export function opens(wake: Wake, reading: Reading): string | undefined {
   if (!wakes(wake, reading)) return undefined
   return isLate(wake, reading) ? ALL : reading.name
 }
 
-function isLate(wake: Wake, { name, ts, receivedAt }: Pick<Reading, 'name' | 'ts' | 'receivedAt'>): boolean {
+function isLate(wake: Wake, { name, ts, receivedAt }: Reading): boolean {
   return receivedAt - ts > (own(wake.bounds, name)?.lateMs ?? Infinity)
 }
 

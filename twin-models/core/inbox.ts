@@ -94,8 +94,7 @@ export function addReadings(inbox: Inbox, readings: Reading[]): void {
  */
 function addRoutine(inbox: Inbox, features: InboxFeatures, readings: Reading[]): boolean {
   const pending = pendingOf(inbox, readings[0]!.receivedAt)
-  const isRoutine = (reading: Pick<Reading, 'name' | 'value' | 'ts' | 'receivedAt'>): boolean =>
-    opens(inbox.wake, reading) === undefined && !isOpen(inbox, pending, reading.name)
+  const isRoutine = (reading: Reading): boolean => opens(inbox.wake, reading) === undefined && !isOpen(inbox, pending, reading.name)
   if (!readings.every(isRoutine) || !keepUp(features, readings, isRoutine)) return false
   for (const reading of readings) merge(pending, reading)
   return true
