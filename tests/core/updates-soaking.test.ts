@@ -1,8 +1,11 @@
 /** An update of which its device runs the new firmware: healthy is who stays there, as it is, and well (docs/rollouts.md). */
 import { describe, expect, test } from 'vitest'
+import type { Step } from '../../twin-models/core/consume.ts'
 import { nextDeadline } from '../../twin-models/core/deadline.ts'
 import { decidedPart } from '../../twin-models/core/decided.ts'
-import { brief } from '../support/asked-twin.ts'
+import type { TwinRule } from '../../twin-models/core/types.ts'
+import { hotRule } from '../support/alarms.ts'
+import { type AskedTwin, brief } from '../support/asked-twin.ts'
 import { goodbye, NEW, OLD, ofUpdate, released, silent, soaking, will } from '../support/updating-twin.ts'
 
 describe('one that soaks', () => {
@@ -121,3 +124,82 @@ describe('one that soaks', () => {
     expect(ofUpdate(twin.hello().events)).toEqual(['update-ended u healthy'])
   })
 })
+
+describe('alarms of one that soaks', () => {
+  test('end it when a critical one is raised', () => {
+    const twin = watched(soaking())
+    const { events, effects } = read(twin, 61)
+    expect(ofUpdate(events)).toEqual(['update-ended u failed alarm'])
+    expect(effects?.updates).toEqual([{ id: 'u', status: 'failed', code: 'alarm', message: 'Alarm hot: It has 61 °C', withdraw: true }])
+    expect(effects?.alarms).toMatchObject([{ rule: 'hot', severity: 'critical' }])
+  })
+
+  test('do not end it while they are less than critical, and end it when they become so', () => {
+    const twin = watched(soaking())
+    expect(ofUpdate(read(twin, 31).events)).toEqual([])
+    expect(ofUpdate(read(twin, 61).events)).toEqual(['update-ended u failed alarm'])
+  })
+
+  test('are none of its where they were critical before it booted, until they come anew', () => {
+    const twin = watched(released())
+    read(twin, 61)
+    twin.hello({ firmware: NEW })
+    expect(ofUpdate(read(twin, 62).events)).toEqual([])
+    read(twin, 20)
+    expect(ofUpdate(read(twin, 61).events)).toEqual(['update-ended u failed alarm'])
+  })
+
+  test('that were there before let it become healthy', () => {
+    const twin = watched(released())
+    read(twin, 61)
+    twin.hello({ firmware: NEW })
+    expect(ofUpdate(twin.due(twin.now + 20_000).events)).toEqual(['update-ended u healthy'])
+  })
+
+  test('count once they are no longer muted by a maintenance', () => {
+    const twin = watched(soaking())
+    maintained(twin, 15_000)
+    expect(ofUpdate(read(twin, 61).events)).toEqual([])
+    expect(ofUpdate(timePasses(twin, 15_000).events)).toEqual(['update-ended u failed alarm'])
+
+    const other = watched(soaking())
+    maintained(other, 15_000)
+    read(other, 61)
+    expect(ofUpdate(maintained(other, null).events)).toEqual(['update-ended u failed alarm'])
+  })
+
+  test('by time alone end it, too', () => {
+    const twin = watched(soaking(), { forMs: 5_000 })
+    const { now } = twin
+    expect(ofUpdate(read(twin, 61).events)).toEqual([])
+    expect(ofUpdate(timePasses(twin, now + 5_000).events)).toEqual(['update-ended u failed alarm'])
+  })
+
+  test('that come with the hello of the new firmware end a soak of no time only when they come after it', () => {
+    const twin = watched(released({ soakMs: 0 }))
+    const at = twin.now
+    const { events } = twin.give(
+      { kind: 'hello', at, status: 'online', firmware: NEW },
+      { kind: 'reading', at: at + 1, ts: at + 1, name: 'temperature', value: 61 },
+    )
+    expect(ofUpdate(events).at(-1)).toBe('update-ended u healthy')
+  })
+})
+
+function watched(twin: AskedTwin, more: Partial<TwinRule> = {}): AskedTwin {
+  twin.give({ kind: 'rules', at: twin.now, set: [hotRule(more)], removed: [] })
+  return twin
+}
+
+function read(twin: AskedTwin, value: number): Step {
+  return twin.give({ kind: 'reading', at: twin.now, ts: twin.now, name: 'temperature', value })
+}
+
+function timePasses(twin: AskedTwin, at: number): Step {
+  twin.now = at
+  return twin.give({ kind: 'tick', at })
+}
+
+function maintained(twin: AskedTwin, until: number | null): Step {
+  return twin.give({ kind: 'maintenance', at: twin.now, request: 'm', by: 'ann', until })
+}

@@ -1,6 +1,6 @@
 /**
  * Whatever comes in whatever order to a twin that is asked for updates: requests, again and against each other, cancels, devices that boot, return,
- * lie, fall silent, sleep, complain and are repaired, bridges that tell late or never, rows that cannot be read, and time that goes on.
+ * lie, fall silent, sleep, complain, raise alarms and are repaired, bridges that tell late or never, rows that cannot be read, and time that goes on.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -12,6 +12,7 @@ import { evolve } from '../../twin-models/core/evolve.ts'
 import { initialState } from '../../twin-models/core/initial.ts'
 import { reportOf } from '../../twin-models/core/report.ts'
 import type { Firmware, ToldUpdate, TwinEvent, UpdateRequest } from '../../twin-models/core/types.ts'
+import { hotRule } from '../support/alarms.ts'
 import { AskedTwin } from '../support/asked-twin.ts'
 
 const ENDS = new Set(['healthy', 'failed', 'rolled-back', 'timed-out', 'rejected', 'cancelled', 'skipped'])
@@ -72,6 +73,7 @@ const step = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ step: fc.constant('word' as const), word: fc.constantFrom('downloading', 'installing', 'rebooting') }),
   },
+  { weight: 3, arbitrary: fc.record({ step: fc.constant('read' as const), value: fc.constantFrom(20, 20, 31, 61) }) },
   { weight: 2, arbitrary: fc.record({ step: fc.constant('maintain' as const), ms: fc.option(fc.integer({ min: 1, max: 90 })) }) },
   {
     weight: 6,
@@ -111,6 +113,13 @@ class Run {
   readonly requests: UpdateRequest[] = []
   /** How often each attempt was put off because the device could not just then. */
   readonly waits = new Map<string, number>()
+  /** Alarms that were critical when the update under way began to soak. */
+  criticalBefore: number[] = []
+  readonly critical = new Set<number>()
+
+  constructor() {
+    this.twin.give({ kind: 'rules', at: this.twin.now, set: [hotRule()], removed: [] })
+  }
 
   take(one: Step): void {
     const { twin } = this
@@ -171,6 +180,9 @@ class Run {
           this.decided(twin.give({ kind: 'update-step', at: twin.now, id: twin.state.update!.id, status: one.word }))
         break
       }
+      case 'read':
+        this.decided(twin.give({ kind: 'reading', at: twin.now, ts: twin.now, name: 'temperature', value: one.value }))
+        break
       case 'maintain':
         this.decided(twin.give({ kind: 'maintenance', at: twin.now, request: 'm', by: 'ann', until: one.ms && twin.now + one.ms }))
         break
@@ -208,6 +220,7 @@ class Run {
 
   decided(step: Decided): Decided {
     for (const event of step.events) this.count(event)
+    this.seeAlarms(step.events)
     const changes = step.effects?.updates ?? []
     expect(new Set(changes.map(({ id }) => id)).size).toBe(changes.length)
     for (const change of changes) this.write(change)
@@ -227,6 +240,16 @@ class Run {
     this.waits.set(`${id} ${attempt}`, before + 1)
     expect(deadlineAt - at).toBeGreaterThanOrEqual(Math.min(retryMs, offerUntil - at))
     expect(deadlineAt - at).toBeLessThanOrEqual(Math.max(retryMs, Math.min(retryMs * 2 ** before, (offerUntil - at) / 2)))
+  }
+
+  /** Which were critical when it began to soak: by the events alone. */
+  seeAlarms(events: TwinEvent[]): void {
+    for (const event of events) {
+      if (event.kind === 'update-soaking') this.criticalBefore = [...this.critical]
+      if (event.kind === 'alarm-cleared') this.critical.delete(event.n)
+      const severity = event.kind === 'alarm-raised' ? event.alarm.severity : event.kind === 'alarm-updated' ? event.severity : undefined
+      if (severity === 'critical') this.critical.add(event.kind === 'alarm-raised' ? event.alarm.n : (event as { n: number }).n)
+    }
   }
 
   /** As the decision write does it. */
@@ -263,6 +286,8 @@ class Run {
     expect(decidedPart(this.twin.state).update?.status).toBe(update.phase === 'soaking' ? 'soaking' : 'scheduled')
     if (update.phase !== 'soaking') return
     expect(this.twin.state.firmware).toEqual(update.firmware)
+    const alarm = this.twin.state.alarms.hot
+    if (alarm?.severity === 'critical' && !alarm.muted) expect(this.criticalBefore).toContain(alarm.n)
     expect(update.deadlineAt).toBeLessThanOrEqual(update.giveUpAt!)
     const isThere = presence.status === 'online' || presence.reason === 'goodbye'
     expect(update.soakingSince !== undefined).toBe(isThere)

@@ -21,6 +21,8 @@ const fleets: Fleet[] = []
 beforeAll(async () => {
   castor = await startCastor()
   await asked(castor, 'POST', '/v1/release-keys', { name: 'releases', publicKey: release.pem })
+  const alarm = { when: "firmware.version = '2.0.0'", severity: 'critical', text: '{id} runs {firmware.version}' }
+  await asked(castor, 'PUT', '/v1/rules/two', { status: 'live', filter: "id like 'alarm-%'", ...alarm })
   await upload(castor, release, manifestOf(NEW), NEW)
   await upload(castor, release, manifestOf(FACTORY, { version: '1.4.2', counter: 14, rollbackTo: [] }), FACTORY)
 })
@@ -39,6 +41,13 @@ test.concurrent.each<[what: string, prefix: string, options: Partial<FleetOption
   ['is refused', 'reject-', { fates: { reject: 1 } }, { status: 'rejected', code: 'refused' }, '1.4.2'],
   ['bricks it', 'brick-', { fates: { brick: 1 } }, { status: 'timed-out', code: 'silent' }, '1.4.2'],
   ['leads back to what ran before', 'return-', { fates: { return: 1 } }, { status: 'rolled-back', code: 'returned' }, '1.4.2'],
+  [
+    'raises a critical alarm',
+    'alarm-',
+    {},
+    { status: 'failed', code: 'alarm', message: 'Alarm two: alarm-thermostat-0001 runs 2.0.0' },
+    '2.0.0',
+  ],
   ['makes it unhealthy', 'unhealthy-', { fates: { unhealthy: 1 } }, { status: 'failed', code: 'unhealthy' }, '2.0.0'],
 ])('an update of a simulated device that %s ends so', { timeout: 180_000 }, async (_, prefix, options, end, runs) => {
   const device = await running(prefix, options)

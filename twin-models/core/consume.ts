@@ -15,6 +15,7 @@ import { namesOf } from './rule-names.ts'
 import { elapse, type Judged, judge } from './rules.ts'
 import type { Batch, TwinEvent, TwinInput, TwinState, Value } from './types.ts'
 import { noteStep } from './update-returns.ts'
+import { decideOnAlarms } from './update-soaking.ts'
 
 export interface Seal {
   seq: number
@@ -46,9 +47,13 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number): St
   let draft: TwinState = { ...from, revision, values: { ...from.values }, ranges: { ...from.ranges } }
   const events: TwinEvent[] = []
   const answers: RequestAnswer[] = []
-  const judged = ({ state, events: found }: Judged): void => {
+  const judged = ({ state, events: found }: Judged, at: number): void => {
     draft = state
     events.push(...found)
+    for (const event of decideOnAlarms(draft, found, at)) {
+      events.push(event)
+      draft = evolve(draft, event)
+    }
   }
   const take = (input: TwinInput): void => {
     const met = draft
@@ -69,10 +74,10 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number): St
   draft = { ...draft, presence: { ...from.presence, ...statusOf(draft) } }
   for (const moment of momentsOf(batch.inputs)) {
     // Time passes only with messages, and what is in order with them.
-    if (!moment.isAhead && moment.at > draft.ruleClock) judged(elapse(draft, moment.at))
-    if (!moment.isAhead) judged(elapse(draft, moment.ts, moment.at))
+    if (!moment.isAhead && moment.at > draft.ruleClock) judged(elapse(draft, moment.at), moment.at)
+    if (!moment.isAhead) judged(elapse(draft, moment.ts, moment.at), moment.at)
     for (const input of moment.inputs) take(input)
-    judged(judge(draft, moment))
+    judged(judge(draft, moment), moment.at)
   }
   draft = { ...seen(draft, batch.lastSeenAt), messages: draft.messages + batch.messages }
   const effects = effectsOf(before, draft, events)

@@ -1,5 +1,5 @@
 /** What an event makes of a twin's update (updates.ts), and what its device's coming and going does to one. */
-import type { OpenUpdate, TwinEvent, TwinState } from './types.ts'
+import type { OpenAlarm, OpenUpdate, TwinEvent, TwinState } from './types.ts'
 import { LATER, MOST_WAITS } from './update-steps.ts'
 
 export type UpdateEvent = Extract<TwinEvent, { kind: `update-${string}` }>
@@ -39,6 +39,10 @@ export function isThere({ status, reason }: TwinState['presence']): boolean {
   return status === 'online' || (status === 'offline' && reason === 'goodbye')
 }
 
+export function criticalAlarms({ alarms }: Pick<TwinState, 'alarms'>): OpenAlarm[] {
+  return Object.values(alarms).filter(({ severity }) => severity === 'critical')
+}
+
 export function giveUpAt({ giveUpAt = 0 }: OpenUpdate): number {
   return giveUpAt
 }
@@ -48,10 +52,11 @@ function requested({ at, update, from, deadlineAt }: Extract<UpdateEvent, { kind
 }
 
 function moved(
-  { firmware, presence }: TwinState,
+  state: TwinState,
   update: OpenUpdate,
   event: Exclude<UpdateEvent, { kind: 'update-requested' | 'update-ended' }>,
 ): OpenUpdate {
+  const { firmware, presence } = state
   const { deadlineAt } = event
   const { returnsBy: _returnsBy, ...known } = update
   if (event.kind === 'update-awaited') return { ...known, deadlineAt, ...(event.returnsBy !== undefined && { returnsBy: event.returnsBy }) }
@@ -77,7 +82,8 @@ function moved(
         ...(message !== undefined && { message }),
       }
     }
-    case 'update-soaking':
+    case 'update-soaking': {
+      const criticalBefore = criticalAlarms(state).map(({ n }) => n)
       return {
         ...rest,
         phase: 'soaking',
@@ -85,6 +91,8 @@ function moved(
         bootedAt: event.at,
         giveUpAt: event.giveUpAt,
         ...(isThere(presence) && { soakingSince: event.at }),
+        ...(criticalBefore.length > 0 && { criticalBefore }),
       }
+    }
   }
 }

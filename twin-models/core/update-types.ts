@@ -63,6 +63,8 @@ export interface OpenUpdate extends UpdateRequest {
   bootedAt?: number
   /** Of `soaking`: since when it is there without a break; absent while it is away. */
   soakingSince?: number
+  /** Of `soaking`: critical alarms that were there when it came; they are none of its. Absent: none. */
+  criticalBefore?: number[]
   /** Of `soaking`: what is not healthy by then never will be. */
   giveUpAt?: number
   /** Why the attempt before failed, or why it waits. */

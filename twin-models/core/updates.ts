@@ -7,10 +7,11 @@
  */
 import { BY_TIMER, byMessage, byRequest } from './causes.ts'
 import { evolve } from './evolve.ts'
-import { giveUpAt, isThere } from './evolve-updates.ts'
+import { isThere } from './evolve-updates.ts'
 import { words } from './plain.ts'
 import type { Cause, OpenUpdate, ToldUpdate, TwinEvent, TwinInput, TwinState } from './types.ts'
 import { awaited, isBack } from './update-returns.ts'
+import { dueSoaking, otherContent, verdict } from './update-soaking.ts'
 import { type End, endedUpdate, IN_MAINTENANCE, LATER, MESSAGE_LENGTH, type Next, nextOf, waitMs } from './update-steps.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
@@ -109,7 +110,7 @@ export function decideUnderWay(before: TwinState, events: TwinEvent[], receivedA
   if (!news || before.update === null) return []
   const state = events.reduce(evolve, before)
   const update = state.update as OpenUpdate
-  if (news.kind === 'maintenance-changed') return onMaintenance(state, update, receivedAt, news.cause)
+  if (news.kind === 'maintenance-changed' && update.phase !== 'soaking') return onMaintenance(state, update, receivedAt, news.cause)
   const at = Math.max(receivedAt, state.presence.since)
   if (update.phase === 'soaking') return verdict(state, update, at, news.cause)
   const { version, sha256 } = update.firmware
@@ -175,43 +176,4 @@ function isHere({ presence }: TwinState, told: ToldUpdate): boolean {
 
 function returnedEnd({ firmware }: TwinState): End {
   return { status: 'rolled-back', code: 'returned', message: `It is back, and still runs ${firmware?.version}.` }
-}
-
-function dueSoaking(state: TwinState, update: OpenUpdate, now: number): TwinEvent[] {
-  const steady = verdict(state, update, now, BY_TIMER)
-  if (steady.length > 0) return steady
-  const last = giveUpAt(update)
-  const isOnline = state.presence.status === 'online'
-  if (now < last) {
-    const soaksUntil = isOnline && update.soakingSince !== undefined ? update.soakingSince + update.soakMs : last
-    return [awaited(update, now, Math.min(soaksUntil, last))]
-  }
-  const end: End = isOnline
-    ? { status: 'timed-out', code: 'unsteady', message: 'It came and went, and was never there for long enough.' }
-    : { status: 'timed-out', code: 'silent', message: 'It came with the new firmware, and has been silent since.' }
-  return [endedUpdate(update, update.from, now, BY_TIMER, end)]
-}
-
-/** Of one that soaks, by all that is known. Health that nobody told of counts as good. */
-function verdict(state: TwinState, update: OpenUpdate, at: number, cause: Cause): TwinEvent[] {
-  const { firmware, health, presence } = state
-  const { soakingSince = Infinity, soakMs } = update
-  const end = (end: End): TwinEvent[] => [endedUpdate(update, update.from, at, cause, end)]
-  if (firmware?.version !== update.firmware.version) {
-    const message = `It ran ${update.firmware.version}, and runs ${firmware?.version} now.`
-    return end({ status: 'rolled-back', code: 'returned', message })
-  }
-  if (firmware.sha256 !== update.firmware.sha256) return end(otherContent(state))
-  if (health?.ok === false) return end({ status: 'failed', code: 'unhealthy', message: unwell(health.errors) })
-  if (presence.status === 'online' && at >= soakingSince + soakMs) return end({ status: 'healthy' })
-  return []
-}
-
-function otherContent({ firmware }: TwinState): End {
-  const found = firmware?.sha256 === undefined ? 'does not say its SHA-256' : `its SHA-256 is ${firmware.sha256}`
-  return { status: 'failed', code: 'hash-mismatch', message: `It runs ${firmware?.version}, but ${found}.` }
-}
-
-function unwell(errors: string[] = []): string {
-  return errors.length > 0 ? `It says that it is not well: ${errors.join(', ')}` : 'It says that it is not well.'
 }
