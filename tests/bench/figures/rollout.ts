@@ -12,6 +12,7 @@ import { RolloutKit } from '../rollout-kit.ts'
 import { rounded } from '../statistics.ts'
 import { historyEvents, rolloutEvents } from '../temporal-events.ts'
 import { until } from '../webhook-kit.ts'
+import { signalFloor } from './commands.ts'
 import { largeFleet } from './twins.ts'
 
 const DEVICES = 1_000
@@ -23,6 +24,8 @@ const PART_BYTES = 2 ** 20
 const BAD_OF_TEN = 3
 const LIMIT = { share: 0.1, minimum: 10 }
 const QUIET_MS = 300_000
+/** Of a device's update: it is let go, and healthy. */
+const DECISIONS = 2
 
 /** On a Castor with some twins. */
 export async function rollout(bench: Bench): Promise<void> {
@@ -61,13 +64,17 @@ export async function largeRollout(bench: Bench): Promise<void> {
 
 async function wellAndGood(bench: Bench, castor: Castor, kit: RolloutKit, fleet: Fleet): Promise<void> {
   await kit.firmware('r-2')
+  const floor = await signalFloor(bench)
   const eventsFrom = await historyEvents(castor, [FLEET])
   const started = await kit.rollout('r-1', 'r-2')
   const { seconds, counts } = await kit.becomes(started, 'completed')
   await quiet(castor.sql, QUIET_MS, bench.say)
   const events = (await historyEvents(castor, [FLEET])) - eventsFrom
   bench.say(`rollout of ${fleet.count}: ${JSON.stringify(counts)}, in ${seconds.toFixed(1)} s`)
-  bench.figure('rolloutDevicesPerSecond', (counts.healthy ?? 0) / seconds)
+  const perSecond = (counts.healthy ?? 0) / seconds
+  bench.figure('rolloutDevicesPerSecond', perSecond)
+  bench.figure('rolloutSignalsPerSecondFloor', floor)
+  bench.figure('rolloutRatio', (perSecond * DECISIONS) / floor)
   bench.figure('temporalEventsPerUpdate', events / fleet.count)
   bench.figure('temporalEventsOfRollout', await rolloutEvents(castor, started.id))
 }
