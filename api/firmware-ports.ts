@@ -91,7 +91,7 @@ export interface FirmwareQuery {
 }
 
 export interface FirmwareRows {
-  /** False: there is one of this name and version. */
+  /** False: there is one of this name and version, or another release of its line has its counter. */
   insert(firmware: NewFirmware): Promise<boolean>
   find(tenant: string, id: string): Promise<FirmwareRow | undefined>
   findVersion(tenant: string, name: string, version: string): Promise<FirmwareRow | undefined>
