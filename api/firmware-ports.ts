@@ -141,6 +141,7 @@ export interface DirectorKeys {
 
 /** What a download link stands for: an update of one device. */
 export interface DownloadLink {
+  tenant: string
   /** Secret part of the link of its present attempt. Null: it has none. */
   key: string | null
   until: number | null

@@ -103,7 +103,7 @@ export async function unnamedImages(sql: Queries, sha256s: string[]): Promise<st
 /** What a link to download stands for. A device that was removed has none. */
 export async function findDownloadLink(sql: Queries, update: string): Promise<DownloadLink | undefined> {
   const [row] = await sql<Array<Omit<DownloadLink, 'bytesPerSecond'> & { spec: string | null }>>`
-    select u.link as key, ${sql.unsafe(epochMs('u.link_until'))} as until, u.ended_at is not null or d.incarnation is null as "isOver",
+    select u.tenant, u.link as key, ${sql.unsafe(epochMs('u.link_until'))} as until, u.ended_at is not null or d.incarnation is null as "isOver",
       f.sha256, f.size, ${sql.unsafe(usableProblemSql)} as problem, u.rollout, r.spec
     from updates u join firmware f on f.id = u.firmware
       left join devices d on d.incarnation = u.incarnation left join rollouts r on r.id = u.rollout
