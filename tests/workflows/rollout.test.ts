@@ -173,7 +173,7 @@ test('halted by a person it stops them too, and what is excluded or rolled back 
   expect(await targets()).toEqual({ 'cancelled cancelled': 4 })
 })
 
-test('paused it starts nobody, also after another here.worker took over, and goes on when resumed', async () => {
+test('paused it starts nobody, also after another worker took over, and goes on when resumed', async () => {
   const { handle, twins, opens, becomes, steer } = await rolloutOf(6, { perSecond: 2 })
   await until(async () => (await twins.asked()).length >= 2, 'it has begun')
   expect(await steer('pause')).toContain('no further device is asked')
