@@ -26,14 +26,15 @@ import { preview } from './rollout-preview.ts'
 import { cancelRunning, dropWaiting, exclude, settle, stopSoaking, stopUntold } from './rollout-settle.ts'
 import { start } from './rollout-start.ts'
 
-export function createRolloutStore(sql: Sql): RolloutStore {
+/** `choosing`: a pool of its own for what may look at a million devices. */
+export function createRolloutStore(sql: Sql, choosing: Sql): RolloutStore {
   return {
     register: (rollout) => registerRollout(sql, rollout),
     find: (tenant, id) => findRollout(sql, tenant, id),
     claim: (rollout, workflow) => sql.begin((tx) => claim(tx, rollout, workflow)),
-    preview: (rollout) => sql.begin((tx) => preview(tx, rollout)) as ReturnType<RolloutStore['preview']>,
-    choose: (rollout, direction, which) => sql.begin((tx) => choose(tx, rollout, direction, which ?? 'updated')),
-    join: (rollout, direction, which) => sql.begin((tx) => join(tx, rollout, direction, which ?? 'updated')),
+    preview: (rollout) => choosing.begin((tx) => preview(tx, rollout)) as ReturnType<RolloutStore['preview']>,
+    choose: (rollout, direction, which) => choosing.begin((tx) => choose(tx, rollout, direction, which ?? 'updated')),
+    join: (rollout, direction, which) => choosing.begin((tx) => join(tx, rollout, direction, which ?? 'updated')),
     step: (rollout, step) => doStep(sql, rollout, step),
   }
 }

@@ -25,7 +25,7 @@ export async function startRolloutWorker({
   sql,
   ...options
 }: { sql: Sql } & Pick<OperationsOptions, 'address' | 'namespace' | 'taskQueue'>): Promise<RolloutWorker> {
-  const store = createRolloutStore(sql)
+  const store = createRolloutStore(sql, sql)
   const { between, instead } = inBetween(store)
   const activities = createRolloutActivities({ rollouts: between, log: pino({ level: 'silent' }) })
   const worker = await startOperationsWorker({ ...options, activities, maxCachedWorkflows: 50 })

@@ -234,7 +234,7 @@ describe('whatever is lost', () => {
     expect(await maintenance()).toHaveLength(2)
   })
 
-  test('a here.worker that ends and another that begins go on, with the timers that were set', async () => {
+  test('a worker that ends and another that begins go on, with the timers that were set', async () => {
     const { becomes, steer, alarms, handle, story } = await ticketOf({
       deadlines: { ...DEFAULT_DEADLINES, major: { ...SOON, acceptMs: 2_000 } },
     })
