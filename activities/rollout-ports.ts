@@ -83,7 +83,10 @@ export interface RolloutLook {
 }
 
 export interface RolloutStore {
-  /** Makes it known, once. Throws `invalid` where tenant, firmware or a group is not there, or the firmware may not be rolled out. */
+  /**
+   * Makes it known, once. Throws `invalid` where tenant, firmware or a group is not there, or the firmware may not be rolled out; `conflict` where too
+   * many have not ended.
+   */
   register(rollout: NewRollout): Promise<void>
   find(tenant: string, id: string): Promise<Rollout | undefined>
   /** This workflow works on it from now on. Throws `conflict` when another does. */

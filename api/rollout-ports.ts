@@ -197,7 +197,7 @@ export interface RolloutLooked {
 }
 
 export interface Rollouts {
-  /** With `claim`, and its id, under an Idempotency-Key; 'claimed': the key is taken. Throws `invalid` where what it names is gone. */
+  /** With `claim`, and its id, under an Idempotency-Key; 'claimed': the key is taken. Throws `invalid` where what it names is gone, `conflict` where too many have not ended. */
   create(rollout: NewRollout, claim?: IdempotencyClaim): Promise<'written' | 'claimed'>
   /** Throws `invalid` where there are too many devices, or what it names is gone. */
   preview(rollout: Pick<NewRollout, 'id' | 'tenant' | 'spec'>): Promise<RolloutPreview>

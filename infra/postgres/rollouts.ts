@@ -11,7 +11,7 @@ import type {
   RolloutStore,
   RolloutStoreStep,
 } from '../../activities/rollout-ports.ts'
-import type { RolloutSpec } from '../../twin-models/core/rollout-types.ts'
+import { ROLLOUT_LIMITS, type RolloutSpec } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
 import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usable.ts'
@@ -39,7 +39,7 @@ export function createRolloutStore(sql: Sql, choosing: Sql): RolloutStore {
   }
 }
 
-/** Throws `invalid` where what it names is not there, or must not be rolled out. */
+/** Throws `invalid` where what it names is not there, or must not be rolled out; `conflict` where too many have not ended. */
 export async function registerRollout(sql: Queries, { id, tenant, spec, by }: NewRollout): Promise<void> {
   const [known] = await sql`select 1 as one from tenants where tenant = ${tenant}`
   if (!known) throw new CastorError('invalid', `There is no tenant ${JSON.stringify(tenant)}.`)
@@ -50,6 +50,13 @@ export async function registerRollout(sql: Queries, { id, tenant, spec, by }: Ne
   if (problem) throw new CastorError('invalid', `Firmware ${name} ${version} cannot be rolled out. ${USABLE_PROBLEMS[problem]}`)
   for (const group of groupsOf(spec))
     if (!(await findGroup(sql, tenant, group))) throw new CastorError('invalid', `There is no group ${group} of tenant ${tenant}.`)
+  const [{ open }] = await sql<[{ open: number }]>`
+    select count(*)::int as open from rollouts where tenant = ${tenant} and ended_at is null and id <> ${id}`
+  if (open >= ROLLOUT_LIMITS.open)
+    throw new CastorError(
+      'conflict',
+      `${open} rollouts have not ended, drafts included, which is the most: cancel those that are not wanted.`,
+    )
   await sql`
     insert into rollouts (id, tenant, name, firmware, spec, requested_by)
     values (${id}, ${tenant}, ${spec.name}, ${firmware.id}, ${JSON.stringify(spec)}, ${by}) on conflict (id) do nothing`

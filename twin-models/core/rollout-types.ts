@@ -8,6 +8,8 @@ import type { UpdateEnd } from './update-types.ts'
 /** Bounds that REST, the Temporal UI and the workflow hold an argument to. */
 export const ROLLOUT_LIMITS = {
   targets: 1_000_000,
+  /** Of a tenant, that have not ended: each has a workflow, drafts too. */
+  open: 500,
   waves: 20,
   perSecond: { least: 0.01, most: 1_000 },
   atOnce: { least: 1, most: 1_000_000 },
