@@ -66,7 +66,7 @@ function groupsOf({ target, waves }: RolloutSpec): string[] {
   return [...(target.group === undefined ? [] : [target.group]), ...waves.flatMap((wave) => ('group' in wave ? [wave.group] : []))]
 }
 
-export async function findRollout(sql: Queries, tenant: string, id: string): Promise<Rollout | undefined> {
+async function findRollout(sql: Queries, tenant: string, id: string): Promise<Rollout | undefined> {
   const [row] = await sql<
     Array<{ spec: string; by: string; firmware: string; createdAt: number; state: string | null; heard: string | null; step: number }>
   >`

@@ -18,7 +18,7 @@ export const ROLLOUT_LIMITS = {
 } as const
 
 /** What one asks for, parsed (twin-models/schemas/rollout.ts). */
-export interface RolloutSpec {
+export interface RolloutSpec extends DeviceSpec {
   name: string
   firmware: { name: string; version: string }
   /** Whom it is for. */
@@ -29,6 +29,16 @@ export interface RolloutSpec {
   /** 0 to 1: the share of a wave that has to be healthy before the next one begins. */
   gate: number
   failures: ErrorLimit
+  pace: RolloutPace
+  downloadBytesPerSecond?: number
+  /** What becomes of updates under way when it halts by itself. */
+  onHalt: Running
+  lateJoiners: 'ignore' | 'join'
+  approval: 'none' | 'one' | 'four-eyes'
+}
+
+/** Of the update of each device: as in UpdateRequest (update-types.ts), but for its window and how long it is offered. */
+export interface DeviceSpec {
   soakMs: number
   offerMs: number
   installMs: number
@@ -36,12 +46,6 @@ export interface RolloutSpec {
   attempts: number
   retryMs: number
   window?: MaintenanceWindow
-  pace: RolloutPace
-  downloadBytesPerSecond?: number
-  /** What becomes of updates under way when it halts by itself. */
-  onHalt: Running
-  lateJoiners: 'ignore' | 'join'
-  approval: 'none' | 'one' | 'four-eyes'
 }
 
 /** `percent`: all of the rollout's devices up to this share, those of the waves before included. `count`: so many more. `group`: its members. */
