@@ -13,7 +13,7 @@ import { USABLE_PROBLEMS } from '../twin-models/firmware/usable.ts'
 import { ROLLOUT_BEGIN, ROLLOUT_STEP } from './activity-options.ts'
 import type { RolloutCarried } from './messages.ts'
 import { type Answer, showStatus } from './operators.ts'
-import type { Asked } from './rollout-asked.ts'
+import type { Asked } from './rollout-handlers.ts'
 import { rolloutReport } from './rollout-report.ts'
 
 const DETAILS_MS = 10_000
