@@ -2,16 +2,8 @@
  * Rollouts in Postgres, for their workflows. What a step does it does once, under its number: so neither a lost result, nor an attempt that was
  * given up and comes late, nor a run that was set back asks anybody twice.
  */
-import type {
-  ForwardResult,
-  NewRollout,
-  Rollout,
-  RolloutLook,
-  RolloutStood,
-  RolloutStore,
-  RolloutStoreStep,
-} from '../../activities/rollout-ports.ts'
-import { ROLLOUT_LIMITS, type RolloutSpec } from '../../twin-models/core/rollout-types.ts'
+import type { ForwardResult, Rollout, RolloutLook, RolloutStood, RolloutStore, RolloutStoreStep } from '../../activities/rollout-ports.ts'
+import { type NewRollout, ROLLOUT_LIMITS, type RolloutSpec } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
 import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usable.ts'

@@ -37,6 +37,14 @@ export interface RolloutSpec extends DeviceSpec {
   approval: 'none' | 'one' | 'four-eyes'
 }
 
+/** As it is registered. */
+export interface NewRollout {
+  id: string
+  tenant: string
+  spec: RolloutSpec
+  by: string
+}
+
 /** Of the update of each device: as in UpdateRequest (update-types.ts), but for its window and how long it is offered. */
 export interface DeviceSpec {
   soakMs: number
@@ -72,7 +80,8 @@ export type RolloutPlan = Pick<RolloutSpec, 'gate' | 'failures' | 'soakMs' | 'pa
   by: string
 }
 
-export type RolloutStatus = 'draft' | 'running' | 'paused' | 'halted' | 'rolling-back' | 'completed' | 'cancelled'
+export const ROLLOUT_STATUSES = ['draft', 'running', 'paused', 'halted', 'rolling-back', 'completed', 'cancelled'] as const
+export type RolloutStatus = (typeof ROLLOUT_STATUSES)[number]
 /** `back`: its devices return to what they ran before. */
 export type RolloutDirection = 'forward' | 'back'
 /** Who goes back: all that run what it brought, or only those of them whose update did not end healthy. */
