@@ -4,8 +4,9 @@ import { expect, test } from 'vitest'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { ROLLOUT_ASKED_SIGNAL, type RolloutAsked } from '../../workflows/messages.ts'
 import { until } from '../support/wait.ts'
-import { begun, details, eventsOf, messages, startRolloutWorker } from './rollouts.ts'
+import { begun, eventsOf, startRolloutWorker } from './rollouts.ts'
 import { setting } from './setting.ts'
+import { details, messages } from './told.ts'
 
 const here = setting(startRolloutWorker)
 
