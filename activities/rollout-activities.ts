@@ -11,7 +11,7 @@ import type {
   RolloutSpec,
 } from '../twin-models/core/rollout-types.ts'
 import { CastorError } from '../twin-models/errors.ts'
-import { rolloutAskOf } from '../twin-models/rollout-asked.ts'
+import { rolloutAskOf } from '../twin-models/rollout-ask.ts'
 import { rolloutRequest, rolloutSpecOf } from '../twin-models/schemas/rollout.ts'
 import { rolloutArguments } from '../twin-models/schemas/rollout-arguments.ts'
 import type { RolloutAbout } from '../workflows/messages.ts'

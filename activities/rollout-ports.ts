@@ -1,11 +1,11 @@
 /** What activities of rollouts need of the outside (infra/postgres/rollouts.ts). Times are epoch milliseconds. */
 import type {
+  NewRollout,
   RolloutCounts,
   RolloutDetails,
   RolloutDirection,
   RolloutPreview,
   RolloutReturn,
-  RolloutSpec,
   RolloutState,
   RolloutStep,
   SteerEffects,
@@ -16,13 +16,6 @@ import type { UsableProblem } from '../twin-models/firmware/usable.ts'
 import type { Heard } from '../workflows/messages.ts'
 
 export type { LeftOut, RolloutDetails, RolloutPreview } from '../twin-models/core/rollout-types.ts'
-
-export interface NewRollout {
-  id: string
-  tenant: string
-  spec: RolloutSpec
-  by: string
-}
 
 /** A rollout as stored. */
 export interface Rollout extends NewRollout {
@@ -83,7 +76,10 @@ export interface RolloutLook {
 }
 
 export interface RolloutStore {
-  /** Makes it known, once. Throws `invalid` where tenant, firmware or a group is not there, or the firmware may not be rolled out. */
+  /**
+   * Makes it known, once. Throws `invalid` where tenant, firmware or a group is not there, or the firmware may not be rolled out; `conflict` where too
+   * many have not ended.
+   */
   register(rollout: NewRollout): Promise<void>
   find(tenant: string, id: string): Promise<Rollout | undefined>
   /** This workflow works on it from now on. Throws `conflict` when another does. */

@@ -91,7 +91,7 @@ export interface FirmwareQuery {
 }
 
 export interface FirmwareRows {
-  /** False: there is one of this name and version. */
+  /** False: there is one of this name and version, or another release of its line has its counter. */
   insert(firmware: NewFirmware): Promise<boolean>
   find(tenant: string, id: string): Promise<FirmwareRow | undefined>
   findVersion(tenant: string, name: string, version: string): Promise<FirmwareRow | undefined>
@@ -141,6 +141,7 @@ export interface DirectorKeys {
 
 /** What a download link stands for: an update of one device. */
 export interface DownloadLink {
+  tenant: string
   /** Secret part of the link of its present attempt. Null: it has none. */
   key: string | null
   until: number | null

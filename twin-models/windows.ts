@@ -11,8 +11,8 @@ import { IANAZone } from 'luxon'
 import type { MaintenanceWindow } from './core/rollout-types.ts'
 import { WEEKDAYS } from './core/rollout-types.ts'
 
-/** Of a device: about two weeks of nights. */
-export const MOST_WINDOWS = 14
+/** Of a device: two months of nights. An offer that lasts longer ends with the last of them. */
+export const MOST_WINDOWS = 62
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 /** 1970-01-01 was a Thursday. */

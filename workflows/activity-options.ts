@@ -35,8 +35,8 @@ export const ROLLOUT_BEGIN = {
   retry: { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '2 minutes' },
 } satisfies ActivityOptions
 
-/** One step of a rollout: one transaction, but where all that wait or are under way are dropped or cancelled, in chunks. */
-export const ROLLOUT_STEP = { ...BULK_STEP, startToCloseTimeout: '1 minute' } satisfies ActivityOptions & { localRetryThreshold: string }
+/** One step of a rollout: one transaction, but where all that wait or are under way are dropped or cancelled, in chunks: a minute for a million. */
+export const ROLLOUT_STEP = { ...BULK_STEP, startToCloseTimeout: '5 minutes' } satisfies ActivityOptions & { localRetryThreshold: string }
 
 /** Finding, or opening, one ticket. What is wrong with its input fails it at once. */
 export const TICKET_BEGIN = { ...BULK_BEGIN, startToCloseTimeout: '30 seconds' } satisfies ActivityOptions

@@ -13,7 +13,7 @@ import { USABLE_PROBLEMS } from '../twin-models/firmware/usable.ts'
 import { ROLLOUT_BEGIN, ROLLOUT_STEP } from './activity-options.ts'
 import type { RolloutCarried } from './messages.ts'
 import { type Answer, showStatus } from './operators.ts'
-import type { Asked } from './rollout-asked.ts'
+import type { Asked } from './rollout-handlers.ts'
 import { rolloutReport } from './rollout-report.ts'
 
 const DETAILS_MS = 10_000
@@ -151,7 +151,7 @@ function excludedWords(excluded: RolloutLook['excluded'], ask: RolloutAsk): stri
   return {
     excluded: `${ask.device} is left out: it is not asked.`,
     cancelled: `${ask.device} is left out: its update is cancelled.`,
-    ended: `The update of ${ask.device} has ended before: nothing is left to be excluded.`,
+    ended: `${ask.device} has no part in it any more: there is nothing to exclude.`,
     unknown: `There is no device ${ask.device}: nothing was excluded.`,
   }[excluded]
 }

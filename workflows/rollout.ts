@@ -12,7 +12,7 @@ import { ROLLOUT_BEGIN } from './activity-options.ts'
 import { Alarm } from './alarm.ts'
 import { ROLLOUT_WORKFLOW, type RolloutCarried, type RolloutEnd, type RolloutStart } from './messages.ts'
 import { answerAll, isQuiet, mustBeTakeable } from './operators.ts'
-import { type Asked, handleAsked } from './rollout-asked.ts'
+import { type Asked, handleAsked } from './rollout-handlers.ts'
 import { previewReport } from './rollout-report.ts'
 import { RolloutRun } from './rollout-run.ts'
 

@@ -11,7 +11,7 @@ import type { TicketAsk, TicketChange, TicketOrigin, TicketSight, TicketSteered,
 import { TICKET_STEP } from './activity-options.ts'
 import type { Heard, TicketCarried } from './messages.ts'
 import { type Answer, showStatus } from './operators.ts'
-import type { AskedOfTicket } from './ticket-asked.ts'
+import type { AskedOfTicket } from './ticket-handlers.ts'
 import { ticketReport } from './ticket-report.ts'
 
 /** More than may wait to be told at once (infra/postgres/ticket-asked.ts), so that what is told twice is always known. */

@@ -11,7 +11,7 @@ import { TICKET_BEGIN } from './activity-options.ts'
 import { Alarm } from './alarm.ts'
 import { TICKET_WORKFLOW, type TicketCarried, type TicketEnd, type TicketStart } from './messages.ts'
 import { answerAll, isQuiet, mustBeTakeable } from './operators.ts'
-import { type AskedOfTicket, handleTicketAsked } from './ticket-asked.ts'
+import { type AskedOfTicket, handleTicketAsked } from './ticket-handlers.ts'
 import { TicketRun } from './ticket-run.ts'
 
 /** The usual course is shorter: only what is reopened, or talked about a lot, continues as new. */

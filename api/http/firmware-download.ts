@@ -35,7 +35,10 @@ export interface DownloadLimits extends PlaceLimits, LinkLimits {
 }
 
 /** Look-ups: half of a bridge's connections to Postgres. */
-const LIMITS: DownloadLimits = { atOnce: 1_000, ofOneUpdate: 4, stallMs: 60_000, trustMs: 1_000, lookUps: 2, lookUpsInLine: 1_000 }
+const LIMITS: DownloadLimits = {
+  ...{ atOnce: 1_000, ofOneTenant: 750, ofOneUpdate: 4 },
+  ...{ stallMs: 60_000, trustMs: 1_000, lookUps: 2, lookUpsInLine: 1_000 },
+}
 const PATH = '/device/v1/firmware/:sha256'
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const YEAR_SECONDS = 31_536_000
@@ -108,8 +111,8 @@ export function createDownloads(options: DownloadOptions): FirmwareDownloads {
     return link
   }
 
-  async function bodyOf(c: Context, { sha256, rollout, bytesPerSecond }: DownloadLink, update: string, range: ByteRange) {
-    const leave = places.enter(update)
+  async function bodyOf(c: Context, { tenant, sha256, rollout, bytesPerSecond }: DownloadLink, update: string, range: ByteRange) {
+    const leave = places.enter(tenant, update)
     try {
       const content = await store.open(sha256, range)
       if (!content) {

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
 import { CastorError } from '../../twin-models/errors.ts'
+import type { Manifest } from '../../twin-models/firmware/manifest.ts'
 import type { FirmwareRow, FirmwareRows, FirmwareSignature, FirmwareStore, StoredUpload } from '../firmware-ports.ts'
 import { MAX_ARTIFACT_BYTES } from '../firmware-ports.ts'
 import type { Endpoints } from './endpoint.ts'
@@ -97,7 +98,7 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
           checked = await checkManifest(deps, tenant, value)
           const before = await firmware.findVersion(tenant, checked.manifest.name, checked.manifest.version)
           if (before) refuseOther(before, checked)
-          else await refuseCounter(tenant, checked)
+          else await refuseCounter(tenant, checked.manifest)
         } else if (part.name === 'notes') notes = await textOf(part, MAX_NOTES_BYTES)
         else if (part.name !== 'file' || upload) throw refusedPart(part.name)
         else if (!checked) throw invalid('manifest', 'The part manifest has to come before the part file.')
@@ -116,7 +117,7 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
   }
 
   /** A device takes none that has the counter of what runs and other bytes. */
-  async function refuseCounter(tenant: string, { manifest: { name, version, counter } }: CheckedManifest): Promise<void> {
+  async function refuseCounter(tenant: string, { name, version, counter }: Manifest): Promise<void> {
     const same = await firmware.findCounter(tenant, name, counter)
     // The same version: another upload of it came in between, and what it is is looked at when this one is stored.
     if (!same || same.version === version) return
@@ -133,7 +134,11 @@ export function firmwareUploadEndpoint(endpoint: Endpoints, deps: UploadDeps): v
     const values = { name, model, version, counter, size, sha256, manifest: text, signature, expiresAt }
     const isNew = await firmware.insert({ ...values, ...who, id: randomUUID() })
     const row = await firmware.findVersion(who.tenant, name, version)
-    if (!row) throw new CastorError('internal', `Firmware ${name} ${version} is not there after it was stored.`)
+    if (!row) {
+      // Another release came in between.
+      await refuseCounter(who.tenant, manifest)
+      throw new CastorError('internal', `Firmware ${name} ${version} is not there after it was stored.`)
+    }
     if (isNew) return { row, isNew }
     refuseOther(row, { manifest, text, signature })
     if (!signature) return { row, isNew }

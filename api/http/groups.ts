@@ -1,10 +1,11 @@
 /** /v1/groups: filters with a name, which rollouts are for, and which may pin their devices to one version of their firmware. */
 import { z } from '@hono/zod-openapi'
 import { CastorError } from '../../twin-models/errors.ts'
+import { version } from '../../twin-models/firmware/manifest.ts'
 import { filter } from '../../twin-models/schemas/filter.ts'
-import { groupName, version } from '../../twin-models/schemas/rollout.ts'
+import { groupName } from '../../twin-models/schemas/rollout.ts'
 import type { FirmwareRows } from '../firmware-ports.ts'
-import { type Group, type Groups, MOST_GROUPS, MOST_PINS } from '../rollout-ports.ts'
+import { type Group, type Groups, MOST_GROUPS, MOST_PINS } from '../group-ports.ts'
 import type { Endpoints } from './endpoint.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
 import { iso, jsonContent, time } from './schemas.ts'

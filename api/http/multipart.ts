@@ -89,10 +89,17 @@ export async function textOf({ name, content }: Part, mostBytes: number): Promis
     if (size > mostBytes) throw new CastorError('too-large', `The part ${name} is larger than ${mostBytes} bytes.`)
     chunks.push(chunk)
   }
+  const text = utf8Of(Buffer.concat(chunks), name)
+  // Postgres cannot keep it.
+  if (text.includes('\0')) throw new CastorError('invalid', `The part ${name} holds U+0000.`)
+  return text
+}
+
+function utf8Of(bytes: Uint8Array, part: string): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (error) {
-    throw new CastorError('invalid', `The part ${name} is not valid UTF-8.`, { cause: error })
+    throw new CastorError('invalid', `The part ${part} is not valid UTF-8.`, { cause: error })
   }
 }
 

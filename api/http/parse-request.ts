@@ -9,6 +9,8 @@ export function parseQuery<Query>(schema: z.ZodType<Query> | undefined, c: Conte
   if (c.req.url.includes('?')) {
     for (const [name, values] of Object.entries(c.req.queries())) {
       if (values.length > 1) throw invalidQuery([{ path: `query:${name}`, detail: 'is given more than once' }])
+      // Postgres takes no such text.
+      if (values[0]!.includes('\0')) throw invalidQuery([{ path: `query:${name}`, detail: 'holds U+0000' }])
       given[name] = values[0]!
     }
   }

@@ -1,10 +1,11 @@
 /** A rollout as REST asks for it and shows it. Waves count from 1, as everywhere that people read of them. */
 import { z } from '@hono/zod-openapi'
-import type { RolloutPreview, RolloutSpec, WaveRule } from '../../twin-models/core/rollout-types.ts'
+import { ROLLOUT_STATUSES, type RolloutPreview, type RolloutSpec, type WaveRule } from '../../twin-models/core/rollout-types.ts'
 import { summed } from '../../twin-models/core/rollout-waves.ts'
 import { formatDuration } from '../../twin-models/durations.ts'
 import { rolloutRequest } from '../../twin-models/schemas/rollout.ts'
-import { ROLLOUT_STATUSES, type RolloutLooked, type RolloutRow, UPDATE_ENDS } from '../rollout-ports.ts'
+import type { RolloutLooked, RolloutRow } from '../rollout-ports.ts'
+import { UPDATE_ENDS } from '../update-ports.ts'
 import { iso, jsonValue, time } from './schemas.ts'
 
 export const newRolloutSchema = rolloutRequest.openapi('NewRollout', {

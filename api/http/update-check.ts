@@ -9,8 +9,8 @@ import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usabl
 import type { UpdateSpec } from '../../twin-models/schemas/update.ts'
 import { windowsByZone } from '../../twin-models/windows.ts'
 import type { FirmwareRow, FirmwareRows } from '../firmware-ports.ts'
+import type { Groups } from '../group-ports.ts'
 import type { TwinRow } from '../ports.ts'
-import type { Groups } from '../rollout-ports.ts'
 
 export interface UpdateCheckDeps {
   firmware: Pick<FirmwareRows, 'findVersion' | 'findVersions'>

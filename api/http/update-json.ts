@@ -1,7 +1,7 @@
 /** An update of one device as REST asks for it and shows it. */
 import { z } from '@hono/zod-openapi'
 import { updateRequest } from '../../twin-models/schemas/update.ts'
-import { UPDATE_STATUSES, type UpdateRow } from '../rollout-ports.ts'
+import { UPDATE_STATUSES, type UpdateRow } from '../update-ports.ts'
 import { deviceId, iso, jsonValue, time } from './schemas.ts'
 
 export const newUpdateSchema = updateRequest.openapi('NewUpdate', {

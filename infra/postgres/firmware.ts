@@ -42,14 +42,19 @@ const FIRMWARE_COLUMNS = `f.id, f.number, f.name, f.model, f.version, f.counter,
   ${epochMs('f.created_at')} as "createdAt", f.created_by as "createdBy"`
 
 /** What it is was checked; a name and version that is there stays as it is. */
-async function insertFirmware(sql: Queries, { signature, ...firmware }: NewFirmware): Promise<boolean> {
+async function insertFirmware(sql: Sql, { signature, ...firmware }: NewFirmware): Promise<boolean> {
   const { id, tenant, name, model, version, counter, size, sha256, manifest, expiresAt, notes, createdBy } = firmware
-  const rows = await sql`
-    insert into firmware (id, tenant, name, model, version, counter, size, sha256, manifest, envelope, key, expires_at, notes, created_by)
-    values (${id}, ${tenant}, ${name}, ${model}, ${version}, ${counter}, ${size}, ${sha256}, ${manifest}, ${signature?.envelope ?? null},
-      ${signature?.key ?? null}, ${expiresAt === null ? null : new Date(expiresAt)}, ${notes}, ${createdBy})
-    on conflict (tenant, name, version) do nothing returning true`
-  return rows.length > 0
+  return sql.begin(async (tx) => {
+    // Two at once would both find the counter free.
+    await tx`select from tenants where tenant = ${tenant} for no key update`
+    const { count } = await tx`
+      insert into firmware (id, tenant, name, model, version, counter, size, sha256, manifest, envelope, key, expires_at, notes, created_by)
+      select ${id}::uuid, ${tenant}::text, ${name}::text, ${model}, ${version}, ${counter}::bigint, ${size}, ${sha256}, ${manifest},
+        ${signature?.envelope ?? null}, ${signature?.key ?? null}, ${expiresAt === null ? null : new Date(expiresAt)}::timestamptz, ${notes}, ${createdBy}
+      where not exists (select from firmware where tenant = ${tenant} and name = ${name} and counter = ${counter})
+      on conflict (tenant, name, version) do nothing`
+    return count > 0
+  })
 }
 
 export async function findFirmware(sql: Queries, tenant: string, id: string): Promise<FirmwareRow | undefined> {
@@ -98,7 +103,7 @@ export async function unnamedImages(sql: Queries, sha256s: string[]): Promise<st
 /** What a link to download stands for. A device that was removed has none. */
 export async function findDownloadLink(sql: Queries, update: string): Promise<DownloadLink | undefined> {
   const [row] = await sql<Array<Omit<DownloadLink, 'bytesPerSecond'> & { spec: string | null }>>`
-    select u.link as key, ${sql.unsafe(epochMs('u.link_until'))} as until, u.ended_at is not null or d.incarnation is null as "isOver",
+    select u.tenant, u.link as key, ${sql.unsafe(epochMs('u.link_until'))} as until, u.ended_at is not null or d.incarnation is null as "isOver",
       f.sha256, f.size, ${sql.unsafe(usableProblemSql)} as problem, u.rollout, r.spec
     from updates u join firmware f on f.id = u.firmware
       left join devices d on d.incarnation = u.incarnation left join rollouts r on r.id = u.rollout

@@ -1,8 +1,8 @@
 /** Rollouts as REST makes, reads and asks them. Their workflows are started and told by infra/temporal/rollout-starter.ts. */
 import type { IdempotencyClaim } from '../../api/ports.ts'
-import type { NewRollout, RolloutAsked, RolloutRow, RolloutStanding, Rollouts, TargetRow } from '../../api/rollout-ports.ts'
+import type { RolloutAsked, RolloutRow, RolloutStanding, Rollouts, TargetRow } from '../../api/rollout-ports.ts'
 import { initialRollout } from '../../twin-models/core/rollout.ts'
-import type { RolloutPreview, RolloutSpec, RolloutState } from '../../twin-models/core/rollout-types.ts'
+import type { NewRollout, RolloutPreview, RolloutSpec, RolloutState } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
 import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usable.ts'

@@ -34,24 +34,11 @@ export async function settle(tx: Transaction, { id }: Rollout, isBack: boolean, 
 }
 
 /**
- * Asks the twins to cancel what is under way, while step `n` is not done. Each is asked once, however often this is done. A device that installs or
- * reboots cannot be called back: its update goes on, so that it is known what it runs then.
+ * Asks the twins to cancel what is under way, while step `n` is not done. A device that installs or reboots cannot be called back: its update goes
+ * on, so that it is known what it runs then.
  */
 export async function cancelRunning(sql: Sql, rollout: Rollout, isBack: boolean, n: number): Promise<void> {
-  const { id } = rollout
-  for (let [wave, number] = [-1, 0]; ; ) {
-    const [last] = await sql<Array<{ wave: number; number: number }>>`
-      with turn as materialized (select 1 from rollouts where id = ${id} and step < ${n} for share), chunk as (
-        select t.wave, t.number, t.incarnation, t."update", u.status in ('installing', 'rebooting') as "isAtIt"
-        from rollout_targets t join updates u on u.id = t."update"
-        where t.rollout = ${id} and t.back = ${isBack} and t.status = 'underway' and (t.wave, t.number) > (${wave}, ${number})
-          and exists (select from turn)
-        order by t.wave, t.number limit ${CHUNK}
-      ), asked as (${cancels(sql, rollout, sql`(select * from chunk where not "isAtIt") callable`)})
-      select wave, number from chunk order by wave desc, number desc limit 1`
-    if (!last) return
-    ;[wave, number] = [last.wave, last.number]
-  }
+  await cancelThose(sql, rollout, isBack, n - 1, sql`u.status not in ('installing', 'rebooting')`)
 }
 
 /**
@@ -59,16 +46,46 @@ export async function cancelRunning(sql: Sql, rollout: Rollout, isBack: boolean,
  * is done. Each is asked once, so what goes wrong later, and would be tried again, is found by a later look.
  */
 export async function stopUntold(sql: Sql, rollout: Rollout, isBack: boolean, n: number): Promise<void> {
+  await cancelThose(
+    sql,
+    rollout,
+    isBack,
+    n,
+    sql`t.reason is null and u.ended_at is null and u.told_at is null and u.status <> 'soaking'`,
+    'halted',
+  )
+}
+
+/**
+ * While no step after `n` is done. Each is asked once, however often this is done. In the order of the index: each chunk begins where the one before
+ * has ended. `reason`: noted with its target.
+ */
+async function cancelThose(
+  sql: Sql,
+  rollout: Rollout,
+  isBack: boolean,
+  n: number,
+  which: ReturnType<Queries>,
+  reason?: string,
+): Promise<void> {
   const { id } = rollout
-  for (let count = CHUNK; count === CHUNK; ) {
-    const stopped = await sql`
-      with turn as materialized (select 1 from rollouts where id = ${id} and step <= ${n} for share), chunk as (
-        select t.number, t.incarnation, t."update" from rollout_targets t join updates u on u.id = t."update"
-        where t.rollout = ${id} and t.back = ${isBack} and t.status = 'underway' and t.reason is null
-          and u.ended_at is null and u.told_at is null and u.status <> 'soaking' and exists (select from turn) limit ${CHUNK}
-      ), asked as (${cancels(sql, rollout, sql`chunk`)})
-      update rollout_targets t set reason = 'halted' from chunk where t.rollout = ${id} and t.back = ${isBack} and t.number = chunk.number`
-    count = stopped.count
+  const noted =
+    reason === undefined
+      ? sql``
+      : sql`, noted as (
+        update rollout_targets t set reason = ${reason} from chunk where t.rollout = ${id} and t.back = ${isBack} and t.number = chunk.number
+      )`
+  for (let [wave, number] = [-1, 0]; ; ) {
+    const [last] = await sql<Array<{ wave: number; number: number }>>`
+      with turn as materialized (select 1 from rollouts where id = ${id} and step <= ${n} for share), chunk as materialized (
+        select t.wave, t.number, t.incarnation, t."update" from rollout_targets t join updates u on u.id = t."update"
+        where t.rollout = ${id} and t.back = ${isBack} and t.status = 'underway' and (t.wave, t.number) > (${wave}, ${number})
+          and ${which} and exists (select from turn)
+        order by t.wave, t.number limit ${CHUNK}
+      ), asked as (${cancels(sql, rollout, sql`chunk`)}) ${noted}
+      select wave, number from chunk order by wave desc, number desc limit 1`
+    if (!last) return
+    ;[wave, number] = [last.wave, last.number]
   }
 }
 

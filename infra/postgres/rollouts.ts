@@ -2,16 +2,8 @@
  * Rollouts in Postgres, for their workflows. What a step does it does once, under its number: so neither a lost result, nor an attempt that was
  * given up and comes late, nor a run that was set back asks anybody twice.
  */
-import type {
-  ForwardResult,
-  NewRollout,
-  Rollout,
-  RolloutLook,
-  RolloutStood,
-  RolloutStore,
-  RolloutStoreStep,
-} from '../../activities/rollout-ports.ts'
-import type { RolloutSpec } from '../../twin-models/core/rollout-types.ts'
+import type { ForwardResult, Rollout, RolloutLook, RolloutStood, RolloutStore, RolloutStoreStep } from '../../activities/rollout-ports.ts'
+import { type NewRollout, ROLLOUT_LIMITS, type RolloutSpec } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
 import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usable.ts'
@@ -26,19 +18,20 @@ import { preview } from './rollout-preview.ts'
 import { cancelRunning, dropWaiting, exclude, settle, stopSoaking, stopUntold } from './rollout-settle.ts'
 import { start } from './rollout-start.ts'
 
-export function createRolloutStore(sql: Sql): RolloutStore {
+/** `choosing`: a pool of its own for what may look at a million devices. */
+export function createRolloutStore(sql: Sql, choosing: Sql): RolloutStore {
   return {
     register: (rollout) => registerRollout(sql, rollout),
     find: (tenant, id) => findRollout(sql, tenant, id),
     claim: (rollout, workflow) => sql.begin((tx) => claim(tx, rollout, workflow)),
-    preview: (rollout) => sql.begin((tx) => preview(tx, rollout)) as ReturnType<RolloutStore['preview']>,
-    choose: (rollout, direction, which) => sql.begin((tx) => choose(tx, rollout, direction, which ?? 'updated')),
-    join: (rollout, direction, which) => sql.begin((tx) => join(tx, rollout, direction, which ?? 'updated')),
+    preview: (rollout) => choosing.begin((tx) => preview(tx, rollout)) as ReturnType<RolloutStore['preview']>,
+    choose: (rollout, direction, which) => choosing.begin((tx) => choose(tx, rollout, direction, which ?? 'updated')),
+    join: (rollout, direction, which) => choosing.begin((tx) => join(tx, rollout, direction, which ?? 'updated')),
     step: (rollout, step) => doStep(sql, rollout, step),
   }
 }
 
-/** Throws `invalid` where what it names is not there, or must not be rolled out. */
+/** Throws `invalid` where what it names is not there, or must not be rolled out; `conflict` where too many have not ended. */
 export async function registerRollout(sql: Queries, { id, tenant, spec, by }: NewRollout): Promise<void> {
   const [known] = await sql`select 1 as one from tenants where tenant = ${tenant}`
   if (!known) throw new CastorError('invalid', `There is no tenant ${JSON.stringify(tenant)}.`)
@@ -49,6 +42,13 @@ export async function registerRollout(sql: Queries, { id, tenant, spec, by }: Ne
   if (problem) throw new CastorError('invalid', `Firmware ${name} ${version} cannot be rolled out. ${USABLE_PROBLEMS[problem]}`)
   for (const group of groupsOf(spec))
     if (!(await findGroup(sql, tenant, group))) throw new CastorError('invalid', `There is no group ${group} of tenant ${tenant}.`)
+  const [{ open }] = await sql<[{ open: number }]>`
+    select count(*)::int as open from rollouts where tenant = ${tenant} and ended_at is null and id <> ${id}`
+  if (open >= ROLLOUT_LIMITS.open)
+    throw new CastorError(
+      'conflict',
+      `${open} rollouts have not ended, drafts included, which is the most: cancel those that are not wanted.`,
+    )
   await sql`
     insert into rollouts (id, tenant, name, firmware, spec, requested_by)
     values (${id}, ${tenant}, ${spec.name}, ${firmware.id}, ${JSON.stringify(spec)}, ${by}) on conflict (id) do nothing`
@@ -58,7 +58,7 @@ function groupsOf({ target, waves }: RolloutSpec): string[] {
   return [...(target.group === undefined ? [] : [target.group]), ...waves.flatMap((wave) => ('group' in wave ? [wave.group] : []))]
 }
 
-export async function findRollout(sql: Queries, tenant: string, id: string): Promise<Rollout | undefined> {
+async function findRollout(sql: Queries, tenant: string, id: string): Promise<Rollout | undefined> {
   const [row] = await sql<
     Array<{ spec: string; by: string; firmware: string; createdAt: number; state: string | null; heard: string | null; step: number }>
   >`

@@ -1,6 +1,6 @@
 /** Updates as REST writes and reads them. What becomes of them, the decision write, the bridge and the processor say. */
 import type { IdempotencyClaim } from '../../api/ports.ts'
-import type { NewUpdate, UpdateRow, Updates } from '../../api/rollout-ports.ts'
+import type { NewUpdate, UpdateRow, Updates } from '../../api/update-ports.ts'
 import { epochMs } from './columns.ts'
 import type { Queries, Sql } from './connect.ts'
 import { claimKey, releaseKey } from './idempotency.ts'

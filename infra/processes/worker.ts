@@ -47,6 +47,8 @@ import type { ProcessContext, RunningProcess } from './process.ts'
 const DATABASE_CONNECTIONS = 10
 /** Webhooks have their own: no number of failing receivers delays a decision. */
 const WEBHOOK_CONNECTIONS = 4
+/** Rollouts choose their devices among up to a million on these: no number of drafts delays a decision. */
+const CHOOSING_CONNECTIONS = 2
 /** Below the 8 s that a process has to stop. */
 const GRACE = '3 seconds'
 const FORCE = '6 seconds'
@@ -68,6 +70,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
   const webhookSql = connect(config.databaseUrl, {
     ...{ max: WEBHOOK_CONNECTIONS, name: 'worker webhooks', statementTimeoutMs: 8_000, lockTimeoutMs: 5_000 },
   })
+  const choosingSql = connect(config.databaseUrl, { max: CHOOSING_CONNECTIONS, name: 'worker rollouts', lockTimeoutMs: 5_000 })
   const inference = createInferencePart({ ...config, databaseUrl: config.databaseUrl }, log)
   const stopping = new AbortController()
   const stopLooking = quickenWorkflowThreads((ms) => fail(new Error(`Workflow code did not come back for ${Math.round(ms / 1000)} s`)))
@@ -118,7 +121,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
           ...common,
           taskQueue: OPERATIONS_QUEUE,
           activities: {
-            ...{ ...createBulkActivities(bulk), ...createRolloutActivities({ rollouts: createRolloutStore(sql), log }) },
+            ...{ ...createBulkActivities(bulk), ...createRolloutActivities({ rollouts: createRolloutStore(sql, choosingSql), log }) },
             ...createTicketActivities({ tickets: createTicketStore(sql, ticketParts), log }),
           },
           maxCachedWorkflows: OPERATIONS_CACHED,
@@ -148,7 +151,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown()
       await Promise.all([running, ...starters.map((starter) => starter.stop())])
       outbound.close()
-      await Promise.all([sql.end({ timeout: 1 }), webhookSql.end({ timeout: 1 }), inference.close()])
+      await Promise.all([...[sql, webhookSql, choosingSql].map((pool) => pool.end({ timeout: 1 })), inference.close()])
     },
   }
 }

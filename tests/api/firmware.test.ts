@@ -1,5 +1,5 @@
-/** Firmware over REST: what is taken in, what is refused, and who is trusted. */
-import { generateKeyPairSync, sign } from 'node:crypto'
+/** Firmware over REST: what is taken in, and what is refused. */
+import { sign } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { usableProblem } from '../../twin-models/firmware/usable.ts'
 import { imageOf, type KeyPair, newKeyPair, manifestOf as plainManifestOf, sha256Of, signManifest } from '../support/signed-firmware.ts'
 import { until } from '../support/wait.ts'
 import { type Answer, allItems, DEMO_KEY, OTHER_KEY, type TestApi, testApi } from './test-api.ts'
+import { trustedKey } from './test-firmware.ts'
 
 let api: TestApi
 let key: KeyPair
@@ -20,17 +21,9 @@ let versions = 0
 
 beforeAll(async () => {
   api = await testApi()
-  key = await trusted()
+  key = await trustedKey(api)
 })
 afterAll(() => api.database.drop())
-
-async function trusted(tenantKey = DEMO_KEY): Promise<KeyPair> {
-  const made = newKeyPair()
-  const { status, json } = await api.ask('POST', '/v1/release-keys', { key: tenantKey, body: { name: 'ci', publicKey: made.pem } })
-  expect(status).toBe(201)
-  expect(json.id).toBe(made.id)
-  return made
-}
 
 /** In this order. */
 type Parts = Array<[name: string, content: unknown]>
@@ -158,12 +151,17 @@ describe('is refused, and leaves nothing behind:', () => {
     ['a signature by a key that nobody knows', () => pair(signManifest(fresh(), newKeyPair()), image), 403, /No release key .* is known/],
     [
       'a signature by a key of another tenant',
-      async () => pair(signManifest(fresh(), await trusted(OTHER_KEY)), image),
+      async () => pair(signManifest(fresh(), await trustedKey(api, OTHER_KEY)), image),
       403,
       /No release key/,
     ],
     ['a signature by a revoked key', async () => pair(signManifest(fresh(), await revoked()), image), 403, /was revoked/],
-    ['a key id with the signature of another key', async () => pair(mixed(fresh(), await trusted()), image), 403, /not one of the release/],
+    [
+      'a key id with the signature of another key',
+      async () => pair(mixed(fresh(), await trustedKey(api)), image),
+      403,
+      /not one of the release/,
+    ],
     [
       'a signature of another kind of statement',
       () => pair({ ...signManifest(fresh(), key, 'application/x-other'), payloadType: signManifest(fresh(), key).payloadType }, image),
@@ -197,6 +195,7 @@ describe('is refused, and leaves nothing behind:', () => {
     ['a second file', () => [...pair(fresh(), image), ['file', other]], 400, /"file" is not known, or is there twice/],
     ['too many parts', () => [...pair(fresh(), image), ['notes', ''], ['notes', '']], 400, /more than 3 parts/],
     ['endless notes', () => [['notes', 'x'.repeat(20_000)]], 413, /notes is larger/],
+    ['notes that Postgres cannot keep', () => [['notes', 'a\0b'], ...pair(fresh(), image)], 400, /part notes holds U\+0000/],
   ]
   const pair = (manifest: unknown, file: Uint8Array): Parts => [
     ['manifest', manifest],
@@ -214,7 +213,7 @@ describe('is refused, and leaves nothing behind:', () => {
     })
 
   async function revoked(): Promise<KeyPair> {
-    const made = await trusted()
+    const made = await trustedKey(api)
     expect((await api.ask('DELETE', `/v1/release-keys/${made.id}`)).status).toBe(204)
     return made
   }
@@ -256,6 +255,14 @@ describe('a version is one artifact for ever:', () => {
     expect(answer.json).toMatchObject({ status: 409, detail: expect.stringContaining('another manifest') })
   })
 
+  test('of two with one counter at the same time one is refused', async () => {
+    const [one, two] = [nextVersion(), nextVersion()]
+    const counter = 5_000 + versions
+    const answers = await Promise.all([one, two].map((version) => upload(signManifest(manifestOf(image, { version, counter }), key))))
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409])
+    expect(answers.find(({ status }) => status === 409)!.json.detail).toContain(`has the counter ${counter} already`)
+  })
+
   test('another one with its counter is refused, which says of what release it is; that of another line is not', async () => {
     const version = nextVersion()
     const { counter } = manifestOf(image, { version })
@@ -293,7 +300,7 @@ describe('a signature', () => {
     const answer = await api.ask('PUT', path, { body: envelope })
     expect(answer.json).toMatchObject({ usable: true, key: key.id, envelope })
     expect((await api.ask('PUT', path, { body: envelope })).status).toBe(200)
-    expect((await api.ask('PUT', path, { body: signManifest(manifest, await trusted()) })).json).toMatchObject({ status: 409 })
+    expect((await api.ask('PUT', path, { body: signManifest(manifest, await trustedKey(api)) })).json).toMatchObject({ status: 409 })
   })
 
   test('comes with a second upload too', async () => {
@@ -304,7 +311,7 @@ describe('a signature', () => {
   })
 
   test('of a revoked key no longer counts, until another key signs', async () => {
-    const lost = await trusted()
+    const lost = await trustedKey(api)
     const manifest = manifestOf(image, { version: nextVersion() })
     const { json } = await upload(signManifest(manifest, lost))
     await api.ask('DELETE', `/v1/release-keys/${lost.id}`)
@@ -345,11 +352,15 @@ test('the list is paged, newest first, and filtered by name and model', async ()
     ids.unshift((await upload(signManifest(manifestOf(image, { name, model: 'pump', version: nextVersion() }), key))).json.id)
   expect((await allItems(api, '/v1/firmware?model=pump&limit=1')).map(({ id }) => id)).toEqual(ids)
   expect((await allItems(api, '/v1/firmware?name=pump-a')).map(({ id }) => id)).toEqual([ids[0], ids[2]])
+  for (const query of ['name=%00', 'model=a%00b']) {
+    const { status, json } = await api.ask('GET', `/v1/firmware?${query}`)
+    expect([status, json.detail]).toEqual([400, expect.stringMatching(/query:(name|model): holds U\+0000/)])
+  }
 })
 
 test('why an artifact is not usable is the same in SQL and in code, whatever is wrong with it', async () => {
   const { sql } = api.database
-  const lost = await trusted()
+  const lost = await trustedKey(api)
   await api.ask('DELETE', `/v1/release-keys/${lost.id}`)
   const [past, future] = [new Date(Date.now() - 60_000), new Date(Date.now() + 60_000)]
   const seen = new Set<unknown>()
@@ -372,58 +383,6 @@ test('why an artifact is not usable is the same in SQL and in code, whatever is 
         seen.add(problem)
       }
   expect([...seen].sort()).toEqual(['expired', 'key-revoked', 'unsigned', 'withdrawn', null].sort())
-})
-
-describe('release keys', () => {
-  const add = (publicKey: string, name = 'ci') => api.ask('POST', '/v1/release-keys', { body: { name, publicKey } })
-
-  test('are listed with their names, and one that is known stays as it is', async () => {
-    const made = newKeyPair()
-    const first = await add(made.pem, 'laptop')
-    const again = await add(made.pem, 'another name')
-    expect([first.status, again.status]).toEqual([201, 200])
-    expect(again.json).toEqual(first.json)
-    expect((await api.ask('GET', '/v1/release-keys')).json.items).toContainEqual(first.json)
-    expect((await api.ask('GET', '/v1/release-keys', { key: OTHER_KEY })).json.items).not.toContainEqual(first.json)
-  })
-
-  test('once revoked do not come back', async () => {
-    const made = await trusted()
-    await api.ask('DELETE', `/v1/release-keys/${made.id}`)
-    expect((await add(made.pem)).json).toMatchObject({ status: 409, detail: expect.stringContaining('for good') })
-    expect((await api.ask('DELETE', `/v1/release-keys/${made.id}`)).status).toBe(204)
-    expect((await api.ask('DELETE', `/v1/release-keys/${'0'.repeat(32)}`)).status).toBe(404)
-    expect((await api.ask('DELETE', `/v1/release-keys/${key.id}`, { key: OTHER_KEY })).status).toBe(404)
-  })
-
-  test('are public ones of Ed25519, and a private one is sent back', async () => {
-    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-    const rsa = publicKey.export({ type: 'spki', format: 'pem' }).toString()
-    const privatePem = newKeyPair().privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-    for (const [pem, says] of [
-      [rsa, /must be of Ed25519; this one is of rsa/],
-      [privatePem, /is a private key: keep that to yourself/],
-      ['nonsense', /is no public key in PEM/],
-    ] as const) {
-      const answer = await add(pem)
-      expect(answer.status).toBe(400)
-      expect(answer.json.detail).toMatch(says)
-    }
-  })
-})
-
-test('the director key is made once, whoever asks first, and its private part is not shown', async () => {
-  const fresh = await testApi()
-  try {
-    const answers = await Promise.all([1, 2, 3, 4].map(() => fresh.ask('GET', '/v1/director-keys')))
-    const [first] = answers
-    expect(first!.json.items).toHaveLength(1)
-    for (const { json } of answers) expect(json).toEqual(first!.json)
-    expect(first!.json.items[0].publicKey).toMatch(/^-----BEGIN PUBLIC KEY-----/)
-    expect(first!.text).not.toContain('PRIVATE')
-  } finally {
-    await fresh.database.drop()
-  }
 })
 
 describe('over the network', () => {

@@ -1,6 +1,6 @@
 /** /v1/groups over REST, on real Postgres. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { MOST_GROUPS, MOST_PINS } from '../../api/rollout-ports.ts'
+import { MOST_GROUPS, MOST_PINS } from '../../api/group-ports.ts'
 import { firmware } from '../support/updates.ts'
 import { allItems, OTHER_KEY, type TestApi, testApi } from './test-api.ts'
 

@@ -1,6 +1,7 @@
 /** /v1/rollouts over REST, on real Postgres: asked for, looked at, listed. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { untoldRollouts } from '../../infra/postgres/rollout-asked.ts'
+import { ROLLOUT_LIMITS } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { allItems, DEMO_KEY, OTHER_KEY } from './test-api.ts'
 import { uploaded } from './test-firmware.ts'
@@ -172,6 +173,19 @@ describe('asking for one', () => {
     const { status } = await app.request('/v1/rollouts', { method: 'POST', body: JSON.stringify(WANTED), headers })
     expect(status).toBe(400)
   })
+})
+
+test('so many that have not ended are the most that a tenant has, and who has them can begin another when one has ended', async () => {
+  const { sql } = api.database
+  const [{ open }] = await sql<[{ open: number }]>`select count(*)::int as open from rollouts where tenant = 'demo' and ended_at is null`
+  await sql`
+    insert into rollouts (id, tenant, name, firmware, spec, requested_by, workflow)
+    select gen_random_uuid(), 'demo', 'many', ${api.next.id}, '{}', 'test', 'many' from generate_series(1, ${ROLLOUT_LIMITS.open - open}::int)`
+  const { status, json } = await api.draft()
+  expect([status, json.detail]).toEqual([409, expect.stringContaining(`${ROLLOUT_LIMITS.open} rollouts have not ended`)])
+  await sql`update rollouts set ended_at = now() where name = 'many' and number = (select max(number) from rollouts where name = 'many')`
+  expect((await api.draft()).status).toBe(201)
+  await sql`delete from rollouts where name = 'many'`
 })
 
 describe('an Idempotency-Key', () => {

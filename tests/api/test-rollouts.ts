@@ -63,7 +63,7 @@ export async function rolloutApi(): Promise<RolloutApi> {
     api.ask('POST', `/v1/rollouts/${id}/${action}`, { ...(body && { body }), ...(key !== undefined && { key }) })
 
   const stands: RolloutApi['stands'] = async (id, more = {}) => {
-    const store = createRolloutStore(sql)
+    const store = createRolloutStore(sql, sql)
     const rollout = (await store.find('demo', id))!
     const before = rollout.carried ?? { n: 0, state: initialRollout({ ...rollout.spec, by: rollout.by }), heard: [] }
     const state = { ...before.state, ...more }

@@ -52,7 +52,16 @@ async function serve(limits: Partial<DownloadLimits> = {}, gate = Promise.resolv
   server?.closeAllConnections()
   links = new Map([[UPDATE, {}]])
   lookUps = 0
-  const usual = { key: 'secret', until: Date.now() + 60_000, isOver: false, sha256, size: SIZE, problem: null, rollout: null }
+  const usual = {
+    tenant: 'demo',
+    key: 'secret',
+    until: Date.now() + 60_000,
+    isOver: false,
+    sha256,
+    size: SIZE,
+    problem: null,
+    rollout: null,
+  }
   const files = createFolderStore(folder)
   downloads = createDownloads({
     store: { ...files, open: async (...asked) => gated(await files.open(...asked), gate) },
@@ -319,8 +328,8 @@ describe('bounds', () => {
     const url = () => urlOf({ hash: link.sha256 })
     beforeAll(() => store(big))
 
-    function idleClient(): Socket {
-      const { host, pathname, search, port } = new URL(url())
+    function idleClient(of = url()): Socket {
+      const { host, pathname, search, port } = new URL(of)
       const socket = connect(Number(port), '127.0.0.1')
       socket.on('error', () => {})
       socket.write(`GET ${pathname}${search} HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
@@ -337,6 +346,22 @@ describe('bounds', () => {
       for (const client of clients) client.destroy()
       await until(() => downloads.underway === 0, 'their places are free again')
       expect((await get({ range: 'bytes=0-9' }, url())).status).toBe(206)
+    })
+
+    test('one tenant does not take the places of all', async () => {
+      await serve({ atOnce: 3, ofOneTenant: 2 })
+      const [one, two, three, other] = updates as [string, string, string, string]
+      for (const update of [one, two, three]) links.set(update, { ...link, tenant: 'greedy' })
+      links.set(other, { ...link, tenant: 'modest' })
+      const clients = [one, two].map((update) => idleClient(urlOf({ update, hash: link.sha256 })))
+      await until(() => downloads.underway === 2, 'both are under way')
+      const [third, its] = await Promise.all(
+        [three, other].map((update) => get({ range: 'bytes=0-9' }, urlOf({ update, hash: link.sha256 }))),
+      )
+      expect([third!.status, its!.status]).toEqual([503, 206])
+      for (const client of clients) client.destroy()
+      await until(() => downloads.underway === 0, 'their places are free again')
+      expect((await get({ range: 'bytes=0-9' }, urlOf({ update: three, hash: link.sha256 }))).status).toBe(206)
     })
 
     test('it does not wait for ever', async () => {

@@ -5,12 +5,14 @@ import { createBulkStore, registerBulkChange } from '../../infra/postgres/bulk-c
 import type { BulkRequest } from '../../twin-models/schemas/bulk-change.ts'
 import { until } from '../support/wait.ts'
 import { startBulkWorker } from './bulk-changes.ts'
+import { fleet } from './fleet.ts'
 import { setting } from './setting.ts'
+import { messages } from './told.ts'
 
 const here = setting(startBulkWorker)
 
 test('an operator starts one in the UI under any id, with one JSON object, and every device is asked once', async () => {
-  const site = await fleet(7)
+  const site = await fleet(here.sql, 7)
   const handle = await here.worker.start({
     tenant: 'demo',
     filter: `attributes.site = '${site}'`,
@@ -30,8 +32,8 @@ test('an operator starts one in the UI under any id, with one JSON object, and e
 })
 
 test('devices whose model cannot take it are skipped, and say why', async () => {
-  const site = await fleet(2)
-  await fleet(1, { site, model: 'pump' })
+  const site = await fleet(here.sql, 2)
+  await fleet(here.sql, 1, { site, model: 'pump' })
   const handle = await here.worker.start({ tenant: 'demo', filter: `attributes.site = '${site}'`, wish: { targetTemperature: 21 } })
   await until(async () => (await requests(site)).length === 2, 'two were asked')
   for (const { incarnation } of await requests(site)) await decide(incarnation, 'converged')
@@ -66,7 +68,7 @@ test('its input may have as many levels as a body of REST, and more are refused 
 })
 
 test('it keeps its pace, waits while paused, and goes on when resumed, also with another worker', async () => {
-  const site = await fleet(6)
+  const site = await fleet(here.sql, 6)
   const handle = await here.worker.start({
     tenant: 'demo',
     filter: `attributes.site = '${site}'`,
@@ -92,7 +94,7 @@ test('it keeps its pace, waits while paused, and goes on when resumed, also with
 })
 
 test('it halts when too many fail, says why, and whoever resumes it forgives that', async () => {
-  const site = await fleet(8)
+  const site = await fleet(here.sql, 8)
   const request = { filter: `attributes.site = '${site}'`, wish: { targetTemperature: 19 }, perSecond: 4, atOnce: 4 }
   const handle = await here.worker.start({ tenant: 'demo', ...request, errorLimit: { share: 0.5, minimum: 4 } })
   await until(async () => (await requests(site)).length === 4, 'the first four were asked')
@@ -107,7 +109,7 @@ test('it halts when too many fail, says why, and whoever resumes it forgives tha
 })
 
 test('a cancelled one asks nobody any more, and says so of those that it left', async () => {
-  const site = await fleet(5)
+  const site = await fleet(here.sql, 5)
   const handle = await here.worker.start({
     tenant: 'demo',
     filter: `attributes.site = '${site}'`,
@@ -123,7 +125,7 @@ test('a cancelled one asks nobody any more, and says so of those that it left', 
 })
 
 test('commands are asked under one id each, and end as their commands do', async () => {
-  const site = await fleet(2)
+  const site = await fleet(here.sql, 2)
   const handle = await here.worker.start({
     tenant: 'demo',
     filter: `attributes.site = '${site}'`,
@@ -140,7 +142,7 @@ test('commands are asked under one id each, and end as their commands do', async
 })
 
 test('a step that is run twice, or that fails once, asks nobody twice', async () => {
-  const site = await fleet(3)
+  const site = await fleet(here.sql, 3)
   const store = createBulkStore(here.sql)
   let failures = 1
   here.worker.instead.advance = async (...args) => {
@@ -161,7 +163,7 @@ test('a step that is run twice, or that fails once, asks nobody twice', async ()
 })
 
 test('one that was registered over REST has one workflow, whoever starts another', async () => {
-  const site = await fleet(1)
+  const site = await fleet(here.sql, 1)
   const id = randomUUID()
   const request: BulkRequest = {
     filter: `attributes.site = '${site}'`,
@@ -176,16 +178,6 @@ test('one that was registered over REST has one workflow, whoever starts another
   for (const { incarnation } of await requests(site)) await decide(incarnation, 'converged')
   expect(await handle.result()).toMatchObject({ succeeded: 1 })
 })
-
-async function fleet(count: number, { site = `site-${randomUUID()}`, model = 'thermostat' } = {}): Promise<string> {
-  for (let n = 0; n < count; n++) {
-    const device = `d-${randomUUID()}`
-    await here.sql`
-      insert into devices (tenant, device, model, model_version, attributes, token_hash)
-      values ('demo', ${device}, ${model}, '1.0.0', ${JSON.stringify({ site })}::text::jsonb, sha256(${device}::text::bytea))`
-  }
-  return site
-}
 
 interface Asked {
   id: string
@@ -231,10 +223,4 @@ async function stored(site: string): Promise<{ status: string; reason: string | 
   const [row] = await here.sql<Array<{ status: string; reason: string | null }>>`
     select status, reason from bulk_changes where filter like ${`%${site}%`}`
   return row!
-}
-
-function messages(error: unknown): string {
-  const parts: string[] = []
-  for (let cause = error as Error | undefined; cause; cause = cause.cause as Error | undefined) parts.push(cause.message)
-  return parts.join('\n')
 }

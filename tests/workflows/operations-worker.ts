@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Client, Connection } from '@temporalio/client'
+import { Client, Connection, type Workflow, type WorkflowHandle } from '@temporalio/client'
 import { NativeConnection, Worker } from '@temporalio/worker'
 import { workflowBundle } from '../../infra/temporal/workflow-bundle.ts'
+import { inBetween } from '../support/instead.ts'
 import { installedRuntime } from './runtime.ts'
 
 export interface OperationsWorker {
@@ -27,6 +28,31 @@ export interface OperationsOptions {
    * SDK may evict the run between them, and what was done is lost until the task has timed out.
    */
   maxCachedWorkflows: number
+}
+
+export interface WorkerOf<Store, Flow extends Workflow> extends OperationsWorker {
+  store: Store
+  /** What the store does instead, while set. */
+  instead: Partial<Store>
+  start(start: Parameters<Flow>[0], workflowId?: string): Promise<WorkflowHandle<Flow>>
+}
+
+/** For one type of workflow, whose activities have this store. */
+export async function startWorkerOf<Store extends object, Flow extends Workflow>(
+  workflowType: string,
+  store: Store,
+  { activities, ...options }: Omit<OperationsOptions, 'activities'> & { activities: (store: Store) => object },
+): Promise<WorkerOf<Store, Flow>> {
+  const { between, instead } = inBetween(store)
+  const worker = await startOperationsWorker({ ...options, activities: activities(between) })
+  const { client, taskQueue } = worker
+  return {
+    ...worker,
+    store,
+    instead,
+    start: (start, workflowId = `${workflowType}-test-${randomUUID()}`) =>
+      client.workflow.start(workflowType, { workflowId, taskQueue, args: [start] }) as unknown as Promise<WorkflowHandle<Flow>>,
+  }
 }
 
 export async function startOperationsWorker(options: OperationsOptions): Promise<OperationsWorker> {

@@ -8,7 +8,7 @@ import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { measured, predictionModel, pump } from '../support/predictions.ts'
 import { testTemporal } from '../support/temporal.ts'
 import { type PredictionWorker, startPredictionWorker } from './predictions.ts'
-import { details, messages } from './rollouts.ts'
+import { details, messages } from './told.ts'
 
 const BY = { kind: 'rule', name: 'vibration-high' } as const
 

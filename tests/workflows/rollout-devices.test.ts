@@ -5,8 +5,10 @@ import { registerRollout } from '../../infra/postgres/rollouts.ts'
 import { initialRollout } from '../../twin-models/core/rollout.ts'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { until } from '../support/wait.ts'
-import { artifact, begun, details, eventsOf, fleet, sha256Of, startRolloutWorker, stored } from './rollouts.ts'
+import { fleet, sha256Of } from './fleet.ts'
+import { artifact, begun, eventsOf, startRolloutWorker, stored } from './rollouts.ts'
 import { setting } from './setting.ts'
+import { details } from './told.ts'
 
 const here = setting(startRolloutWorker)
 

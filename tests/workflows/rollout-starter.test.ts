@@ -9,7 +9,8 @@ import { startRolloutStarter } from '../../infra/temporal/rollout-starter.ts'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { OPERATIONS_QUEUE } from '../../workflows/task-queues.ts'
 import { until } from '../support/wait.ts'
-import { artifact, fleet, startRolloutWorker, stored, twinsOf } from './rollouts.ts'
+import { fleet } from './fleet.ts'
+import { artifact, startRolloutWorker, stored, twinsOf } from './rollouts.ts'
 import { setting } from './setting.ts'
 
 const here = setting((place) => startRolloutWorker({ ...place, taskQueue: OPERATIONS_QUEUE }), { ownNamespace: true })

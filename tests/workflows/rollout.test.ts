@@ -4,8 +4,9 @@ import { expect, test } from 'vitest'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { ROLLOUT_ASKED_SIGNAL, type RolloutAsked } from '../../workflows/messages.ts'
 import { until } from '../support/wait.ts'
-import { begun, details, eventsOf, messages, startRolloutWorker } from './rollouts.ts'
+import { begun, eventsOf, startRolloutWorker } from './rollouts.ts'
 import { setting } from './setting.ts'
+import { details, messages } from './told.ts'
 
 const here = setting(startRolloutWorker)
 
@@ -173,7 +174,7 @@ test('halted by a person it stops them too, and what is excluded or rolled back 
   expect(await targets()).toEqual({ 'cancelled cancelled': 4 })
 })
 
-test('paused it starts nobody, also after another here.worker took over, and goes on when resumed', async () => {
+test('paused it starts nobody, also after another worker took over, and goes on when resumed', async () => {
   const { handle, twins, opens, becomes, steer } = await rolloutOf(6, { perSecond: 2 })
   await until(async () => (await twins.asked()).length >= 2, 'it has begun')
   expect(await steer('pause')).toContain('no further device is asked')

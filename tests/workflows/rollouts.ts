@@ -1,6 +1,5 @@
 /** A worker for rollouts, Postgres behind it, and fleets whose twins are played by SQL. */
-import { createHash, randomUUID } from 'node:crypto'
-import type { WorkflowHandle } from '@temporalio/client'
+import { randomUUID } from 'node:crypto'
 import pino from 'pino'
 import { createRolloutActivities } from '../../activities/rollout-activities.ts'
 import type { RolloutStore } from '../../activities/rollout-ports.ts'
@@ -9,38 +8,21 @@ import { createRolloutStore } from '../../infra/postgres/rollouts.ts'
 import type { UpdateEnd, UpdateRequest } from '../../twin-models/core/types.ts'
 import type { Manifest } from '../../twin-models/firmware/manifest.ts'
 import type { rollout } from '../../workflows/index.ts'
-import { ROLLOUT_WORKFLOW, type RolloutEnd, type RolloutStart } from '../../workflows/messages.ts'
-import { inBetween } from '../support/instead.ts'
+import { ROLLOUT_WORKFLOW } from '../../workflows/messages.ts'
 import { until } from '../support/wait.ts'
-import { type OperationsOptions, type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
+import { type FleetOptions, fleet, sha256Of } from './fleet.ts'
+import { type OperationsOptions, startWorkerOf, type WorkerOf } from './operations-worker.ts'
 
-export interface RolloutWorker extends OperationsWorker {
-  /** What the store does instead, while set. */
-  instead: Partial<RolloutStore>
-  store: RolloutStore
-  start(start: RolloutStart, workflowId?: string): Promise<WorkflowHandle<typeof rollout>>
-}
+export type RolloutWorker = WorkerOf<RolloutStore, typeof rollout>
 
-export async function startRolloutWorker({
+export function startRolloutWorker({
   sql,
   ...options
 }: { sql: Sql } & Pick<OperationsOptions, 'address' | 'namespace' | 'taskQueue'>): Promise<RolloutWorker> {
-  const store = createRolloutStore(sql)
-  const { between, instead } = inBetween(store)
-  const activities = createRolloutActivities({ rollouts: between, log: pino({ level: 'silent' }) })
-  const worker = await startOperationsWorker({ ...options, activities, maxCachedWorkflows: 50 })
-  const { client, taskQueue } = worker
-  return {
-    ...worker,
-    instead,
-    store,
-    start: (start, workflowId = `rollout-test-${randomUUID()}`) =>
-      client.workflow.start<(start: RolloutStart) => Promise<RolloutEnd>>(ROLLOUT_WORKFLOW, { workflowId, taskQueue, args: [start] }),
-  }
-}
-
-export function sha256Of(version: string): string {
-  return createHash('sha256').update(version).digest('hex')
+  return startWorkerOf(ROLLOUT_WORKFLOW, createRolloutStore(sql, sql), {
+    ...{ ...options, maxCachedWorkflows: 50 },
+    activities: (rollouts) => createRolloutActivities({ rollouts, log: pino({ level: 'silent' }) }),
+  })
 }
 
 /** A signed artifact, as far as rollouts look at it. Returns its id. */
@@ -57,25 +39,6 @@ export async function artifact(sql: Sql, name: string, version: string, counter:
     values (${id}, 'demo', ${name}, ${manifest.model}, ${version}, ${counter}, 1, ${manifest.sha256}, ${JSON.stringify(manifest)}, '{}',
       ${'0'.repeat(32)}, '', 'test')`
   return id
-}
-
-export interface FleetOptions {
-  site?: string
-  model?: string
-  version?: string
-  attributes?: object
-}
-
-/** So many devices of a site of their own; returns the site. Their names begin with it. */
-export async function fleet(sql: Sql, count: number, options: FleetOptions = {}): Promise<string> {
-  const { site = `site-${randomUUID()}`, model = 'thermostat', version = '1.0.0', attributes = {} } = options
-  const decided = { presence: { status: 'online' }, firmware: { version, sha256: sha256Of(version) } }
-  await sql`
-    insert into devices (tenant, device, model, model_version, attributes, token_hash, decided)
-    select 'demo', ${site} || '-' || left(gen_random_uuid()::text, 8) || '-' || n, ${model}, '1.0.0', ${JSON.stringify({ site, ...attributes })}::text::jsonb,
-      sha256(gen_random_uuid()::text::bytea), ${JSON.stringify(decided)}::text::jsonb
-    from generate_series(1, ${count}) n`
-  return site
 }
 
 export interface AskedUpdate {
@@ -127,12 +90,6 @@ export function twinsOf(sql: Sql, site: string) {
   return { asked, tell, end, endOne, obeyCancels }
 }
 
-/** What an operator reads. */
-export async function details(handle: WorkflowHandle): Promise<string> {
-  const { currentDetails } = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata')
-  return currentDetails ?? ''
-}
-
 export interface Options {
   /** Of the new artifact's manifest. */
   manifest?: Partial<Manifest>
@@ -173,12 +130,6 @@ export async function begun(
     steer: (action: string, argument?: object) =>
       argument ? handle.executeUpdate<string, [object]>(action, { args: [argument] }) : handle.executeUpdate<string, []>(action),
   }
-}
-
-export function messages(error: unknown): string {
-  const parts: string[] = []
-  for (let cause = error as Error | undefined; cause; cause = cause.cause as Error | undefined) parts.push(cause.message)
-  return parts.join('\n')
 }
 
 export interface StoredRollout {

@@ -5,9 +5,9 @@ import { DEFAULT_DEADLINES } from '../../twin-models/core/ticket-types.ts'
 import { TICKET_ASKED_SIGNAL, type TicketAsked } from '../../workflows/messages.ts'
 import { ALARM_TEXT, PUBLIC_URL, pump, ruleIs, SOON, storyOf } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
-import { details, messages } from './rollouts.ts'
 import { setting } from './setting.ts'
 import { begun, startTicketWorker } from './tickets.ts'
+import { details, messages } from './told.ts'
 
 const here = setting(startTicketWorker)
 beforeAll(() => ruleIs(here.sql, 'vibration'))
@@ -234,7 +234,7 @@ describe('whatever is lost', () => {
     expect(await maintenance()).toHaveLength(2)
   })
 
-  test('a here.worker that ends and another that begins go on, with the timers that were set', async () => {
+  test('a worker that ends and another that begins go on, with the timers that were set', async () => {
     const { becomes, steer, alarms, handle, story } = await ticketOf({
       deadlines: { ...DEFAULT_DEADLINES, major: { ...SOON, acceptMs: 2_000 } },
     })

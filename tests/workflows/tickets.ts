@@ -1,6 +1,4 @@
 /** A worker for tickets, and Postgres behind it. */
-import { randomUUID } from 'node:crypto'
-import type { WorkflowHandle } from '@temporalio/client'
 import pino from 'pino'
 import { createTicketActivities } from '../../activities/ticket-activities.ts'
 import type { NewTicket, TicketStore } from '../../activities/ticket-ports.ts'
@@ -8,18 +6,13 @@ import type { Sql } from '../../infra/postgres/connect.ts'
 import { openTicket } from '../../infra/postgres/ticket-open.ts'
 import { createTicketStore } from '../../infra/postgres/tickets.ts'
 import type { maintenanceTicket } from '../../workflows/index.ts'
-import { TICKET_LOOK_SIGNAL, TICKET_WORKFLOW, type TicketEnd, type TicketStart } from '../../workflows/messages.ts'
-import { inBetween } from '../support/instead.ts'
+import { TICKET_LOOK_SIGNAL, TICKET_WORKFLOW } from '../../workflows/messages.ts'
 import { alarmsOf, eventsOf, PUBLIC_URL, pump, type Recorder, recorder, stateOf, storyOf, ticketOf } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
-import { type OperationsOptions, type OperationsWorker, startOperationsWorker } from './operations-worker.ts'
+import { type OperationsOptions, startWorkerOf, type WorkerOf } from './operations-worker.ts'
 
-export interface TicketWorker extends OperationsWorker {
-  /** What the store does instead, while set. */
-  instead: Partial<TicketStore>
-  store: TicketStore
+export interface TicketWorker extends WorkerOf<TicketStore, typeof maintenanceTicket> {
   recorder: Recorder
-  start(start: TicketStart, workflowId?: string): Promise<WorkflowHandle<typeof maintenanceTicket>>
 }
 
 export async function startTicketWorker({
@@ -29,16 +22,11 @@ export async function startTicketWorker({
 }: { sql: Sql; maxCachedWorkflows?: number } & Pick<OperationsOptions, 'address' | 'namespace' | 'taskQueue'>): Promise<TicketWorker> {
   const recorded = recorder()
   const store = createTicketStore(sql, { notices: recorded.notices, predictions: recorded.models, publicUrl: PUBLIC_URL })
-  const { between, instead } = inBetween(store)
-  const activities = createTicketActivities({ tickets: between, log: pino({ level: 'silent' }) })
-  const worker = await startOperationsWorker({ ...options, activities, maxCachedWorkflows })
-  const { client, taskQueue } = worker
-  return {
-    ...worker,
-    ...{ instead, store, recorder: recorded },
-    start: (start, workflowId = `ticket-test-${randomUUID()}`) =>
-      client.workflow.start<(start: TicketStart) => Promise<TicketEnd>>(TICKET_WORKFLOW, { workflowId, taskQueue, args: [start] }),
-  }
+  const worker = await startWorkerOf<TicketStore, typeof maintenanceTicket>(TICKET_WORKFLOW, store, {
+    ...{ ...options, maxCachedWorkflows },
+    activities: (tickets) => createTicketActivities({ tickets, log: pino({ level: 'silent' }) }),
+  })
+  return { ...worker, recorder: recorded }
 }
 
 /** A device with an alarm, and the ticket that it asked for, at work. */

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type TestDatabase, testDatabase } from '../support/postgres.ts'
 import { testTemporal } from '../support/temporal.ts'
 import { until } from '../support/wait.ts'
+import { messages } from './told.ts'
 import { detailsOf, startWebhookWorker, type WebhookWorker } from './webhook-worker.ts'
 
 const HOUR = 3_600_000
@@ -149,10 +150,4 @@ async function endpoint(number: number): Promise<{ status: string; troubled: boo
   const [row] = await database.sql<[{ status: string; troubled: boolean; looks: boolean }]>`
     select status, troubled_at is not null as troubled, looks_at is not null as looks from webhooks where number = ${number}`
   return row
-}
-
-function messages(error: unknown): string {
-  const parts: string[] = []
-  for (let cause = error as Error | undefined; cause; cause = cause.cause as Error | undefined) parts.push(cause.message)
-  return parts.join('\n')
 }

@@ -8,6 +8,8 @@ import type { UpdateEnd } from './update-types.ts'
 /** Bounds that REST, the Temporal UI and the workflow hold an argument to. */
 export const ROLLOUT_LIMITS = {
   targets: 1_000_000,
+  /** Of a tenant, that have not ended: each has a workflow, drafts too. */
+  open: 500,
   waves: 20,
   perSecond: { least: 0.01, most: 1_000 },
   atOnce: { least: 1, most: 1_000_000 },
@@ -16,7 +18,7 @@ export const ROLLOUT_LIMITS = {
 } as const
 
 /** What one asks for, parsed (twin-models/schemas/rollout.ts). */
-export interface RolloutSpec {
+export interface RolloutSpec extends DeviceSpec {
   name: string
   firmware: { name: string; version: string }
   /** Whom it is for. */
@@ -27,6 +29,24 @@ export interface RolloutSpec {
   /** 0 to 1: the share of a wave that has to be healthy before the next one begins. */
   gate: number
   failures: ErrorLimit
+  pace: RolloutPace
+  downloadBytesPerSecond?: number
+  /** What becomes of updates under way when it halts by itself. */
+  onHalt: Running
+  lateJoiners: 'ignore' | 'join'
+  approval: 'none' | 'one' | 'four-eyes'
+}
+
+/** As it is registered. */
+export interface NewRollout {
+  id: string
+  tenant: string
+  spec: RolloutSpec
+  by: string
+}
+
+/** Of the update of each device: as in UpdateRequest (update-types.ts), but for its window and how long it is offered. */
+export interface DeviceSpec {
   soakMs: number
   offerMs: number
   installMs: number
@@ -34,12 +54,6 @@ export interface RolloutSpec {
   attempts: number
   retryMs: number
   window?: MaintenanceWindow
-  pace: RolloutPace
-  downloadBytesPerSecond?: number
-  /** What becomes of updates under way when it halts by itself. */
-  onHalt: Running
-  lateJoiners: 'ignore' | 'join'
-  approval: 'none' | 'one' | 'four-eyes'
 }
 
 /** `percent`: all of the rollout's devices up to this share, those of the waves before included. `count`: so many more. `group`: its members. */
@@ -66,7 +80,8 @@ export type RolloutPlan = Pick<RolloutSpec, 'gate' | 'failures' | 'soakMs' | 'pa
   by: string
 }
 
-export type RolloutStatus = 'draft' | 'running' | 'paused' | 'halted' | 'rolling-back' | 'completed' | 'cancelled'
+export const ROLLOUT_STATUSES = ['draft', 'running', 'paused', 'halted', 'rolling-back', 'completed', 'cancelled'] as const
+export type RolloutStatus = (typeof ROLLOUT_STATUSES)[number]
 /** `back`: its devices return to what they ran before. */
 export type RolloutDirection = 'forward' | 'back'
 /** Who goes back: all that run what it brought, or only those of them whose update did not end healthy. */

@@ -9,9 +9,9 @@ import { NAME_PATTERN } from '../ids.ts'
 export const MANIFEST_TYPE = 'application/vnd.castor.firmware-manifest+json; version=1'
 
 const SHA256 = /^[0-9a-f]{64}$/
-const version = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, 'begins with a letter or digit and goes on with those or . _ + -, up to 64')
+export const version = z
+  .string('must be a version')
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, 'must be a version like 1.3.0: a letter or digit, then those or . _ + -, up to 64')
 const MANY = 100
 
 export const manifestSchema = z.looseObject({

@@ -1,6 +1,6 @@
 /**
  * The arguments with which a person steers a rollout over REST: `POST /v1/rollouts/{id}/{action}`. The Updates in the Temporal UI take the same
- * (twin-models/rollout-asked.ts).
+ * (twin-models/rollout-ask.ts).
  */
 import { z } from 'zod'
 import type { RolloutAction } from '../core/rollout-types.ts'

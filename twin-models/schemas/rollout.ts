@@ -3,8 +3,9 @@
  * fields mean together stands in twin-models/core/rollout.ts.
  */
 import { z } from 'zod'
-import { type MaintenanceWindow, ROLLOUT_LIMITS, type RolloutSpec, type WaveRule } from '../core/rollout-types.ts'
+import { type DeviceSpec, type MaintenanceWindow, ROLLOUT_LIMITS, type RolloutSpec, type WaveRule } from '../core/rollout-types.ts'
 import { parseDuration } from '../durations.ts'
+import { version } from '../firmware/manifest.ts'
 import { ID_PATTERN, NAME_PATTERN } from '../ids.ts'
 import { filter } from './filter.ts'
 import { windowSchema } from './window.ts'
@@ -25,8 +26,6 @@ const DEFAULTS = {
   atOnce: 10_000,
 } as const
 const LONGEST_MS = 366 * 86_400_000
-const VERSION = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/
-export const version = z.string('must be a version').regex(VERSION, 'must be a version like 1.3.0')
 
 const duration = (least: 'may be 0s' | 'above 0s') =>
   z.string('must be a duration like 30s, 5m, 24h').transform((text, context) => {
@@ -136,23 +135,36 @@ export const rolloutRequest = z
   })
 
 export function rolloutSpecOf(parsed: z.infer<typeof rolloutRequest>): RolloutSpec {
-  const { filter, group, soak, offerFor, installTimeout, silence, retryAfter, perSecond, atOnce, failures, window, ...same } = parsed
-  const { waves, rollbackWaves, downloadBytesPerSecond, ...rest } = same
+  const { name, firmware, filter, group, waves, rollbackWaves, gate, failures, perSecond, atOnce, downloadBytesPerSecond, ...rest } = parsed
+  const { onHalt, lateJoiners, approval, ...ofDevices } = rest
   const { share, minimum, count } = failures
   return {
-    ...rest,
+    ...{ name, firmware, gate, onHalt, lateJoiners, approval },
     target: group === undefined ? { filter: filter! } : { group },
     waves: toTheLast(waves),
     rollbackWaves: toTheLast(rollbackWaves),
     failures: { share, minimum, ...(count !== undefined && { count }) },
+    ...deviceSpecOf(ofDevices),
+    pace: { perSecond, atOnce },
+    ...(downloadBytesPerSecond !== undefined && { downloadBytesPerSecond }),
+  }
+}
+
+type OfDevices = Pick<
+  z.infer<typeof rolloutRequest>,
+  'soak' | 'offerFor' | 'installTimeout' | 'silence' | 'attempts' | 'retryAfter' | 'window'
+>
+
+/** Of the update of each device, also where one is updated alone. */
+export function deviceSpecOf({ soak, offerFor, installTimeout, silence, attempts, retryAfter, window }: OfDevices): DeviceSpec {
+  return {
     soakMs: soak,
     offerMs: offerFor,
     installMs: installTimeout,
     silenceMs: silence ?? installTimeout,
+    attempts,
     retryMs: retryAfter,
     ...(window && { window: window as MaintenanceWindow }),
-    pace: { perSecond, atOnce },
-    ...(downloadBytesPerSecond !== undefined && { downloadBytesPerSecond }),
   }
 }
 

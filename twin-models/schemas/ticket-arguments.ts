@@ -1,6 +1,6 @@
 /**
  * The arguments with which a person steers a ticket over REST: `POST /v1/tickets/{id}/{action}`. The Updates in the Temporal UI take the same, but that
- * they have to say who (twin-models/ticket-asked.ts). Parsed they are what the pure core takes.
+ * they have to say who (twin-models/ticket-ask.ts). Parsed they are what the pure core takes.
  */
 import { z } from 'zod'
 import { TICKET_LIMITS, type TicketAction } from '../core/ticket-types.ts'

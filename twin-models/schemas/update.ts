@@ -1,8 +1,9 @@
 /** What one asks for with an update of one device over REST. Durations and defaults are those of rollouts. */
 import { z } from 'zod'
-import type { MaintenanceWindow } from '../core/rollout-types.ts'
+import type { DeviceSpec } from '../core/rollout-types.ts'
+import { version } from '../firmware/manifest.ts'
 import { ID_PATTERN, NAME_PATTERN } from '../ids.ts'
-import { rolloutRequest, version } from './rollout.ts'
+import { deviceSpecOf, rolloutRequest } from './rollout.ts'
 
 const { soak, offerFor, installTimeout, silence, attempts, retryAfter, window } = rolloutRequest.shape
 
@@ -24,30 +25,12 @@ export const updateRequest = z.strictObject({
   window,
 })
 
-export interface UpdateSpec {
+export interface UpdateSpec extends DeviceSpec {
   device: string
   firmware: { name?: string; version: string }
   kind: 'install' | 'rollback'
-  soakMs: number
-  offerMs: number
-  installMs: number
-  silenceMs: number
-  attempts: number
-  retryMs: number
-  window?: MaintenanceWindow
 }
 
-export function updateSpecOf(parsed: z.infer<typeof updateRequest>): UpdateSpec {
-  const { device, firmware, kind, soak, offerFor, installTimeout, silence, attempts, retryAfter, window } = parsed
-  const { name, version } = firmware
-  return {
-    ...{ device, firmware: { ...(name !== undefined && { name }), version }, kind },
-    soakMs: soak,
-    offerMs: offerFor,
-    installMs: installTimeout,
-    silenceMs: silence ?? installTimeout,
-    attempts,
-    retryMs: retryAfter,
-    ...(window && { window: window as MaintenanceWindow }),
-  }
+export function updateSpecOf({ device, firmware: { name, version }, kind, ...ofDevice }: z.infer<typeof updateRequest>): UpdateSpec {
+  return { device, firmware: { ...(name !== undefined && { name }), version }, kind, ...deviceSpecOf(ofDevice) }
 }

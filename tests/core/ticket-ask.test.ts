@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { DEFAULT_DEADLINES, TICKET_ACTIONS, type TicketAction } from '../../twin-models/core/ticket-types.ts'
 import { deadlinesOf, ticketRequest } from '../../twin-models/schemas/ticket.ts'
 import { ticketArguments } from '../../twin-models/schemas/ticket-arguments.ts'
-import { isTicketAsk, ticketAskOf } from '../../twin-models/ticket-asked.ts'
+import { isTicketAsk, ticketAskOf } from '../../twin-models/ticket-ask.ts'
 
 const AT = '2026-11-26T14:00:00+01:00'
 

@@ -1,7 +1,7 @@
 /** What a ticket is asked: by operators in the Temporal UI as Updates with one JSON object each, and by everybody else as the signal `asked`. */
 import { defineSignal, setHandler } from '@temporalio/workflow'
 import type { TicketAction, TicketAsk, TicketOrigin, TicketVia } from '../twin-models/core/ticket-types.ts'
-import { isTicketAsk, ticketAskOf } from '../twin-models/ticket-asked.ts'
+import { isTicketAsk, ticketAskOf } from '../twin-models/ticket-ask.ts'
 import { TICKET_ASKED_SIGNAL, TICKET_LOOK_SIGNAL, type TicketAsked, type TicketLookSignal } from './messages.ts'
 import { handleAskUpdates, type Queued } from './operators.ts'
 

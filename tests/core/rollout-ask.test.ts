@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { RolloutAction } from '../../twin-models/core/rollout-types.ts'
-import { rolloutAskOf } from '../../twin-models/rollout-asked.ts'
+import { rolloutAskOf } from '../../twin-models/rollout-ask.ts'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
 import { rolloutArguments } from '../../twin-models/schemas/rollout-arguments.ts'
 

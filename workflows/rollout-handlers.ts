@@ -1,7 +1,7 @@
 /** What a rollout is asked: by operators in the Temporal UI as Updates with one JSON object each, and over REST as the signal `asked`. */
 import { defineSignal, setHandler } from '@temporalio/workflow'
 import type { RolloutAction, RolloutAsk } from '../twin-models/core/rollout-types.ts'
-import { rolloutAskOf } from '../twin-models/rollout-asked.ts'
+import { rolloutAskOf } from '../twin-models/rollout-ask.ts'
 import { ROLLOUT_ASKED_SIGNAL, type RolloutAsked } from './messages.ts'
 import { handleAskUpdates, type Queued } from './operators.ts'
 
