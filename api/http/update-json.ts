@@ -27,7 +27,7 @@ export const updateSchema = z
     attempt: z.int().openapi({ description: 'From 1; 0 until its device may be told.' }),
     code: z.string().optional().openapi({
       description:
-        'Why it ended so, or why its last attempt failed or it waits: the device’s own word, or `already-installed`, `busy`, `from-version`, `away`, `no-window`, `window-over`, `low-battery`, `maintenance`, `silent`, `too-slow`, `unsteady`, `returned`, `unhealthy`, `alarm`, `hash-mismatch`, `cancelled`, `superseded`, `device-removed`.',
+        'Why it ended so, or why its last attempt failed or it waits: the device’s own word, or `already-installed`, `busy`, `from-version`, `away`, `no-window`, `window-over`, `low-battery`, `maintenance`, `silent`, `too-slow`, `unsteady`, `returned`, `unhealthy`, `alarm`, `withdrawn`, `unsigned`, `key-revoked`, `expired`, `hash-mismatch`, `cancelled`, `superseded`, `device-removed`.',
     }),
     message: z.string().optional(),
     requestedBy: z.string(),

@@ -15,9 +15,11 @@ import { upgrade } from '../../twin-models/core/upgrade.ts'
 import { wakeOf } from '../../twin-models/core/wake.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import type { SignJob } from '../../twin-models/firmware/job.ts'
+import { USABLE_PROBLEMS, type UsableProblem } from '../../twin-models/firmware/usable.ts'
 import type { TwinKey } from '../../twin-models/ids.ts'
 import type { Queries, Sql } from './connect.ts'
 import { effectQueries } from './decision-effects.ts'
+import { usableProblemSql } from './firmware.ts'
 
 export interface DecisionStoreOptions {
   /** With the key that devices know as the platform's. */
@@ -115,19 +117,27 @@ async function sentCommands(sql: Queries, { tenant, device, incarnation }: TwinK
 
 /** By when its device was first told: one that is told again and again, because it does not answer or comes and goes, gets no more time by that. */
 async function sentUpdate(sql: Queries, { tenant, device, incarnation }: TwinKey, id: string): Promise<ToldUpdate | null> {
-  const [row] = await sql<Array<Omit<ToldUpdate, 'id' | 'presence'> & Parameters<typeof expectedPresence>[0]>>`
+  const [row] = await sql<
+    Array<Omit<ToldUpdate, 'id' | 'presence' | 'unusable'> & Parameters<typeof expectedPresence>[0] & { problem: UsableProblem | null }>
+  >`
     select (extract(epoch from coalesce(u.told_at, u.sent_at)) * 1000)::bigint as "sentAt", coalesce(u.status, 'scheduled') as status,
       (extract(epoch from u.status_at) * 1000)::bigint as "statusAt", i.last_seen as "lastSeenAt",
-      i.pending, i.sealed, w.wake
+      case when f.id is not null then ${sql.unsafe(usableProblemSql)} end as problem, i.pending, i.sealed, w.wake
     from devices d
     left join updates u on u.id = ${id} and u.incarnation = d.incarnation
+    left join firmware f on f.id = u.firmware
     left join twin_inbox i on i.incarnation = d.incarnation
     left join twin_wakes w on w.incarnation = d.incarnation
     where d.incarnation = ${incarnation} and d.tenant = ${tenant} and d.device = ${device}`
   if (!row) return null
-  const { pending, sealed, wake, ...told } = row
+  const { pending, sealed, wake, problem, ...told } = row
   const presence = expectedPresence({ pending, sealed, wake })
-  return { id, ...told, ...(presence !== undefined && { presence }) }
+  return {
+    id,
+    ...told,
+    ...(problem && { unusable: { code: problem, message: USABLE_PROBLEMS[problem] } }),
+    ...(presence !== undefined && { presence }),
+  }
 }
 
 /** The event without what has a column of its own. */

@@ -1,6 +1,8 @@
 /** Updates of single devices over REST: the core decides and Postgres keeps; the test plays lane, workflow, bridge and device. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createDecisionStore } from '../../infra/postgres/decision-store.ts'
 import type { Firmware, Health } from '../../twin-models/core/types.ts'
+import { signJob } from '../support/director.ts'
 import type { KeyPair } from '../support/signed-firmware.ts'
 import { until } from '../support/wait.ts'
 import { allItems, OTHER_KEY, type TestApi, testApi } from './test-api.ts'
@@ -378,4 +380,18 @@ describe('lists', () => {
     expect((await show(id)).status).toBe(404)
     expect((await cancel(id)).status).toBe(404)
   })
+})
+
+test('a twin is told why the firmware of its update goes to no device any more', async () => {
+  const { id, twin } = await device()
+  const withdrawn = await uploaded(api, key, { version: '9.0.0', counter: 9, rollbackTo: [] })
+  const made = await twin.during(ask({ device: id, firmware: { version: '9.0.0' } }))
+  const told = () =>
+    createDecisionStore(api.database.sql, { signJob }).sentUpdate(
+      { tenant: 'demo', device: id, incarnation: twin.incarnation },
+      made.json.id,
+    )
+  expect(await told()).not.toHaveProperty('unusable')
+  await api.ask('POST', `/v1/firmware/${withdrawn.id}/withdraw`)
+  expect(await told()).toMatchObject({ sentAt: null, unusable: { code: 'withdrawn' } })
 })

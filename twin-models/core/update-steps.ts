@@ -19,7 +19,7 @@ const HOUR_MS = 3_600_000
 /** Of one that is not let go. */
 export function nextOf(update: UpdateRequest | OpenUpdate, { firmware, health, maintenance }: TwinState, at: number): Next {
   const { fromVersions, minBattery, windows, offerUntil } = update
-  const over = (end: End): Next => ({ end: failedBefore(update) ?? end })
+  const over = (end: End): Next => ({ end: endOf(update, end) })
   if (fromVersions && !(firmware && fromVersions.includes(firmware.version))) {
     const message = `This update does not start from ${firmware ? firmware.version : 'an unknown version'}.`
     return over({ status: 'skipped', code: 'from-version', message })
@@ -70,9 +70,9 @@ export function endedUpdate(update: UpdateRequest, from: Firmware | null, at: nu
   }
 }
 
-/** One whose attempt failed, and that found no time for another, has failed by that. */
-function failedBefore(update: UpdateRequest | OpenUpdate): End | undefined {
-  if (!('attempt' in update) || update.attempt === 1 || update.code === undefined) return undefined
+/** Of one that its device is not told of any more: so, but one whose attempt failed, and that found no time for another, has failed by that. */
+export function endOf(update: UpdateRequest | OpenUpdate, end: End): End {
+  if (!('attempt' in update) || update.attempt === 1 || update.code === undefined) return end
   const { code, message } = update
   return { status: 'failed', code, ...(message !== undefined && { message }) }
 }

@@ -79,6 +79,8 @@ export interface ToldUpdate {
   id: string
   /** When the device was first told. Null: it was not. Of this attempt. */
   sentAt: number | null
+  /** Why no device is told of its firmware any more. Absent: they may be. */
+  unusable?: { code: string; message: string }
   /** As the device said last. */
   status: string
   /** Since when it says so, and when anything was received of it last. Absent: not known. */

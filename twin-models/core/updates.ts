@@ -12,7 +12,7 @@ import { words } from './plain.ts'
 import type { Cause, OpenUpdate, ToldUpdate, TwinEvent, TwinInput, TwinState } from './types.ts'
 import { awaited, isBack } from './update-returns.ts'
 import { dueSoaking, otherContent, verdict } from './update-soaking.ts'
-import { type End, endedUpdate, IN_MAINTENANCE, LATER, MESSAGE_LENGTH, type Next, nextOf, waitMs } from './update-steps.ts'
+import { type End, endedUpdate, endOf, IN_MAINTENANCE, LATER, MESSAGE_LENGTH, type Next, nextOf, waitMs } from './update-steps.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
 
@@ -146,8 +146,11 @@ function goOn(state: TwinState, update: OpenUpdate, next: Next, at: number, caus
 
 function dueReleased(state: TwinState, update: OpenUpdate, told: ToldUpdate, now: number): TwinEvent[] {
   const { until = 0, installMs, from } = update
-  const { sentAt } = told
+  const { sentAt, unusable } = told
   if (sentAt === null) {
+    // That of a rollout is the rollout's to call back: it halts by this.
+    if (unusable && update.rollout === undefined)
+      return [endedUpdate(update, from, now, BY_TIMER, endOf(update, { status: 'skipped', ...unusable }))]
     if (now < until) return [awaited(update, now, until)]
     return goOn(state, update, nextOf(update, state, now), now, BY_TIMER, 'window-over')
   }
