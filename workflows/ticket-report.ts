@@ -31,12 +31,12 @@ function statusWords({ status }: TicketState): string {
 }
 
 function standing({ plan, state }: TicketCarried, { external, prediction }: TicketSight): string[] {
-  const { asked, assignee, dueAt, planned, maintenanceUntil, missed, relapses, status, doneAt, risk } = state
+  const { asked, assignee, planned, maintenanceUntil, relapses, status, doneAt, risk } = state
   const isOver = status === 'closed' || status === 'cancelled'
   return [
     assignee === undefined ? '' : `- Who has it: ${code(assignee)}`,
     asked === undefined ? '' : `- To be accepted ${asked.target === null ? '' : `by ${code(asked.target)} `}until ${time(asked.until)}`,
-    isOver ? '' : `- ${missed > 0 ? `**Overdue**, said ${missed} times; next` : 'To be done by'} ${time(dueAt)}`,
+    isOver ? '' : `- ${dueOf(state)}`,
     planned === undefined ? '' : `- Planned for ${time(planned.at)}`,
     maintenanceUntil === undefined ? '' : `- Its device is in maintenance until ${time(maintenanceUntil)}`,
     doneAt === undefined || isOver
@@ -51,6 +51,12 @@ function standing({ plan, state }: TicketCarried, { external, prediction }: Tick
       ? ''
       : `- In ${code(external.system)}: ${code(external.key)}${external.status === undefined ? '' : `, ${code(external.status)}`}${external.url === undefined ? '' : `, ${code(external.url)}`}`,
   ]
+}
+
+function dueOf({ dueAt, missed, remindAt }: TicketState): string {
+  if (missed === 0) return `To be done by ${time(dueAt)}`
+  if (remindAt === undefined) return `It was to be done by ${time(dueAt)}`
+  return `**Overdue**: it was to be done by ${time(dueAt)}. Said ${missed === 1 ? 'once' : `${missed} times`}, and again on ${time(remindAt)}`
 }
 
 function alarmsOf({ plan }: TicketCarried, { alarms, recent }: TicketSight): string {

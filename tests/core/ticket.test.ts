@@ -155,6 +155,38 @@ describe('what is not done in time', () => {
     expect(ticket.state.status).toBe('accepted')
   })
 
+  test('keeps the time by which it was to be done, and says besides when that is said again', () => {
+    const ticket = new TicketCase()
+    ticket.go(0)
+    ticket.ask({ action: 'accept', by: 'ann' })
+    ticket.go(DAY)
+    expect(ticket.state).toMatchObject({ missed: 1, dueAt: T0 + DAY, remindAt: T0 + 3 * DAY })
+    expect(wakeOf(ticket.state, ticket.plan)).toBe(T0 + 3 * DAY)
+    ticket.go(2 * DAY)
+    expect(ticket.state).toMatchObject({ missed: 2, dueAt: T0 + DAY, remindAt: T0 + 7 * DAY })
+    expect(ticket.last).toBe('It was to be done by 2026-11-27 08:00:00 UTC and is not, 3 days after it was opened: ann has it.')
+    ticket.go(0, sight([alarm(1, T0), alarm(2, ticket.now, { severity: 'critical' })], { worst: 'critical' }))
+    expect(ticket.state).toMatchObject({ severity: 'critical', dueAt: T0 + DAY, remindAt: T0 + 7 * DAY })
+    expect(ticket.last).toBe('It is critical now, and was major: it was to be done by 2026-11-27 08:00:00 UTC.')
+    expect(ticket.ask({ action: 'reassign', by: 'ann', to: 'bob' })).toContain('bob is told')
+    expect(ticket.ask({ action: 'accept', by: 'bob' })).toBe('It is yours. It was to be done by 2026-11-27 08:00:00 UTC.')
+    ticket.ask({ action: 'done', by: 'bob' })
+    expect(ticket.state.remindAt).toBeUndefined()
+    ticket.ask({ action: 'reopen', by: 'bob', note: 'It is not' })
+    expect(ticket.state).toMatchObject({ missed: 0, dueAt: ticket.now + 4 * HOUR })
+    expect(ticket.state.remindAt).toBeUndefined()
+  })
+
+  test('of a run that had moved it on goes on by that', () => {
+    const ticket = new TicketCase()
+    ticket.go(0)
+    ticket.ask({ action: 'accept', by: 'ann' })
+    ticket.state = { ...ticket.state, missed: 1, dueAt: T0 + 3 * DAY }
+    expect(ticket.go(3 * DAY - 1)).toEqual([])
+    expect(ticket.go(1)).toEqual(['overdue'])
+    expect(ticket.state).toMatchObject({ missed: 2, remindAt: T0 + 7 * DAY })
+  })
+
   test('a repair whose maintenance ends by its time is told to who is at it, and goes on', () => {
     const ticket = new TicketCase()
     ticket.go(0)

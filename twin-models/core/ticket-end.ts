@@ -49,7 +49,7 @@ export function relapsed(draft: TicketDraft, evidence: string, by?: string): Tic
   const first = assignee !== undefined && [...onCall, ...told].includes(assignee) ? assignee : undefined
   const place = first === undefined ? -1 : onCall.indexOf(first)
   draft.set({
-    ...{ relapses, since: now, dueAt: now + deadlines[severity].doneMs, missed: 0, waits: 0, reason: evidence },
+    ...{ relapses, since: now, dueAt: now + deadlines[severity].doneMs, missed: 0, remindAt: undefined, waits: 0, reason: evidence },
     ...{ doneAt: undefined, prediction: undefined, ...(place >= 0 && { turn: place + 1 }) },
   })
   const target = first ?? draft.turn()
@@ -68,7 +68,7 @@ export function relapsed(draft: TicketDraft, evidence: string, by?: string): Tic
 
 export function ended(draft: TicketDraft, status: 'closed' | 'cancelled', reason: string, by?: string): TicketChange {
   const isInMaintenance = draft.state.maintenanceUntil !== undefined
-  draft.set({ status, reason, asked: undefined, planned: undefined, maintenanceUntil: undefined })
+  draft.set({ status, reason, asked: undefined, planned: undefined, maintenanceUntil: undefined, remindAt: undefined })
   const words = `It is ${status}. ${reason}`
   draft.say(status, words, by)
   draft.resolve(words)

@@ -84,9 +84,12 @@ export interface TicketState {
   severity: Severity
   /** It was opened, or reopened last: its deadlines count from here. */
   since: number
-  /** It is to be done by then. Moved on each time that it was missed, and that was said. */
+  /** It is to be done by then. */
   dueAt: number
+  /** How often it was said that it was not, */
   missed: number
+  /** and when that is said again. */
+  remindAt?: number
   /** Who is to accept it, and until when the next one is told. Null: nobody is on call. */
   asked?: { target: string | null; until: number }
   /** Place in the on-call list of who is told next. */
