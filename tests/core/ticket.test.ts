@@ -336,6 +336,62 @@ describe('verifying', () => {
     expect(ticket.state.reason).toMatch(/^Rule vibration is not live any more, so nothing watched its condition, and the risk is low: /)
   })
 
+  describe('whose rule was removed', () => {
+    const gone = { isRuleGone: true, isUnwatched: true } as const
+    const words = 'Rule vibration was removed, so nothing watches its condition'
+
+    test('while it is verified is closed then, on the word of who did it', () => {
+      const ticket = done({ verifyForMs: 7 * DAY })
+      expect(ticket.go(DAY)).toEqual(['verifying'])
+      expect(ticket.go(0, sight([alarm(1, T0)], gone))).toEqual(['closed'])
+      expect(ticket.state.reason).toBe(`${words}: it is closed on the word of who did it.`)
+      expect(ticket.last).toBe(`It is closed. ${words}: it is closed on the word of who did it.`)
+      expect(ticket.told).toEqual([])
+    })
+
+    test('before says so once, and is closed when it is done', () => {
+      const ticket = new TicketCase()
+      ticket.go(MINUTE)
+      expect(ticket.go(MINUTE, sight([alarm(1, T0, { clearedAt: T0, clearedBy: 'removed' })], gone))).toEqual(['rule-removed'])
+      expect(ticket.changes.at(-1)).toMatchObject({ event: 'updated', notices: [] })
+      expect(ticket.last).toBe(`${words} any more: when it is done, it is closed on the word of who did it.`)
+      expect(ticket.go(MINUTE)).toEqual([])
+      ticket.ask({ action: 'done', by: 'ann' })
+      expect(ticket.go(0)).toEqual(['closed'])
+    })
+
+    test('and is live again says that, too, and is watched', () => {
+      const ticket = new TicketCase()
+      ticket.go(MINUTE, sight([], gone))
+      expect(ticket.state.isRuleGone).toBe(true)
+      expect(ticket.go(MINUTE, sight([], { isUnwatched: true }))).toEqual([])
+      expect(ticket.go(MINUTE, sight([]))).toEqual(['rule-live'])
+      expect(ticket.last).toBe('Rule vibration is live again: when it is done, its condition has to stay away.')
+      ticket.ask({ action: 'done', by: 'ann' })
+      expect(ticket.go(29 * MINUTE)).toEqual(['verifying'])
+      expect(ticket.go(MINUTE)).toEqual(['closed'])
+      expect(ticket.state.reason).toContain('stayed away')
+    })
+
+    test('is reopened all the same by an alarm that had come before that', () => {
+      const ticket = done()
+      expect(ticket.go(0, sight([alarm(1, T0), alarm(2, ticket.now + 1)], gone))).toContain('reopened')
+    })
+
+    test('has its model asked when it would have been', () => {
+      const ticket = done({ predict: 'pump-failure' })
+      expect(ticket.go(0, sight([alarm(1, T0)], gone))).toEqual(['verifying', 'rule-removed'])
+      expect(ticket.last).toBe(`${words} any more: when it is done, pump-failure alone is asked for the risk.`)
+      expect(ticket.go(30 * MINUTE)).toEqual(['predict'])
+      expect(ticket.changes.at(-1)).toMatchObject({ predictSince: T0 + 30 * MINUTE })
+      const failed = { status: 'failed', detail: 'refused' } as const
+      expect(ticket.go(3 * MINUTE, { ...ticket.sight, prediction: failed })).toEqual(['predict', 'predict', 'closed'])
+      expect(ticket.state.reason).toBe(
+        `${words}: it is closed on the word of who did it, since pump-failure could not be asked in 3 tries (refused).`,
+      )
+    })
+  })
+
   test('where the alarm of before lingered, the risk is that of readings since it was cleared', () => {
     const ticket = done({ predict: 'pump-failure' })
     ticket.go(20 * MINUTE)

@@ -79,6 +79,8 @@ export function alarmsOf(sql: Sql, { device, incarnation }: TestDevice, rule = '
 /** That a rule is there, and watches. */
 export async function ruleIs(sql: Sql, name: string, status: 'live' | 'draft' = 'live'): Promise<void> {
   await sql`
+    insert into rule_versions (tenant, name, version, body, created_by) values ('demo', ${name}, 1, '{}', 'test') on conflict do nothing`
+  await sql`
     insert into rules (tenant, name, version, status, body, created_by) values ('demo', ${name}, 1, ${status}, '{}', 'test')
     on conflict (tenant, name) do update set status = excluded.status`
 }

@@ -3,18 +3,19 @@ import { time } from './markdown.ts'
 import { ALARMS_TOLD, type TicketDraft } from './ticket-draft.ts'
 import { riskOf } from './ticket-risk.ts'
 import type { TicketChange, TicketSight } from './ticket-types.ts'
-import { verdictOf } from './ticket-verify.ts'
+import { verdictOf, watchingRule } from './ticket-verify.ts'
 
 const RELAPSES = 3
 
-export function watched(draft: TicketDraft): TicketChange {
+export function watched(draft: TicketDraft, sight: TicketSight): TicketChange {
   const { state, plan } = draft
   const until = (state.doneAt ?? draft.now) + plan.verifyForMs
   draft.set({ status: 'verifying' })
-  if (plan.rule !== null || plan.predict !== undefined)
+  const rule = watchingRule(plan, sight)
+  if (rule !== null || plan.predict !== undefined)
     draft.say(
       'verifying',
-      `It is watched until ${time(until)}: ${plan.rule === null ? 'then the risk is asked for' : 'its condition has to stay away'}.`,
+      `It is watched until ${time(until)}: ${rule === null ? 'then the risk is asked for' : 'its condition has to stay away'}.`,
     )
   return draft.change({ event: 'updated' })
 }

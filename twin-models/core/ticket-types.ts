@@ -105,6 +105,8 @@ export interface TicketState {
   /** As it was predicted last. */
   risk?: TicketRisk
   relapses: number
+  /** Its rule was removed, and that was said. */
+  isRuleGone?: true
   /** Those of its rule that its story tells of. */
   alarms: number
   /** Targets that were told of it and not yet that it is settled. */
@@ -184,6 +186,8 @@ export interface TicketSight {
   seen: string
   /** Its rule is not live any more: nothing raises an alarm. */
   isUnwatched?: true
+  /** That is since it was removed. */
+  isRuleGone?: true
   /** It is not connected, and was heard last then; 0: never. */
   silentSince?: number
   /** News of its device wait for the twin to decide them: alarms may have been raised or cleared that nobody knows yet. */

@@ -77,14 +77,29 @@ function nextChange(draft: TicketDraft, sight: TicketSight): TicketChange | unde
   const { status, asked, planned, maintenanceUntil } = state
   if (!sight.isThere) return ended(draft, 'cancelled', 'Its device was removed.')
   if (status === 'open') return state.prediction ? predicted(draft, sight) : opened(draft, sight)
-  if (status === 'done') return watched(draft)
-  if (status === 'verifying') return verified(draft, sight) ?? joined(draft, sight)
-  const news = joined(draft, sight)
+  if (status === 'done') return watched(draft, sight)
+  if (status === 'verifying') return verified(draft, sight) ?? ruleNews(draft, sight) ?? joined(draft, sight)
+  const news = ruleNews(draft, sight) ?? joined(draft, sight)
   if (news) return news
   if (saysLateAt(state) <= now) return overdue(draft)
   if (isUnaccepted(state) && asked && asked.until <= now) return silence(draft)
   if (maintenanceUntil !== undefined && maintenanceUntil <= now) return unattended(draft)
   return planned && !planned.isSaid && planned.at <= now ? reminded(draft) : undefined
+}
+
+/** What verifies it was removed, or is live again. */
+function ruleNews(draft: TicketDraft, { isRuleGone, isUnwatched }: TicketSight): TicketChange | undefined {
+  const { state, plan } = draft
+  if (isRuleGone && !state.isRuleGone) {
+    draft.set({ isRuleGone })
+    const then = plan.predict === undefined ? 'it is closed on the word of who did it' : `${plan.predict} alone is asked for the risk`
+    draft.say('rule-removed', `Rule ${plan.rule} was removed, so nothing watches its condition any more: when it is done, ${then}.`)
+    return draft.change({ event: 'updated' })
+  }
+  if (!state.isRuleGone || isUnwatched) return undefined
+  draft.set({ isRuleGone: undefined })
+  draft.say('rule-live', `Rule ${plan.rule} is live again: when it is done, its condition has to stay away.`)
+  return draft.change({ event: 'updated' })
 }
 
 /** Alarms of the same cause that came since. */
