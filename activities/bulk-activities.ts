@@ -1,5 +1,4 @@
 /** Activities of bulk changes, on the queue `operations`. The first one validates whatever the workflow was started with. */
-import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { z } from 'zod'
 import { CastorError } from '../twin-models/errors.ts'
@@ -8,9 +7,10 @@ import type { DeviceModel } from '../twin-models/model.ts'
 import { bulkChangeRequest, bulkRequestOf, type Change } from '../twin-models/schemas/bulk-change.ts'
 import type { BulkCarried, BulkEnd } from '../workflows/messages.ts'
 import { createAttempt } from './failures.ts'
-import type { BulkChange, BulkLook, BulkStore, CommandRules } from './ports.ts'
+import type { BulkChange, BulkLook, BulkStanding, BulkStore, CommandRules } from './ports.ts'
 
-type Begun = Pick<BulkCarried, 'id' | 'tenant' | 'title' | 'pace'>
+/** How it stands is absent in what was recorded before it was told. */
+type Begun = Pick<BulkCarried, 'id' | 'tenant' | 'title' | 'pace'> & Partial<BulkStanding>
 
 export interface BulkActivities {
   /** What REST registered is found by its id; what an operator starts is validated and registered. Then its devices are chosen. */
@@ -43,22 +43,27 @@ export function createBulkActivities({ bulk, models, log }: BulkDependencies): B
   }
 
   async function begin({ id, workflow, tenant, ...request }: Parameters<BulkActivities['beginBulkChange']>[0]): Promise<Begun> {
+    if (!z.uuid().safeParse(id).success) throw new CastorError('invalid', 'The id of a bulk change is a UUID. Leave it out to begin one.')
     const change = Object.keys(request).length === 0 ? await known(String(tenant), id) : await register(String(tenant ?? ''), id, request)
+    const standing = await chosen(change, workflow)
+    log.info({ id, tenant, workflow }, 'A bulk change begins')
+    return { id, tenant: change.tenant, title: titleOf(change), pace: change.pace, ...standing }
+  }
+
+  async function chosen(change: BulkChange, workflow: string): Promise<BulkStanding> {
     try {
-      await bulk.select(change, workflow, (model) => changeProblem(change.change, models(model)))
+      return await bulk.select(change, workflow, (model) => changeProblem(change.change, models(model)))
     } catch (error) {
       if (error instanceof CastorError && error.code === 'invalid')
         await bulk.advance(change, { upTo: 0, status: 'failed', reason: error.message }, () => undefined)
       throw error
     }
-    log.info({ id, tenant, workflow }, 'A bulk change begins')
-    return { id, tenant: change.tenant, title: titleOf(change), pace: change.pace }
   }
 
   async function register(tenant: string, id: string, request: unknown): Promise<BulkChange> {
     const parsed = bulkChangeRequest.safeParse(request)
     if (!parsed.success) throw new CastorError('invalid', `The input of bulkChange is not valid: ${z.prettifyError(parsed.error)}`)
-    const change = { ...bulkRequestOf(parsed.data), id: z.uuid().safeParse(id).success ? id : randomUUID(), tenant, by: OPERATOR }
+    const change = { ...bulkRequestOf(parsed.data), id, tenant, by: OPERATOR }
     parseFilter(change.filter)
     if (!(await bulk.register(change))) throw new CastorError('invalid', `There is no tenant ${JSON.stringify(tenant)}.`)
     return change

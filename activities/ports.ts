@@ -74,12 +74,20 @@ export interface BulkLook {
 
 export type BulkStatus = 'running' | 'paused' | 'halted' | 'cancelled' | 'completed' | 'failed'
 
+/** Where it stands. It is further than its beginning where its workflow was reset. */
+export interface BulkStanding {
+  status: Exclude<BulkStatus, 'failed'>
+  reason?: string
+  /** So many devices were asked. */
+  upTo: number
+}
+
 export interface BulkStore {
   /** Makes it known, once. False: there is no such tenant. */
   register(change: BulkChange): Promise<boolean>
   find(tenant: string, id: string): Promise<BulkChange | undefined>
-  /** Chooses its devices, once. `problemOf`: why those of a model cannot take it. Throws `invalid` where they are too many. */
-  select(change: BulkChange, workflow: string, problemOf: (model: string) => string | undefined): Promise<void>
+  /** Chooses its devices, once, and says where it stands. `problemOf`: why those of a model cannot take it. Throws `invalid` where they are too many. */
+  select(change: BulkChange, workflow: string, problemOf: (model: string) => string | undefined): Promise<BulkStanding>
   /**
    * One step: sees how those under way fare, asks further devices until `upTo` were asked in all, and notes its status; with one that is
    * an end all that still wait are skipped. Twice is once. `rules` says how a command is sent to devices of a model.

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { z } from 'zod'
 import { CastorError } from '../twin-models/errors.ts'
 import { deadlinesOf, ticketRequest } from '../twin-models/schemas/ticket.ts'
+import { type NamedDeps, namedByTicket, refuseUnknown, unknownNames, unknownWords } from '../twin-models/unknown-names.ts'
 import type { TicketCarried } from '../workflows/messages.ts'
 import { createAttempt } from './failures.ts'
 import type { Ticket, TicketLook, TicketStore, TicketStoreStep } from './ticket-ports.ts'
@@ -13,13 +14,26 @@ export type TicketBegun = Omit<TicketCarried, 'n' | 'state' | 'heard' | 'note'> 
 export interface TicketActivities {
   /** What rules and REST opened is found by its id; what an operator starts is validated and opened. */
   beginTicket(start: { id: string; workflow: string; tenant?: unknown; [field: string]: unknown }): Promise<TicketBegun>
-  stepTicket(step: { id: string; tenant: string } & TicketStoreStep): Promise<TicketLook>
+  stepTicket(step: { id: string; tenant: string } & TicketStoreStep & Condition): Promise<TicketStepped>
+}
+
+interface Condition {
+  /** The step is done only while there is a target of this name. */
+  target?: string
+}
+
+/** `refused`: why it was not done. */
+export type TicketStepped = TicketLook & { refused?: string }
+
+export interface TicketDependencies extends NamedDeps {
+  tickets: TicketStore
+  log: Logger
 }
 
 /** Who starts workflows in the Temporal UI is the platform's operator. */
 const OPERATOR = 'operator'
 
-export function createTicketActivities({ tickets, log }: { tickets: TicketStore; log: Logger }): TicketActivities {
+export function createTicketActivities({ tickets, log, ...names }: TicketDependencies): TicketActivities {
   const attempt = createAttempt(log, 'a ticket')
 
   async function known(tenant: string, id: string): Promise<Ticket> {
@@ -46,6 +60,7 @@ export function createTicketActivities({ tickets, log }: { tickets: TicketStore;
     const { device, rule = null, verifyFor: verifyForMs, deadlines, predict, ...same } = parsed.data
     const incarnation = await tickets.incarnationOf(tenant, device)
     if (incarnation === undefined) throw new CastorError('invalid', `There is no device ${device} of tenant ${JSON.stringify(tenant)}.`)
+    await refuseUnknown(tenant, namedByTicket(parsed.data), names)
     const asked = { ...same, ...(predict !== undefined && { predict }), deadlines: deadlinesOf(deadlines), verifyForMs }
     const opened = await tickets.open({ ...asked, id, tenant, incarnation, device, rule, by: OPERATOR })
     if (opened && opened.id !== id)
@@ -53,8 +68,17 @@ export function createTicketActivities({ tickets, log }: { tickets: TicketStore;
     return known(tenant, id)
   }
 
+  async function step({ tenant, id, target, ...asked }: Parameters<TicketActivities['stepTicket']>[0]): Promise<TicketStepped> {
+    const ticket = await known(tenant, id)
+    const unknown = target === undefined ? [] : await unknownNames(tenant, [{ path: '/to', kind: 'target', name: target }], names)
+    if (unknown.length === 0) return tickets.step(ticket, asked)
+    // Only a look, which also finds what was done before and is asked for again.
+    const { change: _, ...look } = asked
+    return { ...(await tickets.step(ticket, { ...look, n: asked.n - 1 })), refused: unknownWords(unknown) }
+  }
+
   return {
     beginTicket: (start) => attempt('beginTicket', () => begin(start)),
-    stepTicket: ({ tenant, id, ...step }) => attempt('stepTicket', async () => tickets.step(await known(tenant, id), step)),
+    stepTicket: (asked) => attempt('stepTicket', () => step(asked)),
   }
 }

@@ -1,6 +1,7 @@
 /** What the HTTP side needs to show the actions of rules, and to have them done again (infra/postgres/rule-actions.ts). */
 import type { CutReason } from './alarms/ports.ts'
 import type { Turn } from './alarms/rule-action.ts'
+import type { CommandStatus } from './command-ports.ts'
 import type { Page } from './ports.ts'
 
 export interface RuleActionRow {
@@ -25,6 +26,11 @@ export interface RuleActionRow {
   cutBy: CutReason | null
   error: string | null
   endedAt: number | null
+  /** Of what it commanded, as it stands now; null: it is no command, or that is not there any more. */
+  commandStatus: CommandStatus | null
+  commandCode: string | null
+  commandMessage: string | null
+  commandEndedAt: number | null
 }
 export const ACTION_STATES = ['waiting', 'done', 'failed', 'cut'] as const
 export type ActionState = (typeof ACTION_STATES)[number]

@@ -29,6 +29,7 @@ export function shownTicket({ plan, state, ...row }: TicketRow): ShownTicket {
     ...(asked && { asked: { ...(asked.target !== null && { target: asked.target }), until: isoTime(asked.until) } }),
     ...(assignee !== undefined && { assignee }),
     ...{ dueAt: isoTime(state.dueAt), missed: state.missed },
+    ...(state.remindAt !== undefined && { remindAt: isoTime(state.remindAt) }),
     ...(planned && { plannedAt: isoTime(planned.at) }),
     ...(maintenanceUntil !== undefined && { maintenanceUntil: isoTime(maintenanceUntil) }),
     ...(doneAt !== undefined && { doneAt: isoTime(doneAt) }),

@@ -11,7 +11,6 @@ import {
   proxyLocalActivities,
   setCurrentDetails,
   setHandler,
-  uuid4,
   workflowInfo,
 } from '@temporalio/workflow'
 import type { BulkActivities } from '../activities/bulk-activities.ts'
@@ -36,8 +35,9 @@ export async function bulkChange(start: BulkStart): Promise<BulkEnd> {
     if (asked !== 'cancel') asked = wanted
   })
   const alarm = new Alarm()
-  let carried = start?.carried ?? (await begin(start))
+  let { carried, ended } = start?.carried ? { carried: start.carried } : await begin(start)
   let seen = ''
+  if (ended) return end(carried, ended)
   for (;;) {
     if (asked === 'cancel') return end(carried, 'cancelled')
     const { id, tenant, upTo, status, reason } = carried
@@ -89,11 +89,16 @@ function setHandlers(ask: (wanted: BulkAsked['wanted']) => void): void {
   setHandler(signal, ({ wanted }) => ask(wanted), { description: 'What somebody asked for over REST, {wanted}: pause, resume or cancel.' })
 }
 
-async function begin(start: BulkStart): Promise<BulkCarried> {
+/** `ended`: how an earlier run of it has ended. */
+async function begin(start: BulkStart): Promise<{ carried: BulkCarried; ended?: BulkEnd['status'] }> {
   mustBeTakeable(start, BULK_WORKFLOW)
   const { carried: _, ...request } = start ?? {}
-  const begun = await beginBulkChange({ ...request, id: request.id ?? uuid4(), workflow: workflowInfo().workflowId })
-  return { ...begun, status: 'running', upTo: 0, startedAt: 0, idle: 0, forgiven: 0 }
+  const { workflowId: workflow, firstExecutionRunId } = workflowInfo()
+  // Also after a reset to its beginning it is this one, and not another.
+  const { status = 'running', ...begun } = await beginBulkChange({ ...request, id: request.id ?? firstExecutionRunId, workflow })
+  const carried = { upTo: 0, startedAt: 0, idle: 0, forgiven: 0, ...begun }
+  if (status === 'cancelled' || status === 'completed') return { carried: { ...carried, status: 'running' }, ended: status }
+  return { carried: { ...carried, status } }
 }
 
 function statusAfter(wanted: 'pause' | 'resume', status: BulkCarried['status']): BulkCarried['status'] {

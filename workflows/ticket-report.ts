@@ -2,6 +2,7 @@
 import { code, escaped, section, time } from '../twin-models/core/markdown.ts'
 import { riskWords } from '../twin-models/core/ticket-risk.ts'
 import type { TicketSight, TicketState, TicketStory } from '../twin-models/core/ticket-types.ts'
+import { watchingRule } from '../twin-models/core/ticket-verify.ts'
 import { formatDuration } from '../twin-models/durations.ts'
 import type { TicketCarried } from './messages.ts'
 
@@ -30,18 +31,19 @@ function statusWords({ status }: TicketState): string {
   return `${status.slice(0, 1).toUpperCase()}${status.slice(1)}`
 }
 
-function standing({ plan, state }: TicketCarried, { external, prediction }: TicketSight): string[] {
-  const { asked, assignee, dueAt, planned, maintenanceUntil, missed, relapses, status, doneAt, risk } = state
+function standing({ plan, state }: TicketCarried, sight: TicketSight): string[] {
+  const { external, prediction, isRuleGone } = sight
+  const { asked, assignee, planned, maintenanceUntil, relapses, status, doneAt, risk } = state
+  const mustStayAway = watchingRule(plan, sight) === null ? '' : `; its condition has to stay away for ${formatDuration(plan.verifyForMs)}`
   const isOver = status === 'closed' || status === 'cancelled'
   return [
     assignee === undefined ? '' : `- Who has it: ${code(assignee)}`,
     asked === undefined ? '' : `- To be accepted ${asked.target === null ? '' : `by ${code(asked.target)} `}until ${time(asked.until)}`,
-    isOver ? '' : `- ${missed > 0 ? `**Overdue**, said ${missed} times; next` : 'To be done by'} ${time(dueAt)}`,
+    isOver ? '' : `- ${dueOf(state)}`,
     planned === undefined ? '' : `- Planned for ${time(planned.at)}`,
     maintenanceUntil === undefined ? '' : `- Its device is in maintenance until ${time(maintenanceUntil)}`,
-    doneAt === undefined || isOver
-      ? ''
-      : `- Done on ${time(doneAt)}; its condition has to stay away for ${formatDuration(plan.verifyForMs)}`,
+    doneAt === undefined || isOver ? '' : `- Done on ${time(doneAt)}${mustStayAway}`,
+    isRuleGone && !isOver ? '- Its rule was removed: nothing watches its condition any more' : '',
     plan.predict === undefined
       ? ''
       : `- Prediction: ${risk ? riskWords(plan.predict, risk) : code(plan.predict)}${state.prediction ? `, ${prediction?.status ?? 'waiting'}` : ''}`,
@@ -51,6 +53,12 @@ function standing({ plan, state }: TicketCarried, { external, prediction }: Tick
       ? ''
       : `- In ${code(external.system)}: ${code(external.key)}${external.status === undefined ? '' : `, ${code(external.status)}`}${external.url === undefined ? '' : `, ${code(external.url)}`}`,
   ]
+}
+
+function dueOf({ dueAt, missed, remindAt }: TicketState): string {
+  if (missed === 0) return `To be done by ${time(dueAt)}`
+  if (remindAt === undefined) return `It was to be done by ${time(dueAt)}`
+  return `**Overdue**: it was to be done by ${time(dueAt)}. Said ${missed === 1 ? 'once' : `${missed} times`}, and again on ${time(remindAt)}`
 }
 
 function alarmsOf({ plan }: TicketCarried, { alarms, recent }: TicketSight): string {

@@ -3,8 +3,7 @@
  * each step is done once under its number.
  */
 import { proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow'
-import type { TicketActivities } from '../activities/ticket-activities.ts'
-import type { TicketLook } from '../activities/ticket-ports.ts'
+import type { TicketActivities, TicketStepped } from '../activities/ticket-activities.ts'
 import { nextTicketStep } from '../twin-models/core/ticket.ts'
 import { ignoredTicketAsk, steerTicket } from '../twin-models/core/ticket-steer.ts'
 import type { TicketAsk, TicketChange, TicketOrigin, TicketSight, TicketSteered, TicketStep } from '../twin-models/core/ticket-types.ts'
@@ -58,7 +57,8 @@ export class TicketRun {
       const answer = steered.refused ?? steered.answer
       if (isRefused && origin.via === 'ui') return this.#noted(asked, { answer, isRefused })
       const change = isRefused ? ignoredTicketAsk(state, plan, ask, origin, answer, Date.now()) : steered.change
-      const look = await this.#step(n + 1, withAnswer(heard, { id, answer, isRefused }), change)
+      const look = await this.#step(n + 1, withAnswer(heard, { id, answer, isRefused }), change, mustExist(asked))
+      if (look.refused !== undefined && !look.ahead) return this.#noted(asked, { answer: look.refused, isRefused: true })
       if (!look.ahead && !look.isStale) return this.#noted(asked, { answer, isRefused })
     }
   }
@@ -74,12 +74,14 @@ export class TicketRun {
   }
 
   /** Another run of this ticket was further: what it carried is taken over, and what was to be done is not. */
-  async #step(n: number, heard: Heard[], change?: TicketChange): Promise<TicketLook> {
+  async #step(n: number, heard: Heard[], change?: TicketChange, target?: string): Promise<TicketStepped> {
     const { id, tenant } = this.carried
-    const look = await stepTicket({ id, tenant, n, heard, seen: this.#sight.seen, ...(change && { change }) })
+    const asked = { id, tenant, n, heard, seen: this.#sight.seen, ...(change && { change }), ...(target !== undefined && { target }) }
+    const look = await stepTicket(asked)
     this.#sight = look.sight
     if (look.ahead) this.carried = { ...this.carried, n: look.n, ...look.ahead }
-    else if (!look.isStale) this.carried = { ...this.carried, n: look.n, heard, ...(change && { state: change.state }) }
+    else if (!look.isStale && look.refused === undefined)
+      this.carried = { ...this.carried, n: look.n, heard, ...(change && { state: change.state }) }
     return look
   }
 
@@ -89,6 +91,11 @@ export class TicketRun {
     this.carried = { ...this.carried, heard: withAnswer(this.carried.heard, { id, ...answer }), note }
     return answer
   }
+}
+
+/** Of what is asked elsewhere it was looked for there. */
+function mustExist({ ask, origin }: AskedOfTicket): string | undefined {
+  return origin.via === 'ui' && ask.action === 'reassign' ? ask.to : undefined
 }
 
 function withAnswer(heard: Heard[], answer: Heard): Heard[] {

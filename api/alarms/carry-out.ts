@@ -1,6 +1,8 @@
 /** Carries out one action: what it is for a device by its model as it is now, and what it writes. What cannot be so is said, and stays so. */
+import { tooManyCommands } from '../../twin-models/core/commands.ts'
 import type { WishRequest } from '../../twin-models/core/types.ts'
 import { parseDuration } from '../../twin-models/durations.ts'
+import { CastorError } from '../../twin-models/errors.ts'
 import type { DeviceModel } from '../../twin-models/model.ts'
 import { standingOf } from '../http/desired-document.ts'
 import { newCommand } from '../http/new-command.ts'
@@ -36,8 +38,12 @@ export function createCarryOut(models: Models, now: () => number): CarryOut {
     const { incarnation, model } = await known(work, hands, device)
     const ids = { command: work.id, request: actionId(work, 'request') }
     const body = { name, ...(input !== undefined && { input }) }
+    const to = device ?? work.device
+    // Its twin would refuse it. Which of them have ended by then is not known before: it is tried again.
+    if (!(await hands.hasRoom(incarnation, model.actions.get(name)?.onlyLast ? name : undefined)))
+      throw new CastorError('unavailable', tooManyCommands(to))
     const made = newCommand({ tenant, incarnation, model, body, ids, by: callerOf(work), now: now() })
-    if (!(await hands.command(made))) throw noDevice(device ?? work.device)
+    if (!(await hands.command(made))) throw noDevice(to)
     return { result: work.id, target: incarnation }
   }
 

@@ -147,6 +147,8 @@ export interface ActionAtWork {
 /** What an action can do: all of it in one transaction, with the word that it is done. */
 export interface ActionHands {
   twin(tenant: string, device: string): Promise<{ incarnation: number; device: string; model: string; decided: string } | undefined>
+  /** Whether its twin can take one more command now, as far as is known here. `replaced`: those of that name make room for it. */
+  hasRoom(incarnation: number, replaced: string | undefined): Promise<boolean>
   /** False: the device is gone. */
   command(command: NewCommand): Promise<boolean>
   request: TwinRequests['insert']

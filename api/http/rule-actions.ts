@@ -4,6 +4,7 @@ import { CHAIN, LOOP } from '../../twin-models/core/action-guard.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { ACTION_KINDS, TURNS } from '../alarms/rule-action.ts'
 import { ACTION_STATES, type RuleActionQuery, type RuleActionRow, type RuleActions } from '../rule-action-ports.ts'
+import { commandSchema } from './command-json.ts'
 import type { Endpoints } from './endpoint.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
 import { deviceId, iso, jsonContent, time, wordsParameter } from './schemas.ts'
@@ -25,7 +26,7 @@ const ruleActionSchema = z
     name: z.string().optional().openapi({ description: 'Of the command, the event or the model that predicts.', example: 'stop' }),
     state: z.enum(ACTION_STATES).openapi({
       description:
-        'waiting: for its turn, or to be tried again. done: it is written; what becomes of a command or a wish, that says itself.',
+        'waiting: for its turn, or to be tried again. done: it is written; what becomes of a command `command` says, of a wish its request.',
     }),
     at: time.openapi({ description: 'When the alarm was raised or cleared.' }),
     depth: z.int().openapi({ description: 'Over so many devices rules had set off each other before it, as far as that is known.' }),
@@ -34,6 +35,10 @@ const ruleActionSchema = z
     endedAt: time.optional(),
     target: z.string().optional().openapi({ description: 'The device that it acted on, as long as that is registered.' }),
     result: z.string().optional().openapi({ description: 'Id of the command, the request, the ticket or the prediction.' }),
+    command: commandSchema
+      .pick({ status: true, code: true, message: true, endedAt: true })
+      .optional()
+      .openapi({ description: 'What has become of the command by now, as long as that is kept; `result` is its id.' }),
     cutBy: z.enum(['maintenance', 'loop', 'chain', 'crowd']).optional(),
     reason: z.string().optional().openapi({ description: 'Why it failed or was cut; or how its last attempt went, while it waits.' }),
   })
@@ -127,7 +132,7 @@ function alarmOf(id: string | undefined): RuleActionQuery['alarm'] {
 
 function ruleActionJson(row: RuleActionRow): string {
   const { id, rule, version, incarnation, n, device, turn, place, kind, name, state, at, depth, attempts, due, endedAt } = row
-  const { target, result, cutBy, error } = row
+  const { target, result, cutBy, error, commandStatus: status, commandCode: code, commandMessage: message, commandEndedAt } = row
   const shown: z.infer<typeof ruleActionSchema> = {
     ...{ id, rule, version, alarm: `${incarnation}-${n}`, device, on: turn, place, kind },
     ...(name !== null && { name }),
@@ -136,6 +141,14 @@ function ruleActionJson(row: RuleActionRow): string {
     ...(endedAt !== null && { endedAt: iso(endedAt) }),
     ...(target !== null && { target }),
     ...(result !== null && { result }),
+    ...(status !== null && {
+      command: {
+        status,
+        ...(code !== null && { code }),
+        ...(message !== null && { message }),
+        ...(commandEndedAt !== null && { endedAt: iso(commandEndedAt) }),
+      },
+    }),
     ...(cutBy !== null && { cutBy }),
     ...(error !== null && { reason: error }),
   }

@@ -5,9 +5,9 @@ import { checkRule, devicesOf } from '../../twin-models/rules/check.ts'
 import { loopsOf } from '../../twin-models/rules/loops.ts'
 import { type RuleProblem, sentenceOf } from '../../twin-models/rules/problem.ts'
 import type { RuleBody } from '../../twin-models/schemas/rule.ts'
+import { type Named, type NamedDeps, namedByTicket, unknownNames } from '../../twin-models/unknown-names.ts'
 import type { Models, Registry } from '../ports.ts'
 import type { Rules } from '../rule-ports.ts'
-import { type Named, type NamedDeps, namedByTicket, unknownNames } from './unknown-names.ts'
 
 export interface RuleCheckDeps extends NamedDeps {
   rules: Pick<Rules, 'live'>

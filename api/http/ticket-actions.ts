@@ -7,6 +7,7 @@ import { z } from '@hono/zod-openapi'
 import { TICKET_LIMITS, type TicketAction, type TicketAsk } from '../../twin-models/core/ticket-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { personName, ticketArguments } from '../../twin-models/schemas/ticket-arguments.ts'
+import { type NamedDeps, refuseUnknown } from '../../twin-models/unknown-names.ts'
 import type { TicketAsked, Tickets } from '../ticket-ports.ts'
 import { withWaiting } from '../ticket-shown.ts'
 import type { Endpoints } from './endpoint.ts'
@@ -14,7 +15,6 @@ import { jsonContent } from './schemas.ts'
 import { ticketSchema } from './ticket-json.ts'
 import { answerOf, tooMany } from './ticket-judge.ts'
 import { noTicket, ticketParams, ticketTag } from './tickets.ts'
-import { type NamedDeps, refuseUnknown } from './unknown-names.ts'
 
 export interface TicketActionDeps extends NamedDeps {
   tickets: Tickets

@@ -55,8 +55,9 @@ export const ticketSchema = z
       .optional()
       .openapi({ description: 'Who is to accept it, and until when.' }),
     assignee: z.string().optional(),
-    dueAt: time.openapi({ description: 'It is to be done by then. Moved on each time that it was missed.' }),
+    dueAt: time.openapi({ description: 'It is to be done by then.' }),
     missed: z.int().openapi({ description: 'How often it was not done in time, and that was said.' }),
+    remindAt: time.optional().openapi({ description: 'It is overdue, and that is said again then.' }),
     plannedAt: time.optional(),
     maintenanceUntil: time.optional().openapi({ description: 'Its device is in maintenance until then.' }),
     doneAt: time.optional(),

@@ -100,7 +100,7 @@ function factsOf(
     ['Risk', risk && riskWords(plan.predict ?? '', risk)],
     ['Who has it', assignee],
     ['To be accepted', asked && `${asked.target === null ? '' : `by ${asked.target} `}until ${time(asked.until)}`],
-    ['To be done by', endedAt === null && time(state.dueAt)],
+    ['To be done by', endedAt === null && `${time(state.dueAt)}${state.remindAt === undefined ? '' : ': overdue'}`],
     ['Planned for', planned && time(planned.at)],
     ['In maintenance', maintenanceUntil !== undefined && `until ${time(maintenanceUntil)}`],
     ['Ended', endedAt !== null && time(endedAt)],

@@ -7,6 +7,7 @@ import { CastorError } from '../../twin-models/errors.ts'
 import { ID_PATTERN } from '../../twin-models/ids.ts'
 import { deadlinesOf, type TicketRequest } from '../../twin-models/schemas/ticket.ts'
 import { personName } from '../../twin-models/schemas/ticket-arguments.ts'
+import { type NamedDeps, namedByTicket, refuseUnknown } from '../../twin-models/unknown-names.ts'
 import type { Registry } from '../ports.ts'
 import type { TicketByHand, TicketRow, Tickets } from '../ticket-ports.ts'
 import { withStory, withWaiting } from '../ticket-shown.ts'
@@ -15,7 +16,6 @@ import { answerUnder, justEnded, keyHashOf, sha256 } from './idempotency.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
 import { deviceId, jsonContent, wordsParameter } from './schemas.ts'
 import { newTicketSchema, ticketDetailsSchema, ticketSchema } from './ticket-json.ts'
-import { type NamedDeps, namedByTicket, refuseUnknown } from './unknown-names.ts'
 
 export interface TicketDeps extends NamedDeps {
   tickets: Tickets

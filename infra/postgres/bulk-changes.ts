@@ -1,5 +1,5 @@
 /** Bulk changes in Postgres. Each target has the id of its request and its command from the beginning: nobody is asked twice. */
-import type { BulkChange, BulkLook, BulkStore, CommandRules } from '../../activities/ports.ts'
+import type { BulkChange, BulkLook, BulkStanding, BulkStore, CommandRules } from '../../activities/ports.ts'
 import { laneOf } from '../../api/ingest/log.ts'
 import type { Progress } from '../../twin-models/core/pacing.ts'
 import type { JsonObject, Value } from '../../twin-models/core/types.ts'
@@ -63,12 +63,16 @@ async function select(
   { id, tenant, filter }: BulkChange,
   workflow: string,
   problemOf: (model: string) => string | undefined,
-) {
-  const [bulk] = await tx<Array<{ selected: boolean; worker: string | null }>>`
-    select selected_at is not null as selected, workflow as worker from bulk_changes where id = ${id} and tenant = ${tenant} for update`
-  if (bulk && (bulk.worker ?? workflow) !== workflow)
+): Promise<BulkStanding> {
+  const [bulk] = await tx<Array<{ selected: boolean; worker: string | null; status: BulkStanding['status']; reason: string | null }>>`
+    select selected_at is not null as selected, workflow as worker, status, reason from bulk_changes where id = ${id} and tenant = ${tenant} for update`
+  if (!bulk) throw new CastorError('not-found', `There is no bulk change ${id} of tenant ${tenant}.`)
+  if ((bulk.worker ?? workflow) !== workflow)
     throw new CastorError('conflict', `The workflow ${bulk.worker} works on this bulk change already.`)
-  if (!bulk || bulk.selected) return
+  if (bulk.selected) {
+    const { status, reason } = bulk
+    return { status, ...(reason !== null && { reason }), upTo: askedOf(await progressOf(tx, id)) }
+  }
   const { where, parameters } = compileFilter(parseFilter(filter), 3)
   const made = await tx.unsafe(
     `insert into bulk_targets (bulk, number, incarnation, device)
@@ -87,6 +91,11 @@ async function select(
       from devices d where t.bulk = ${id} and d.incarnation = t.incarnation and d.model = ${model}`
   }
   await tx`update bulk_changes set selected_at = now(), workflow = ${workflow} where id = ${id}`
+  return { status: 'running', upTo: 0 }
+}
+
+function askedOf({ underway, succeeded, failed }: Progress): number {
+  return underway + succeeded + failed
 }
 
 function tooMany(): CastorError {
@@ -106,7 +115,7 @@ async function advance(
     where id = ${id} and tenant = ${tenant}`
   await (change.wish ? settleWishes(tx, bulk, change.wish) : settleCommands(tx, bulk))
   const before = await progressOf(tx, id)
-  const more = upTo - (before.underway + before.succeeded + before.failed)
+  const more = upTo - askedOf(before)
   if (more > 0) await start(tx, bulk, more, rules)
   if (isEnd) await skipWaiting(tx, id, status)
   return { progress: more > 0 || isEnd ? await progressOf(tx, id) : before, reasons: await reasonsOf(tx, id) }

@@ -48,6 +48,14 @@ export async function writeCommand(sql: Queries, { request, ...command }: NewCom
   return count > 0
 }
 
+/** Of a device. `but`: without those of that name. */
+export async function openCommands(sql: Queries, incarnation: number, but: string | undefined): Promise<number> {
+  const [{ count }] = await sql<[{ count: number }]>`
+    select count(*)::int as count from commands
+    where incarnation = ${incarnation} and ended_at is null ${but === undefined ? sql`` : sql`and name <> ${but}`}`
+  return count
+}
+
 const COLUMNS = `c.id, c.number, c.tenant, c.incarnation, c.device, c.name, c.input, c.status, c.output, c.code, c.message, c.progress,
   c.attempts, c.requested_by as "requestedBy", ${epochMs('c.created_at')} as "createdAt", ${epochMs('c.expires_at')} as "expiresAt",
   ${epochMs('c.released_at')} as "releasedAt", ${epochMs('c.sent_at')} as "sentAt", ${epochMs('c.acknowledged_at')} as "acknowledgedAt",

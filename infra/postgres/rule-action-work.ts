@@ -4,9 +4,10 @@
  * Those of one rule on one device are a line: an action waits until all before it in its line have ended.
  */
 import type { ActionAtWork, ActionHands, ActionPorts, ActionStore, Carried, CarryOut, DueAction, Outcome } from '../../api/alarms/ports.ts'
+import { OPEN_COMMANDS } from '../../twin-models/core/commands.ts'
 import { CastorError, ERRORS } from '../../twin-models/errors.ts'
 import { epochMs } from './columns.ts'
-import { writeCommand } from './commands.ts'
+import { openCommands, writeCommand } from './commands.ts'
 import type { Queries, Sql, Transaction } from './connect.ts'
 import { insertRequest } from './requests.ts'
 import { takeTurns, writeTold } from './rule-action-take.ts'
@@ -84,6 +85,7 @@ async function lock(tx: Transaction, id: string): Promise<ActionAtWork | undefin
 function handsOf(tx: Transaction, { openTicket, requestPrediction }: ActionPorts<Transaction>): ActionHands {
   return {
     twin: (tenant, device) => findTwin(tx, tenant, device),
+    hasRoom: async (incarnation, replaced) => (await openCommands(tx, incarnation, replaced)) < OPEN_COMMANDS,
     command: (command) => writeCommand(tx, command),
     request: (request) => insertRequest(tx, request),
     tell: (told) => writeTold(tx, told),

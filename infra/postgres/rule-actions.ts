@@ -7,8 +7,11 @@ const DAYS_KEPT = 30
 const ROWS_A_STEP = 20_000
 const COLUMNS = `a.id, a.number, a.incarnation, a.device, a.n, a.rule, a.rule_version as version, a.turn, a.place, a.kind, a.name,
   ${epochMs('a.at')} as at, a.depth, a.state, ${epochMs('a.due')} as due, a.attempts, t.device as target, a.result, a.cut_by as "cutBy", a.error,
-  ${epochMs('a.ended_at')} as "endedAt"`
-const JOINED = 'rule_actions a left join devices t on t.incarnation = a.target'
+  ${epochMs('a.ended_at')} as "endedAt", c.status as "commandStatus", c.code as "commandCode", c.message as "commandMessage",
+  ${epochMs('c.ended_at')} as "commandEndedAt"`
+/** A command has the id of its action. */
+const JOINED = `rule_actions a left join devices t on t.incarnation = a.target
+  left join commands c on a.kind = 'command' and a.state = 'done' and c.id = a.id and c.tenant = a.tenant`
 
 export function createRuleActions(sql: Sql): RuleActions {
   return {

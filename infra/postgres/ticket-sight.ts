@@ -12,9 +12,13 @@ const MOST_ALARMS = 10
 const TEXT = 300
 const RANKS = `array['${SEVERITIES.join("', '")}']`
 
-/** Of `tickets t`. Every alarm that comes, goes or grows worse changes it, and so does the removal of the device. */
+/** Of `tickets t`. One that there never was is no rule that was removed. */
+const RULE_GONE = `(not exists (select from rules r where r.tenant = t.tenant and r.name = t.rule)
+  and exists (select from rule_versions v where v.tenant = t.tenant and v.name = t.rule))`
+
+/** Of `tickets t`. Every alarm that comes, goes or grows worse changes it, and so does the removal of the device, or of the rule. */
 export const SEEN = `(
-  select concat_ws('/', (select count(*) from devices d where d.incarnation = t.incarnation), count(*), count(a.cleared_at),
+  select concat_ws('/', (select count(*) from devices d where d.incarnation = t.incarnation) || case when ${RULE_GONE} then '-' else '' end, count(*), count(a.cleared_at),
     max(array_position(${RANKS}, a.severity)))
   from alarms a where a.incarnation = t.incarnation and a.rule = t.rule and a.n >= t.alarm)`
 
@@ -27,6 +31,7 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
       case when i.connection is null then coalesce(i.last_seen, 0) end::float8 as "silentSince",
       t.rule is not null and not exists (
         select from rules r where r.tenant = t.tenant and r.name = t.rule and r.status = 'live') as "isUnwatched",
+      ${tx.unsafe(RULE_GONE)} as "isRuleGone",
       all_of_it.alarms, all_of_it.rank, coalesce(newest.alarms, '[]') as recent, prediction, prediction_problem as problem, t.tenant,
       external_system as system, external_key as key, external_url as url, external_status as status
     from tickets t left join twin_inbox i using (incarnation),
@@ -38,12 +43,13 @@ export async function sightOf(tx: Transaction, id: string, predictions: TicketPr
           'clearedAt', ${tx.unsafe(epochMs('cleared_at'))}, 'clearedBy', nullif(clear_reason, 'rule')) order by n desc)::text as alarms
         from (select * from alarms a where a.incarnation = t.incarnation and a.rule = t.rule and a.n >= t.alarm order by n desc limit ${MOST_ALARMS}) a) newest
     where t.id = ${id}`
-  const { isThere, isBehind, silentSince, isUnwatched, seen, alarms, rank, recent, prediction, problem } = row!
+  const { isThere, isBehind, silentSince, isUnwatched, isRuleGone, seen, alarms, rank, recent, prediction, problem } = row!
   return {
     ...{ isThere, seen, alarms, ...(rank !== null && { worst: SEVERITIES[rank - 1]! }) },
     ...(isBehind && { isBehind }),
     ...(silentSince !== null && { silentSince }),
     ...(isUnwatched && { isUnwatched }),
+    ...(isRuleGone && { isRuleGone }),
     recent: (JSON.parse(recent) as StoredAlarm[]).map(({ clearedAt, clearedBy, ...alarm }) => ({
       ...alarm,
       ...(clearedAt !== null && { clearedAt }),
@@ -61,6 +67,7 @@ interface SightRow {
   isBehind: boolean
   silentSince: number | null
   isUnwatched: boolean
+  isRuleGone: boolean
   seen: string
   alarms: number
   rank: number | null

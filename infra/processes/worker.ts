@@ -30,7 +30,9 @@ import { connect } from '../postgres/connect.ts'
 import { createDecisionStore } from '../postgres/decision-store.ts'
 import { directorPrivateKey } from '../postgres/director-keys.ts'
 import { checkSchema } from '../postgres/migrate.ts'
+import { createPredictionModels } from '../postgres/prediction-models.ts'
 import { createRolloutStore } from '../postgres/rollouts.ts'
+import { createTargets } from '../postgres/targets.ts'
 import { createTicketNotices } from '../postgres/ticket-notices.ts'
 import { createTicketPredictions } from '../postgres/ticket-predictions.ts'
 import { createTicketStore } from '../postgres/tickets.ts'
@@ -107,6 +109,8 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
       const twins = { store: createDecisionStore(sql, { signJob }), announcer: createAnnouncer(sql, log), log }
       const bulk = { bulk: createBulkStore(sql), models: (name: string) => modelOf(name), log }
       const ticketParts = { notices: createTicketNotices(), predictions: createTicketPredictions(), publicUrl: config.publicUrl }
+      const names = { targets: createTargets(sql), predictionModels: createPredictionModels(sql) }
+      const tickets = { tickets: createTicketStore(sql, ticketParts), ...names, log }
       const webhooks = { store: createWebhookWork(webhookSql), attempt: createTry(outbound) }
       workers = await Promise.all([
         Worker.create({ ...common, taskQueue: TWINS_QUEUE, activities: createActivities(twins), maxCachedWorkflows: cachedTwins() }),
@@ -122,7 +126,7 @@ export async function startWorker({ config, log, fail }: ProcessContext): Promis
           taskQueue: OPERATIONS_QUEUE,
           activities: {
             ...{ ...createBulkActivities(bulk), ...createRolloutActivities({ rollouts: createRolloutStore(sql, choosingSql), log }) },
-            ...createTicketActivities({ tickets: createTicketStore(sql, ticketParts), log }),
+            ...createTicketActivities(tickets),
           },
           maxCachedWorkflows: OPERATIONS_CACHED,
         }),

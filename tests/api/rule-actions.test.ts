@@ -1,10 +1,14 @@
 /** What rules do when their alarms are raised and cleared, each kind on real Postgres, and how REST shows it. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { actionId, uuidOf } from '../../api/alarms/action-id.ts'
+import { createCarryOut } from '../../api/alarms/carry-out.ts'
+import { planActions } from '../../api/alarms/plan-actions.ts'
 import type { PredictionAsk, TicketAsk } from '../../api/alarms/ports.ts'
 import { webhookEvent } from '../../api/webhooks/body.ts'
 import { deleteEndedActions } from '../../infra/postgres/rule-actions.ts'
+import { modelOf } from '../../twin-models/devices/index.ts'
 import { CastorError } from '../../twin-models/errors.ts'
+import { until } from '../support/wait.ts'
 import { ActionKit } from './action-kit.ts'
 import { allItems, OTHER_KEY } from './test-api.ts'
 
@@ -349,6 +353,75 @@ describe('what does not work out', () => {
       .toMatchObject({ state: 'failed', attempts: 0, error: 'There is a ticket already.' })
     await stop()
     trouble = undefined
+  })
+})
+
+describe('a command to a device that many command', () => {
+  const open = (incarnation: number, name: string, count: number) => kit.sql`
+    insert into commands (id, tenant, incarnation, device, name, requested_by, repeatable, retry_ms, max_attempts, expires_at)
+    select gen_random_uuid(), 'demo', ${incarnation}, 'any', ${name}, 'test', false, 0, 1, now() + interval '1 hour' from generate_series(1, ${count})`
+  const endOne = (incarnation: number) => kit.sql`
+    update commands set status = 'succeeded', ended_at = now()
+    where id = (select id from commands where incarnation = ${incarnation} and ended_at is null order by number limit 1)`
+  const again = async (incarnation: number, attempts: number) => {
+    await kit.sql`update rule_actions set attempts = ${attempts}, due = now() where incarnation = ${incarnation} and state = 'waiting'`
+    const stop = kit.run()
+    const [action] = await until(async () => {
+      const actions = await kit.actions(incarnation)
+      return actions.every((row) => row.attempts !== attempts || row.state !== 'waiting') ? actions : undefined
+    }, 'it was tried again')
+    await stop()
+    return action!
+  }
+
+  test('waits while the twin would refuse it, is done when there is room, and fails with that reason when there was none for long', async () => {
+    const siren = await register('siren-1', 'lock')
+    await open(siren, 'unlock', 100)
+    await kit.rule('alert', [{ kind: 'command', name: 'lock', device: 'siren-1' }])
+    const [one, two] = [await register('s-1'), await register('s-2')]
+    for (const incarnation of [one, two]) await kit.happens([{ incarnation, rule: 'alert', n: 1 }])
+    await kit.worksOff()
+    const error = 'The device siren-1 has 100 commands that have not ended.'
+    for (const incarnation of [one, two]) expect(await kit.actions(incarnation)).toMatchObject([{ state: 'waiting', attempts: 1, error }])
+    expect(await kit.sql`select 1 from twin_requests where incarnation = ${siren}`).toHaveLength(0)
+    await endOne(siren)
+    expect(await again(one, 1)).toMatchObject({ state: 'done' })
+    expect(await again(two, 11)).toMatchObject({ state: 'failed', error })
+    expect(await kit.sql`select 1 from twin_requests where incarnation = ${siren}`).toHaveLength(1)
+    const { json } = await kit.api.ask('GET', '/v1/rule-actions?rule=alert&state=failed')
+    expect(json.items).toMatchObject([{ device: 's-2', reason: error }])
+  })
+
+  test('finds room where it takes the place of the one before', async () => {
+    const incarnation = await register('siren-2', 'lock')
+    await open(incarnation, 'lock', 100)
+    const lock = modelOf('lock')!
+    const model = { ...lock, actions: new Map([['lock', { ...lock.actions.get('lock')!, onlyLast: true }]]) }
+    const act = createCarryOut({ find: () => model, list: () => [model] }, Date.now)
+    await kit.rule('shut', [{ kind: 'command', name: 'lock' }])
+    await kit.happens([{ incarnation, rule: 'shut', n: 1 }])
+    await kit.store.take(planActions)
+    const [action] = await kit.actions(incarnation)
+    expect(await kit.store.carryOut(action!.id, act)).toMatchObject({ outcome: 'done' })
+  })
+
+  test('is shown with how it stands, also where the twin refused it after all', async () => {
+    await register('siren-3', 'lock')
+    await kit.rule('late', [{ kind: 'command', name: 'lock', device: 'siren-3' }])
+    const incarnation = await register('s-4')
+    await kit.happens([{ incarnation, rule: 'late', n: 1 }])
+    await kit.worksOff()
+    const shown = async () => (await kit.api.ask('GET', '/v1/rules/late/actions')).json.items
+    expect(await shown()).toMatchObject([{ state: 'done', command: { status: 'queued' } }])
+    const { result } = (await kit.actions(incarnation))[0]!
+    const message = 'The device has 100 commands that have not ended.'
+    await kit.sql`
+      update commands set status = 'failed', code = 'too-many-commands', message = ${message}, ended_at = '2026-11-27T10:00:00Z'::text::timestamptz
+      where id = ${result}`
+    const command = { status: 'failed', code: 'too-many-commands', message, endedAt: '2026-11-27T10:00:00.000Z' }
+    expect(await shown()).toEqual([expect.objectContaining({ state: 'done', result, command })])
+    await kit.sql`delete from commands where id = ${result}`
+    expect(await shown()).toEqual([expect.not.objectContaining({ command: expect.anything() })])
   })
 })
 

@@ -155,6 +155,38 @@ describe('what is not done in time', () => {
     expect(ticket.state.status).toBe('accepted')
   })
 
+  test('keeps the time by which it was to be done, and says besides when that is said again', () => {
+    const ticket = new TicketCase()
+    ticket.go(0)
+    ticket.ask({ action: 'accept', by: 'ann' })
+    ticket.go(DAY)
+    expect(ticket.state).toMatchObject({ missed: 1, dueAt: T0 + DAY, remindAt: T0 + 3 * DAY })
+    expect(wakeOf(ticket.state, ticket.plan)).toBe(T0 + 3 * DAY)
+    ticket.go(2 * DAY)
+    expect(ticket.state).toMatchObject({ missed: 2, dueAt: T0 + DAY, remindAt: T0 + 7 * DAY })
+    expect(ticket.last).toBe('It was to be done by 2026-11-27 08:00:00 UTC and is not, 3 days after it was opened: ann has it.')
+    ticket.go(0, sight([alarm(1, T0), alarm(2, ticket.now, { severity: 'critical' })], { worst: 'critical' }))
+    expect(ticket.state).toMatchObject({ severity: 'critical', dueAt: T0 + DAY, remindAt: T0 + 7 * DAY })
+    expect(ticket.last).toBe('It is critical now, and was major: it was to be done by 2026-11-27 08:00:00 UTC.')
+    expect(ticket.ask({ action: 'reassign', by: 'ann', to: 'bob' })).toContain('bob is told')
+    expect(ticket.ask({ action: 'accept', by: 'bob' })).toBe('It is yours. It was to be done by 2026-11-27 08:00:00 UTC.')
+    ticket.ask({ action: 'done', by: 'bob' })
+    expect(ticket.state.remindAt).toBeUndefined()
+    ticket.ask({ action: 'reopen', by: 'bob', note: 'It is not' })
+    expect(ticket.state).toMatchObject({ missed: 0, dueAt: ticket.now + 4 * HOUR })
+    expect(ticket.state.remindAt).toBeUndefined()
+  })
+
+  test('of a run that had moved it on goes on by that', () => {
+    const ticket = new TicketCase()
+    ticket.go(0)
+    ticket.ask({ action: 'accept', by: 'ann' })
+    ticket.state = { ...ticket.state, missed: 1, dueAt: T0 + 3 * DAY }
+    expect(ticket.go(3 * DAY - 1)).toEqual([])
+    expect(ticket.go(1)).toEqual(['overdue'])
+    expect(ticket.state).toMatchObject({ missed: 2, remindAt: T0 + 7 * DAY })
+  })
+
   test('a repair whose maintenance ends by its time is told to who is at it, and goes on', () => {
     const ticket = new TicketCase()
     ticket.go(0)
@@ -302,6 +334,62 @@ describe('verifying', () => {
     expect(ticket.last).toBe('Rule vibration is not live any more, so nothing watched its condition. pump-failure is asked for the risk.')
     ticket.go(0, { ...unwatched, prediction: { status: 'answered', probability: 0.1, threshold: 0.3 } })
     expect(ticket.state.reason).toMatch(/^Rule vibration is not live any more, so nothing watched its condition, and the risk is low: /)
+  })
+
+  describe('whose rule was removed', () => {
+    const gone = { isRuleGone: true, isUnwatched: true } as const
+    const words = 'Rule vibration was removed, so nothing watches its condition'
+
+    test('while it is verified is closed then, on the word of who did it', () => {
+      const ticket = done({ verifyForMs: 7 * DAY })
+      expect(ticket.go(DAY)).toEqual(['verifying'])
+      expect(ticket.go(0, sight([alarm(1, T0)], gone))).toEqual(['closed'])
+      expect(ticket.state.reason).toBe(`${words}: it is closed on the word of who did it.`)
+      expect(ticket.last).toBe(`It is closed. ${words}: it is closed on the word of who did it.`)
+      expect(ticket.told).toEqual([])
+    })
+
+    test('before says so once, and is closed when it is done', () => {
+      const ticket = new TicketCase()
+      ticket.go(MINUTE)
+      expect(ticket.go(MINUTE, sight([alarm(1, T0, { clearedAt: T0, clearedBy: 'removed' })], gone))).toEqual(['rule-removed'])
+      expect(ticket.changes.at(-1)).toMatchObject({ event: 'updated', notices: [] })
+      expect(ticket.last).toBe(`${words} any more: when it is done, it is closed on the word of who did it.`)
+      expect(ticket.go(MINUTE)).toEqual([])
+      ticket.ask({ action: 'done', by: 'ann' })
+      expect(ticket.go(0)).toEqual(['closed'])
+    })
+
+    test('and is live again says that, too, and is watched', () => {
+      const ticket = new TicketCase()
+      ticket.go(MINUTE, sight([], gone))
+      expect(ticket.state.isRuleGone).toBe(true)
+      expect(ticket.go(MINUTE, sight([], { isUnwatched: true }))).toEqual([])
+      expect(ticket.go(MINUTE, sight([]))).toEqual(['rule-live'])
+      expect(ticket.last).toBe('Rule vibration is live again: when it is done, its condition has to stay away.')
+      ticket.ask({ action: 'done', by: 'ann' })
+      expect(ticket.go(29 * MINUTE)).toEqual(['verifying'])
+      expect(ticket.go(MINUTE)).toEqual(['closed'])
+      expect(ticket.state.reason).toContain('stayed away')
+    })
+
+    test('is reopened all the same by an alarm that had come before that', () => {
+      const ticket = done()
+      expect(ticket.go(0, sight([alarm(1, T0), alarm(2, ticket.now + 1)], gone))).toContain('reopened')
+    })
+
+    test('has its model asked when it would have been', () => {
+      const ticket = done({ predict: 'pump-failure' })
+      expect(ticket.go(0, sight([alarm(1, T0)], gone))).toEqual(['verifying', 'rule-removed'])
+      expect(ticket.last).toBe(`${words} any more: when it is done, pump-failure alone is asked for the risk.`)
+      expect(ticket.go(30 * MINUTE)).toEqual(['predict'])
+      expect(ticket.changes.at(-1)).toMatchObject({ predictSince: T0 + 30 * MINUTE })
+      const failed = { status: 'failed', detail: 'refused' } as const
+      expect(ticket.go(3 * MINUTE, { ...ticket.sight, prediction: failed })).toEqual(['predict', 'predict', 'closed'])
+      expect(ticket.state.reason).toBe(
+        `${words}: it is closed on the word of who did it, since pump-failure could not be asked in 3 tries (refused).`,
+      )
+    })
   })
 
   test('where the alarm of before lingered, the risk is that of readings since it was cleared', () => {

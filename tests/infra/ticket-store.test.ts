@@ -181,19 +181,19 @@ describe('a step', () => {
     const opened = await openTicket(sql, ticketOf(device, await alarms.raise(), { rule: 'seen' }))
     const run = await working(opened!.id)
     const seen = async () => {
-      const { isUnwatched, recent } = (await run.take()).sight
-      return [isUnwatched, recent[0]!.clearedBy]
+      const { isUnwatched, isRuleGone, recent } = (await run.take()).sight
+      return [isUnwatched, isRuleGone, recent[0]!.clearedBy]
     }
     await ruleIs(sql, 'seen')
-    expect(await seen()).toEqual([undefined, undefined])
+    expect(await seen()).toEqual([undefined, undefined, undefined])
     await alarms.clear()
     await sql`update alarms set clear_reason = 'rule' where incarnation = ${device.incarnation}`
-    expect(await seen()).toEqual([undefined, undefined])
+    expect(await seen()).toEqual([undefined, undefined, undefined])
     await sql`update alarms set clear_reason = 'person' where incarnation = ${device.incarnation}`
     await ruleIs(sql, 'seen', 'draft')
-    expect(await seen()).toEqual([true, 'person'])
+    expect(await seen()).toEqual([true, undefined, 'person'])
     await sql`delete from rules where name = 'seen'`
-    expect(await seen()).toEqual([true, 'person'])
+    expect(await seen()).toEqual([true, true, 'person'])
   })
 
   test('sees since when its device says nothing, unless it is connected', async () => {

@@ -76,8 +76,15 @@ export function alarmsOf(sql: Sql, { device, incarnation }: TestDevice, rule = '
   }
 }
 
+/** That a target is there, to whom something may be passed on. */
+export async function targetIs(sql: Sql, name: string): Promise<void> {
+  await sql`insert into targets (tenant, name, kind, settings) values ('demo', ${name}, 'webhook', '{}') on conflict do nothing`
+}
+
 /** That a rule is there, and watches. */
 export async function ruleIs(sql: Sql, name: string, status: 'live' | 'draft' = 'live'): Promise<void> {
+  await sql`
+    insert into rule_versions (tenant, name, version, body, created_by) values ('demo', ${name}, 1, '{}', 'test') on conflict do nothing`
   await sql`
     insert into rules (tenant, name, version, status, body, created_by) values ('demo', ${name}, 1, ${status}, '{}', 'test')
     on conflict (tenant, name) do update set status = excluded.status`

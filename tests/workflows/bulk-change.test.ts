@@ -3,11 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createBulkStore, registerBulkChange } from '../../infra/postgres/bulk-changes.ts'
 import type { BulkRequest } from '../../twin-models/schemas/bulk-change.ts'
+import type { bulkChange } from '../../workflows/index.ts'
 import { until } from '../support/wait.ts'
 import { startBulkWorker } from './bulk-changes.ts'
 import { fleet } from './fleet.ts'
 import { setting } from './setting.ts'
-import { messages } from './told.ts'
+import { details, messages } from './told.ts'
 
 const here = setting(startBulkWorker)
 
@@ -91,6 +92,45 @@ test('it keeps its pace, waits while paused, and goes on when resumed, also with
   await until(async () => (await requests(site)).length === 6, 'all were asked')
   for (const { incarnation } of await requests(site)) await decide(incarnation, 'converged')
   expect(await handle.result()).toMatchObject({ status: 'completed', succeeded: 6 })
+})
+
+test('reset to its beginning it is the same one, which goes on where it stood', async () => {
+  const site = await fleet(here.sql, 4)
+  const request = { filter: `attributes.site = '${site}'`, wish: { targetTemperature: 19 }, perSecond: 2 }
+  const handle = await here.worker.start({ tenant: 'demo', ...request, atOnce: 2 })
+  await until(async () => (await requests(site)).length === 2, 'the first two were asked')
+  await handle.executeUpdate('pause')
+  await until(async () => (await stored(site)).status === 'paused', 'it is paused')
+  const again = await resetToItsBeginning(handle.workflowId)
+  await until(async () => (await details(again)).includes('### Bulk change paused'), 'it knows that it was paused')
+  expect(await here.sql`select 1 as one from bulk_changes where filter like ${`%${site}%`}`).toHaveLength(1)
+  expect(await requests(site)).toHaveLength(2)
+  await again.executeUpdate('resume')
+  for (const { incarnation } of await requests(site)) await decide(incarnation, 'converged')
+  await until(async () => (await requests(site)).length === 4, 'the others were asked')
+  for (const { incarnation } of await requests(site)) await decide(incarnation, 'converged', true)
+  expect(await again.result()).toMatchObject({ status: 'completed', total: 4, succeeded: 4 })
+})
+
+test('reset after its end it has the same end', async () => {
+  const site = await fleet(here.sql, 3)
+  const request = { filter: `attributes.site = '${site}'`, wish: { targetTemperature: 19 }, perSecond: 1 }
+  const handle = await here.worker.start({ tenant: 'demo', ...request, atOnce: 1 })
+  await until(async () => (await requests(site)).length === 1, 'it has begun')
+  await handle.executeUpdate('cancel')
+  const end = await handle.result()
+  const before = await stored(site)
+  const again = await resetToItsBeginning(handle.workflowId)
+  expect(await again.result()).toEqual(end)
+  expect(await stored(site)).toEqual(before)
+})
+
+test('an id that is none is refused in words, since what is begun again could not be known by it', async () => {
+  const site = await fleet(here.sql, 1)
+  for (const request of [{}, { filter: `attributes.site = '${site}'`, wish: { targetTemperature: 19 } }]) {
+    const handle = await here.worker.start({ tenant: 'demo', id: 'monday', ...request })
+    expect(messages(await handle.result().catch((error: Error) => error))).toMatch(/The id of a bulk change is a UUID/)
+  }
 })
 
 test('it halts when too many fail, says why, and whoever resumes it forgives that', async () => {
@@ -219,8 +259,27 @@ async function reasons(site: string): Promise<string[]> {
   return rows.map(({ reason }) => reason)
 }
 
-async function stored(site: string): Promise<{ status: string; reason: string | null }> {
-  const [row] = await here.sql<Array<{ status: string; reason: string | null }>>`
-    select status, reason from bulk_changes where filter like ${`%${site}%`}`
+interface Stored {
+  id: string
+  status: string
+  reason: string | null
+  ended: string | null
+}
+
+async function stored(site: string): Promise<Stored> {
+  const [row] = await here.sql<Stored[]>`
+    select id, status, reason, ended_at::text as ended from bulk_changes where filter like ${`%${site}%`}`
   return row!
+}
+
+async function resetToItsBeginning(workflowId: string) {
+  const { client } = here.worker
+  await client.workflowService.resetWorkflowExecution({
+    ...{ namespace: 'default', workflowExecution: { workflowId }, reason: 'test', requestId: randomUUID() },
+    // Its first workflow task.
+    workflowTaskFinishEventId: 4 as never,
+    // What it was asked before is not asked again: none, as the UI may do it too.
+    resetReapplyType: 2,
+  })
+  return client.workflow.getHandle<typeof bulkChange>(workflowId)
 }

@@ -8,7 +8,7 @@ import { createTickets } from '../../infra/postgres/ticket-read.ts'
 import { startTicketStarter } from '../../infra/temporal/ticket-starter.ts'
 import { DEFAULT_DEADLINES, type TicketAsk } from '../../twin-models/core/ticket-types.ts'
 import { OPERATIONS_QUEUE } from '../../workflows/task-queues.ts'
-import { alarmsOf, pump, SOON, stateOf, storyOf, ticketOf } from '../support/ticket-devices.ts'
+import { alarmsOf, pump, ruleIs, SOON, stateOf, storyOf, ticketOf } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
 import { setting } from './setting.ts'
 import { startTicketWorker } from './tickets.ts'
@@ -25,7 +25,7 @@ afterAll(() => starter?.stop())
 async function opened(more: Parameters<typeof ticketOf>[2] = {}) {
   const { sql } = here
   const device = await pump(sql)
-  const alarms = alarmsOf(sql, device)
+  const alarms = alarmsOf(sql, device, more.rule ?? undefined)
   const { id } = (await openTicket(sql, ticketOf(device, await alarms.raise(), more)))!
   const tickets = createTickets(sql)
   return {
@@ -61,6 +61,18 @@ test('one that is verified looks when an alarm of its rule is raised, and one wh
   await here.sql`delete from devices where incarnation = ${device.incarnation}`
   await becomes('cancelled')
   expect((await stateOf(here.sql, id)).reason).toBe('Its device was removed.')
+})
+
+test('one that is verified looks when its rule is removed, and is closed on the word of who did it', async () => {
+  const { sql } = here
+  await ruleIs(sql, 'short-lived')
+  const { id, ask, becomes } = await opened({ rule: 'short-lived', verifyForMs: 600_000 })
+  await becomes('notified')
+  await ask({ action: 'done', by: 'ann' })
+  await becomes('verifying')
+  await sql`delete from rules where name = 'short-lived'`
+  await becomes('closed')
+  expect((await stateOf(sql, id)).reason).toContain('Rule short-lived was removed')
 })
 
 test('what is new is told once, and one whose alarm comes and goes for ever is looked at seldom', async () => {

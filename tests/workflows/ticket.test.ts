@@ -3,14 +3,17 @@ import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { DEFAULT_DEADLINES } from '../../twin-models/core/ticket-types.ts'
 import { TICKET_ASKED_SIGNAL, type TicketAsked } from '../../workflows/messages.ts'
-import { ALARM_TEXT, PUBLIC_URL, pump, ruleIs, SOON, storyOf } from '../support/ticket-devices.ts'
+import { ALARM_TEXT, PUBLIC_URL, pump, ruleIs, SOON, storyOf, targetIs } from '../support/ticket-devices.ts'
 import { until } from '../support/wait.ts'
 import { setting } from './setting.ts'
 import { begun, startTicketWorker } from './tickets.ts'
 import { details, messages } from './told.ts'
 
 const here = setting(startTicketWorker)
-beforeAll(() => ruleIs(here.sql, 'vibration'))
+beforeAll(async () => {
+  await ruleIs(here.sql, 'vibration')
+  for (const name of ['ann', 'bob']) await targetIs(here.sql, name)
+})
 
 const ticketOf = (more: Parameters<typeof begun>[2] = {}) => begun(here.sql, here.worker, more)
 
@@ -165,6 +168,48 @@ describe('an operator in the UI', () => {
     const handle = await here.worker.start({ tenant: 'demo', ...request })
     const error = await handle.result().catch((error: unknown) => error)
     expect(messages(error)).toContain(problem)
+  })
+
+  test('names a target or a model that is not there, and reads so, as over REST', async () => {
+    const { device } = await pump(here.sql)
+    const request = { device, title: 'It rattles', onCall: ['ann', 'zoe'], predict: 'absent' }
+    const handle = await here.worker.start({ tenant: 'demo', ...request })
+    expect(messages(await handle.result().catch((error: unknown) => error))).toContain(
+      '/onCall/1: there is no target zoe: make it with PUT /v1/targets/zoe; /predict: there is no prediction model absent: make it with PUT /v1/prediction-models/absent',
+    )
+    expect(await here.sql`select 1 from tickets where device = ${device}`).toHaveLength(0)
+  })
+
+  test('passes it on to a target that is not there, and reads so, as over REST', async () => {
+    const { becomes, steer, state, story, handle } = await ticketOf()
+    await becomes('notified')
+    const words = '/to: there is no target zoe: make it with PUT /v1/targets/zoe'
+    const refused = await steer('reassign', { by: 'ann', to: 'zoe' }).catch((error: unknown) => error)
+    expect(messages(refused)).toContain(words)
+    expect(await state()).toMatchObject({ step: 1, status: 'notified', asked: { target: 'ann' } })
+    expect(await details(handle)).toContain(`Last: reassign, asked in the Temporal UI, was refused. ${words}`)
+    expect(await steer('reassign', { by: 'ann', to: 'bob' })).toContain('bob is told')
+    expect(await story()).toEqual(['opened', 'told', 'reassigned'])
+    await steer('cancel', { by: 'ann' })
+    await handle.result()
+  })
+
+  test('passes it on to one that was there, once, though the word of it was lost', async () => {
+    const { id, becomes, steer, story, handle } = await ticketOf()
+    await becomes('notified')
+    await targetIs(here.sql, 'eve')
+    let isLost = false
+    here.worker.instead.step = async (ticket, step) => {
+      const look = await here.worker.store.step(ticket, step)
+      if (ticket.id !== id || !step.change || isLost) return look
+      isLost = true
+      await here.sql`delete from targets where name = 'eve'`
+      throw new Error('connection lost')
+    }
+    expect(await steer('reassign', { by: 'ann', to: 'eve' })).toContain('eve is told')
+    expect(await story()).toEqual(['opened', 'told', 'reassigned'])
+    await steer('cancel', { by: 'ann' })
+    await handle.result()
   })
 
   test('reads why an Update makes no sense, and nothing of it is done', async () => {

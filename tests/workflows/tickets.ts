@@ -3,6 +3,8 @@ import pino from 'pino'
 import { createTicketActivities } from '../../activities/ticket-activities.ts'
 import type { NewTicket, TicketStore } from '../../activities/ticket-ports.ts'
 import type { Sql } from '../../infra/postgres/connect.ts'
+import { createPredictionModels } from '../../infra/postgres/prediction-models.ts'
+import { createTargets } from '../../infra/postgres/targets.ts'
 import { openTicket } from '../../infra/postgres/ticket-open.ts'
 import { createTicketStore } from '../../infra/postgres/tickets.ts'
 import type { maintenanceTicket } from '../../workflows/index.ts'
@@ -22,9 +24,10 @@ export async function startTicketWorker({
 }: { sql: Sql; maxCachedWorkflows?: number } & Pick<OperationsOptions, 'address' | 'namespace' | 'taskQueue'>): Promise<TicketWorker> {
   const recorded = recorder()
   const store = createTicketStore(sql, { notices: recorded.notices, predictions: recorded.models, publicUrl: PUBLIC_URL })
+  const names = { targets: createTargets(sql), predictionModels: createPredictionModels(sql) }
   const worker = await startWorkerOf<TicketStore, typeof maintenanceTicket>(TICKET_WORKFLOW, store, {
     ...{ ...options, maxCachedWorkflows },
-    activities: (tickets) => createTicketActivities({ tickets, log: pino({ level: 'silent' }) }),
+    activities: (tickets) => createTicketActivities({ tickets, ...names, log: pino({ level: 'silent' }) }),
   })
   return { ...worker, recorder: recorded }
 }

@@ -1,7 +1,7 @@
 /** What people, and repairs, do with the alarms of a twin, and what other rules mean for them. What rules themselves decide stands in rules.ts. */
 import { byRequest } from './causes.ts'
 import { own, same } from './plain.ts'
-import { clearedEvent } from './rules.ts'
+import { clearedEvent } from './rule-view.ts'
 import type { AlarmAsk, Cause, OpenAlarm, TwinEvent, TwinInput, TwinState } from './types.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>

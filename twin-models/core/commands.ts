@@ -21,7 +21,12 @@ export interface CommandRefusal {
 export function commandRefusal(state: TwinState, { at, command }: Input<'command'>): CommandRefusal | undefined {
   if (isKnown(state, command.id) || command.expiresAt <= at) return undefined
   if (state.commands.length - supersededBy(state, command).length < OPEN_COMMANDS) return undefined
-  return { refused: 'too-many-commands', detail: `The device has ${OPEN_COMMANDS} commands that have not ended.` }
+  return { refused: 'too-many-commands', detail: tooManyCommands() }
+}
+
+/** `device`: its id. */
+export function tooManyCommands(device?: string): string {
+  return `The device ${device === undefined ? '' : `${device} `}has ${OPEN_COMMANDS} commands that have not ended.`
 }
 
 export function decideCommand(state: TwinState, input: Input<'command'>): TwinEvent[] {

@@ -1,4 +1,5 @@
 /** A step of a ticket while it is made: its state, the lines of its story, and who is told what. */
+import { time } from './markdown.ts'
 import type { Severity } from './rule-types.ts'
 import type {
   TicketChange,
@@ -29,6 +30,16 @@ export function isUnaccepted({ status }: TicketState): boolean {
 
 export function isOver({ status }: TicketState): boolean {
   return status === 'closed' || status === 'cancelled'
+}
+
+/** When it is said that it is not done in time. What an earlier version carried of one that was late has its reminder as `dueAt`. */
+export function saysLateAt({ dueAt, remindAt }: TicketState): number {
+  return remindAt ?? dueAt
+}
+
+/** What a sentence says of it. */
+export function dueWords({ dueAt, missed }: TicketState, now: number): string {
+  return missed > 0 ? `was to be done by ${time(dueAt)}` : `is to be done by ${time(Math.max(dueAt, now))}`
 }
 
 /** Somebody has to do something about it: it is neither over nor being verified. */
@@ -120,7 +131,7 @@ export class TicketDraft {
   miss(): void {
     const { doneMs } = this.#deadline()
     const missed = this.state.missed + 1
-    this.set({ missed, dueAt: this.now + Math.min(doneMs * 2 ** Math.min(missed, 30), Math.max(doneMs, LONGEST_MISSED_MS)) })
+    this.set({ missed, remindAt: this.now + Math.min(doneMs * 2 ** Math.min(missed, 30), Math.max(doneMs, LONGEST_MISSED_MS)) })
   }
 
   change(more: Pick<TicketChange, 'event' | 'maintenance' | 'predict' | 'predictSince'>): TicketChange {

@@ -3,18 +3,19 @@ import { time } from './markdown.ts'
 import { ALARMS_TOLD, type TicketDraft } from './ticket-draft.ts'
 import { riskOf } from './ticket-risk.ts'
 import type { TicketChange, TicketSight } from './ticket-types.ts'
-import { verdictOf } from './ticket-verify.ts'
+import { verdictOf, watchingRule } from './ticket-verify.ts'
 
 const RELAPSES = 3
 
-export function watched(draft: TicketDraft): TicketChange {
+export function watched(draft: TicketDraft, sight: TicketSight): TicketChange {
   const { state, plan } = draft
   const until = (state.doneAt ?? draft.now) + plan.verifyForMs
   draft.set({ status: 'verifying' })
-  if (plan.rule !== null || plan.predict !== undefined)
+  const rule = watchingRule(plan, sight)
+  if (rule !== null || plan.predict !== undefined)
     draft.say(
       'verifying',
-      `It is watched until ${time(until)}: ${plan.rule === null ? 'then the risk is asked for' : 'its condition has to stay away'}.`,
+      `It is watched until ${time(until)}: ${rule === null ? 'then the risk is asked for' : 'its condition has to stay away'}.`,
     )
   return draft.change({ event: 'updated' })
 }
@@ -49,7 +50,7 @@ export function relapsed(draft: TicketDraft, evidence: string, by?: string): Tic
   const first = assignee !== undefined && [...onCall, ...told].includes(assignee) ? assignee : undefined
   const place = first === undefined ? -1 : onCall.indexOf(first)
   draft.set({
-    ...{ relapses, since: now, dueAt: now + deadlines[severity].doneMs, missed: 0, waits: 0, reason: evidence },
+    ...{ relapses, since: now, dueAt: now + deadlines[severity].doneMs, missed: 0, remindAt: undefined, waits: 0, reason: evidence },
     ...{ doneAt: undefined, prediction: undefined, ...(place >= 0 && { turn: place + 1 }) },
   })
   const target = first ?? draft.turn()
@@ -68,7 +69,7 @@ export function relapsed(draft: TicketDraft, evidence: string, by?: string): Tic
 
 export function ended(draft: TicketDraft, status: 'closed' | 'cancelled', reason: string, by?: string): TicketChange {
   const isInMaintenance = draft.state.maintenanceUntil !== undefined
-  draft.set({ status, reason, asked: undefined, planned: undefined, maintenanceUntil: undefined })
+  draft.set({ status, reason, asked: undefined, planned: undefined, maintenanceUntil: undefined, remindAt: undefined })
   const words = `It is ${status}. ${reason}`
   draft.say(status, words, by)
   draft.resolve(words)

@@ -8,7 +8,7 @@
  */
 import { time } from './markdown.ts'
 import { isUnsaid, sayOpened } from './ticket-begin.ts'
-import { isOver, isOwed, isUnaccepted, TicketDraft } from './ticket-draft.ts'
+import { dueWords, isOver, isOwed, isUnaccepted, TicketDraft } from './ticket-draft.ts'
 import { ended, relapsed } from './ticket-end.ts'
 import {
   TICKET_LIMITS,
@@ -35,7 +35,7 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
     case 'accept': {
       taken(draft, by)
       draft.say('accepted', `${by} accepted it.${note}`, by)
-      return { change: draft.change({ event }), answer: `It is yours. It is to be done by ${time(draft.state.dueAt)}.` }
+      return { change: draft.change({ event }), answer: `It is yours. It ${dueWords(draft.state, now)}.` }
     }
     case 'reassign':
       return reassigned(draft, ask, note, event)
@@ -68,6 +68,7 @@ export function steerTicket(state: TicketState, plan: TicketPlan, ask: TicketAsk
         asked: undefined,
         planned: undefined,
         maintenanceUntil: undefined,
+        remindAt: undefined,
         reason: undefined,
       })
       draft.say('done', `${by} says that it is done.${note}`, by)

@@ -84,9 +84,12 @@ export interface TicketState {
   severity: Severity
   /** It was opened, or reopened last: its deadlines count from here. */
   since: number
-  /** It is to be done by then. Moved on each time that it was missed, and that was said. */
+  /** It is to be done by then. */
   dueAt: number
+  /** How often it was said that it was not, */
   missed: number
+  /** and when that is said again. */
+  remindAt?: number
   /** Who is to accept it, and until when the next one is told. Null: nobody is on call. */
   asked?: { target: string | null; until: number }
   /** Place in the on-call list of who is told next. */
@@ -102,6 +105,8 @@ export interface TicketState {
   /** As it was predicted last. */
   risk?: TicketRisk
   relapses: number
+  /** Its rule was removed, and that was said. */
+  isRuleGone?: true
   /** Those of its rule that its story tells of. */
   alarms: number
   /** Targets that were told of it and not yet that it is settled. */
@@ -181,6 +186,8 @@ export interface TicketSight {
   seen: string
   /** Its rule is not live any more: nothing raises an alarm. */
   isUnwatched?: true
+  /** That is since it was removed. */
+  isRuleGone?: true
   /** It is not connected, and was heard last then; 0: never. */
   silentSince?: number
   /** News of its device wait for the twin to decide them: alarms may have been raised or cleared that nobody knows yet. */

@@ -6,6 +6,8 @@
  * Both are judged when the twin has decided what came until then: alarms of one whose worker died a moment ago are those of before. Where that takes
  * too long, by what is known.
  *
+ * A rule that was removed watches nothing from then on, as one that there never was: what it found before is evidence all the same.
+ *
  * What nobody watched is not said to have stayed away: where the last alarm was cleared by something else than its condition, or the rule is not live
  * any more, it is closed on the word of who did it, and that is said.
  *
@@ -35,11 +37,15 @@ const SILENCE_MS = 86_400_000
 
 export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSight, now: number): Verdict {
   const doneAt = state.doneAt ?? now
-  if (plan.rule === null && plan.predict === undefined)
-    return { kind: 'passed', words: 'No rule asked for it, so there is nothing to watch: it is closed on the word of who did it.' }
-  const [newest] = sight.recent
-  if (newest && newest.raisedAt > doneAt)
-    return { kind: 'relapse', evidence: `Alarm ${newest.n} was raised on ${time(newest.raisedAt)}, after it was done: ${newest.text}` }
+  const [last] = sight.recent
+  if (last && last.raisedAt > doneAt)
+    return { kind: 'relapse', evidence: `Alarm ${last.n} was raised on ${time(last.raisedAt)}, after it was done: ${last.text}` }
+  const rule = watchingRule(plan, sight)
+  if (rule === null && plan.predict === undefined) {
+    const why = plan.rule === null ? 'No rule asked for it, so there is nothing to watch' : removedWords(plan.rule)
+    return { kind: 'passed', words: `${why}: it is closed on the word of who did it.` }
+  }
+  const newest = rule === null ? undefined : last
   const watchedUntil = doneAt + plan.verifyForMs
   if (newest && newest.clearedAt === undefined) {
     if (now < watchedUntil) return { kind: 'wait', until: watchedUntil }
@@ -49,7 +55,7 @@ export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSig
   const quietUntil = Math.max(watchedUntil, (newest?.clearedAt ?? 0) + plan.verifyForMs)
   if (now < quietUntil) return { kind: 'wait', until: quietUntil }
   if (isBehind(sight, quietUntil, now)) return { kind: 'wait', until: nextLook(quietUntil, now, PATIENCE_MS) }
-  if (plan.rule !== null && sight.silentSince !== undefined && sight.silentSince <= doneAt) {
+  if (rule !== null && sight.silentSince !== undefined && sight.silentSince <= doneAt) {
     if (now < quietUntil + SILENCE_MS) return { kind: 'wait', until: nextLook(quietUntil, now, SILENCE_MS) }
     return { kind: 'relapse', evidence: 'Nothing was heard of its device since it was done, so nobody knows whether the trouble is gone.' }
   }
@@ -59,9 +65,19 @@ export function verdictOf(state: TicketState, plan: TicketPlan, sight: TicketSig
   return verdict.kind === 'predict' ? { ...verdict, since: quietUntil - plan.verifyForMs } : verdict
 }
 
+/** Whose alarms say whether it is repaired. Null: none. */
+export function watchingRule({ rule }: Pick<TicketPlan, 'rule'>, { isRuleGone }: Pick<TicketSight, 'isRuleGone'>): string | null {
+  return isRuleGone ? null : rule
+}
+
+function removedWords(rule: string): string {
+  return `Rule ${rule} was removed, so nothing watches its condition`
+}
+
 const CLEARED = { person: 'by hand', removed: 'since its rule was not for the device any more', changed: 'by a change of its rule' }
 
-function watchedWords(rule: string, { isUnwatched, recent: [newest] }: TicketSight, since: number): string {
+function watchedWords(rule: string, { isRuleGone, isUnwatched, recent: [newest] }: TicketSight, since: number): string {
+  if (isRuleGone) return removedWords(rule)
   if (isUnwatched) return `Rule ${rule} is not live any more, so nothing watched its condition`
   if (newest?.clearedBy === undefined) return `Its condition stayed away since ${time(since)}`
   return `No alarm was raised since ${time(since)}, but alarm ${newest.n} was cleared ${CLEARED[newest.clearedBy]}, so its condition may still be there`
@@ -85,8 +101,9 @@ function predicted({ prediction }: TicketState, model: string, sight: TicketSigh
   if (status === 'waiting' && !isLate) return { kind: 'wait', until: nextLook(askedAt, now, PATIENCE_MS) }
   const why = isLate && status === 'waiting' ? 'it did not answer in time' : detail
   if (tries >= TRIES) {
-    const alone = stayedAway === '' ? 'It is closed on the word of who did it' : `${stayedAway}: it is closed by that alone`
-    return { kind: 'passed', words: `${alone}, since ${model} could not be asked in ${tries} tries (${why}).` }
+    const isWatched = stayedAway !== '' && !sight.isUnwatched
+    const how = `${stayedAway === '' ? 'It' : `${stayedAway}: it`} is closed ${isWatched ? 'by that alone' : 'on the word of who did it'}`
+    return { kind: 'passed', words: `${how}, since ${model} could not be asked in ${tries} tries (${why}).` }
   }
   if (now < askedAt + AGAIN_MS) return { kind: 'wait', until: askedAt + AGAIN_MS }
   return { kind: 'predict', words: `${model} could not be asked (${why}): it is asked again.` }

@@ -28,7 +28,7 @@
 import { time } from './markdown.ts'
 import { isWorse } from './rule-types.ts'
 import { FIRST_RISK_MS, opened, predicted } from './ticket-begin.ts'
-import { ALARMS_TOLD, isOver, isUnaccepted, lasting, TicketDraft } from './ticket-draft.ts'
+import { ALARMS_TOLD, dueWords, isOver, isUnaccepted, lasting, saysLateAt, TicketDraft } from './ticket-draft.ts'
 import { ended, verified, watched } from './ticket-end.ts'
 import { nextLook } from './ticket-risk.ts'
 import type { TicketChange, TicketPlan, TicketSight, TicketState, TicketStep } from './ticket-types.ts'
@@ -50,12 +50,17 @@ export function nextTicketStep(state: TicketState, plan: TicketPlan, sight: Tick
 
 /** The next time at which something happens by itself, whatever is seen. Undefined: it is over. */
 export function wakeOf(state: TicketState, plan: TicketPlan): number | undefined {
-  const { status, asked, dueAt, planned, maintenanceUntil, doneAt, since, prediction } = state
+  const { status, asked, planned, maintenanceUntil, doneAt, since, prediction } = state
   if (isOver(state)) return undefined
   if (status === 'open' && prediction) return prediction.askedAt + FIRST_RISK_MS
   if (status === 'open' || status === 'done') return doneAt ?? since
   if (status === 'verifying') return (doneAt ?? since) + plan.verifyForMs
-  const times = [dueAt, isUnaccepted(state) ? asked?.until : undefined, maintenanceUntil, planned?.isSaid ? undefined : planned?.at]
+  const times = [
+    saysLateAt(state),
+    isUnaccepted(state) ? asked?.until : undefined,
+    maintenanceUntil,
+    planned?.isSaid ? undefined : planned?.at,
+  ]
   return Math.min(...times.filter((at) => at !== undefined))
 }
 
@@ -69,17 +74,32 @@ function waitOf(state: TicketState, plan: TicketPlan, sight: TicketSight, now: n
 /** Undefined: there is nothing to be done now. */
 function nextChange(draft: TicketDraft, sight: TicketSight): TicketChange | undefined {
   const { state, now } = draft
-  const { status, asked, dueAt, planned, maintenanceUntil } = state
+  const { status, asked, planned, maintenanceUntil } = state
   if (!sight.isThere) return ended(draft, 'cancelled', 'Its device was removed.')
   if (status === 'open') return state.prediction ? predicted(draft, sight) : opened(draft, sight)
-  if (status === 'done') return watched(draft)
-  if (status === 'verifying') return verified(draft, sight) ?? joined(draft, sight)
-  const news = joined(draft, sight)
+  if (status === 'done') return watched(draft, sight)
+  if (status === 'verifying') return verified(draft, sight) ?? ruleNews(draft, sight) ?? joined(draft, sight)
+  const news = ruleNews(draft, sight) ?? joined(draft, sight)
   if (news) return news
-  if (dueAt <= now) return overdue(draft)
+  if (saysLateAt(state) <= now) return overdue(draft)
   if (isUnaccepted(state) && asked && asked.until <= now) return silence(draft)
   if (maintenanceUntil !== undefined && maintenanceUntil <= now) return unattended(draft)
   return planned && !planned.isSaid && planned.at <= now ? reminded(draft) : undefined
+}
+
+/** What verifies it was removed, or is live again. */
+function ruleNews(draft: TicketDraft, { isRuleGone, isUnwatched }: TicketSight): TicketChange | undefined {
+  const { state, plan } = draft
+  if (isRuleGone && !state.isRuleGone) {
+    draft.set({ isRuleGone })
+    const then = plan.predict === undefined ? 'it is closed on the word of who did it' : `${plan.predict} alone is asked for the risk`
+    draft.say('rule-removed', `Rule ${plan.rule} was removed, so nothing watches its condition any more: when it is done, ${then}.`)
+    return draft.change({ event: 'updated' })
+  }
+  if (!state.isRuleGone || isUnwatched) return undefined
+  draft.set({ isRuleGone: undefined })
+  draft.say('rule-live', `Rule ${plan.rule} is live again: when it is done, its condition has to stay away.`)
+  return draft.change({ event: 'updated' })
 }
 
 /** Alarms of the same cause that came since. */
@@ -94,13 +114,11 @@ function joined(draft: TicketDraft, { alarms, recent, worst }: TicketSight): Tic
   draft.set({ alarms: told })
   if (rises) {
     draft.hasten(worst)
-    const { dueAt, asked } = draft.state
+    const { asked } = draft.state
+    const due = dueWords(draft.state, now)
     const until = asked ? ` It is to be accepted until ${time(asked.until)}.` : ''
-    draft.say('severity', `It is ${worst} now, and was ${state.severity}: it is to be done by ${time(Math.max(dueAt, now))}.${until}`)
-    draft.fire(
-      isUnaccepted(state) ? state.told : concerned(draft),
-      `It is ${worst} now: it is to be done by ${time(Math.max(dueAt, now))}.${until}`,
-    )
+    draft.say('severity', `It is ${worst} now, and was ${state.severity}: it ${due}.${until}`)
+    draft.fire(isUnaccepted(state) ? state.told : concerned(draft), `It is ${worst} now: it ${due}.${until}`)
   }
   return draft.change({ event: 'updated' })
 }

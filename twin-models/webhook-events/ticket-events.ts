@@ -45,6 +45,7 @@ const ticket: JsonObject = object({
   'asked?': about(object({ 'target?': text, until: time }), 'Who is to accept it, and until when.'),
   'assignee?': text,
   dueAt: about(time, 'It is to be done by then.'),
+  'remindAt?': about(time, 'It is overdue, and that is said again then.'),
   'plannedAt?': time,
   'maintenanceUntil?': about(time, 'Its device is in maintenance until then.'),
   'doneAt?': time,

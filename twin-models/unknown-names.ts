@@ -1,11 +1,14 @@
 /** Targets and prediction models that a request names: those that are not there, with what to do about it. */
-import { CastorError } from '../../twin-models/errors.ts'
-import type { Targets } from '../notify-ports.ts'
-import type { PredictionModels } from '../prediction-ports.ts'
+import { CastorError } from './errors.ts'
 
 export interface NamedDeps {
-  targets: Pick<Targets, 'find'>
-  predictionModels: Pick<PredictionModels, 'find'>
+  targets: Names
+  predictionModels: Names
+}
+
+/** Undefined: there is none of that name. */
+interface Names {
+  find(tenant: string, name: string): Promise<object | undefined>
 }
 
 /** `path`: JSON pointer to where it stands. */
@@ -34,7 +37,11 @@ export async function unknownNames(tenant: string, named: Named[], { targets, pr
 export async function refuseUnknown(tenant: string, named: Named[], deps: NamedDeps): Promise<void> {
   const errors = await unknownNames(tenant, named, deps)
   if (errors.length === 0) return
-  throw new CastorError('invalid', errors.map(({ path, detail }) => `${path}: ${detail}`).join('; '), { errors })
+  throw new CastorError('invalid', unknownWords(errors), { errors })
+}
+
+export function unknownWords(unknown: UnknownName[]): string {
+  return unknown.map(({ path, detail }) => `${path}: ${detail}`).join('; ')
 }
 
 /** Whom a ticket tells, and what it asks. `at`: JSON pointer to it. */
