@@ -4,6 +4,7 @@ import type {
   RolloutAsk,
   RolloutCounts,
   RolloutDetails,
+  RolloutPace,
   RolloutPlan,
   RolloutPreview,
   RolloutSpec,
@@ -34,6 +35,8 @@ export interface RolloutRow {
   /** The current one, from 0; of its direction. */
   wave: number
   isBack: boolean
+  /** As it is now: what was asked for, or what `pace` made of it. */
+  pace: RolloutPace
   /** What its workflow is yet to be told. */
   asked: RolloutAsked[]
 }

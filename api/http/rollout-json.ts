@@ -71,6 +71,9 @@ export const rolloutSchema = z
     direction: z.enum(['forward', 'back']),
     wave: z.int().optional().openapi({ description: 'The current one, from 1; of its direction. Absent until its devices are chosen.' }),
     spec: jsonValue.openapi({ description: 'What was asked for, with the defaults: it can be asked for again as it is.' }),
+    pace: z
+      .object({ perSecond: z.number(), atOnce: z.int() })
+      .openapi({ description: 'As it is now: what was asked for, or what `pace` made of it.' }),
     requestedBy: z.string(),
     createdAt: time,
     approvedBy: z.string().optional(),
@@ -122,11 +125,11 @@ export const previewedRolloutSchema = rolloutSchema
   .openapi('PreviewedRollout')
 
 export function shownRollout(row: RolloutRow): object {
-  const { id, name, status, reason, isBack, wave, spec, requestedBy, createdAt, approvedBy, startedAt, endedAt, asked } = row
+  const { id, name, status, reason, isBack, wave, spec, pace, requestedBy, createdAt, approvedBy, startedAt, endedAt, asked } = row
   return {
     ...{ id, name, status, ...(reason !== null && { reason }), direction: isBack ? 'back' : 'forward' },
     ...(startedAt !== null && { wave: wave + 1 }),
-    ...{ spec: shownSpec(spec), requestedBy, createdAt: iso(createdAt) },
+    ...{ spec: shownSpec(spec), pace, requestedBy, createdAt: iso(createdAt) },
     ...(approvedBy !== null && { approvedBy }),
     ...(startedAt !== null && { startedAt: iso(startedAt) }),
     ...(endedAt !== null && { endedAt: iso(endedAt) }),

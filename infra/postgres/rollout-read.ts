@@ -2,7 +2,7 @@
 import type { IdempotencyClaim } from '../../api/ports.ts'
 import type { RolloutAsked, RolloutRow, RolloutStanding, Rollouts, TargetRow } from '../../api/rollout-ports.ts'
 import { initialRollout } from '../../twin-models/core/rollout.ts'
-import type { NewRollout, RolloutPreview, RolloutSpec, RolloutState } from '../../twin-models/core/rollout-types.ts'
+import type { NewRollout, RolloutPace, RolloutPreview, RolloutSpec, RolloutState } from '../../twin-models/core/rollout-types.ts'
 import { CastorError } from '../../twin-models/errors.ts'
 import { manifestSchema } from '../../twin-models/firmware/manifest.ts'
 import { USABLE_PROBLEMS, usableProblem } from '../../twin-models/firmware/usable.ts'
@@ -53,18 +53,20 @@ async function previewOf(tx: Transaction, { id, tenant, spec }: Parameters<Rollo
   return preview(tx, { id, tenant, spec, firmware: { ...firmware, manifest, problem: null } })
 }
 
-type StoredRollout = Omit<RolloutRow, 'spec' | 'asked'> & { spec: string; asked: string | null }
+type StoredRollout = Omit<RolloutRow, 'spec' | 'asked' | 'pace'> & { spec: string; asked: string | null; pace: RolloutPace | null }
 
 function selected(sql: Queries) {
   return sql`
     select id, number, name, spec, requested_by as "requestedBy", approved_by as "approvedBy", status, reason, wave, back as "isBack", asked,
+      state::json -> 'pace' as pace,
       ${sql.unsafe(epochMs('created_at'))} as "createdAt", ${sql.unsafe(epochMs('started_at'))} as "startedAt",
       ${sql.unsafe(epochMs('ended_at'))} as "endedAt"
     from rollouts`
 }
 
-function parsed({ spec, asked, ...row }: StoredRollout): RolloutRow {
-  return { ...row, spec: JSON.parse(spec) as RolloutSpec, asked: JSON.parse(asked ?? '[]') as RolloutAsked[] }
+function parsed({ spec: text, asked, pace, ...row }: StoredRollout): RolloutRow {
+  const spec = JSON.parse(text) as RolloutSpec
+  return { ...row, spec, pace: pace ?? spec.pace, asked: JSON.parse(asked ?? '[]') as RolloutAsked[] }
 }
 
 /** `details` are of its direction, `before` of the way forward. */

@@ -70,6 +70,13 @@ describe('steering one', () => {
     expect((await askedOf(json.id)).map(({ action }: { action: string }) => action)).toEqual(['approve', 'pause', 'resume'])
   })
 
+  test('the pace is shown as it is, beside what was asked for first', async () => {
+    const { json } = await api.draft({ perSecond: 20 })
+    expect(json).toMatchObject({ pace: { perSecond: 20, atOnce: 10_000 }, spec: { perSecond: 20 } })
+    await api.stands(json.id, { status: 'running', chosen: true, pace: { perSecond: 2.5, atOnce: 100 } })
+    expect(await api.show(json.id)).toMatchObject({ pace: { perSecond: 2.5, atOnce: 100 }, spec: { perSecond: 20 } })
+  })
+
   test('each has its argument, and is told as it was asked', async () => {
     const id = await api.running()
     const asks: Array<[string, object | undefined, string]> = [
