@@ -220,10 +220,16 @@ describe('a batch', () => {
   })
 
   test('what two bridges received is decided in the order in which it came, also where it is of one time', () => {
-    const hellos = ['2', '1'].map((version, i): TwinInput => ({ kind: 'hello', at: 2_000 - i, status: 'online', firmware: { version } }))
+    const hellos: TwinInput[] = [
+      { kind: 'hello', at: 2_000, status: 'online', firmware: { version: '2' } },
+      { kind: 'hello', at: 1_999, status: 'online', health: { ok: true } },
+    ]
     const inputs: TwinInput[] = [...hellos, { kind: 'reading', at: 2_000, name: 'x', value: 1, ts: 2_000 }]
     const { events } = consume(initialState(), { seq: 1, batch: { messages: 3, lastSeenAt: 2_000, merged: {}, inputs } }, 0)
-    expect(events.filter(({ kind }) => kind === 'firmware-changed').map(({ at }) => at)).toEqual([2_000, 1_999])
+    expect(events.map(({ kind, at }) => [kind, at]).slice(1)).toEqual([
+      ['firmware-changed', 2_000],
+      ['health-changed', 1_999],
+    ])
   })
 
   test('the state that was given is not changed', () => {
@@ -285,7 +291,7 @@ describe('the wake conditions', () => {
     const wake = wakeOf(
       twin(online, { kind: 'hello', at: 2_000, status: 'online', firmware: { version: '2' }, health: { ok: false } }, reading(20, 3_000)),
     )
-    expect(wake).toMatchObject({ life: false, presence: 'online', firmware: '2', healthOk: false })
+    expect(wake).toMatchObject({ life: false, presence: 'online', firmware: '2', firmwareAt: 2_000, healthOk: false, healthAt: 2_000 })
     expect(wakes(wake, { name: 'temperature', value: 99, ts: 2_999 })).toBe(false)
     expect(wakes(wake, { name: 'temperature', value: 99, ts: 3_000 })).toBe(true)
   })

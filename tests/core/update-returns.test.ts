@@ -110,6 +110,19 @@ test.each(['installing', 'rebooting'])(
   },
 )
 
+test('an old hello that is told of after a newer one does not undo an update: neither its firmware nor its health counts', () => {
+  const old: TwinInput = { kind: 'hello', at: 2_999, status: 'online', firmware: OLD, health: { ok: false } }
+  const booted = released({ soakMs: 20_000 })
+  booted.hello({ firmware: NEW, health: { ok: true } })
+  expect(ofUpdate(booted.give(old).events)).toEqual([])
+  expect(ofUpdate(booted.due(23_000).events)).toEqual(['update-ended u healthy'])
+
+  // It said that it reboots, by way of one bridge, and its hello before that comes by another.
+  const repeated = rebooting()
+  repeated.hello({ firmware: { version: '1.5' } })
+  expect(ofUpdate(repeated.give({ ...old, at: 3_000 }).events)).toEqual([])
+})
+
 describe('its inbox', () => {
   const step = (at: number, status: 'installing' | 'rebooting'): Extract<TwinInput, { kind: 'update-step' }> => {
     return { kind: 'update-step', at, id: 'u', status }

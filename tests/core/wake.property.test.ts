@@ -54,7 +54,7 @@ const range: fc.Arbitrary<NormalRange> = fc
 
 type Step =
   | { step: 'telemetry'; values: Array<{ name: string; value: number | string; age: number }> }
-  | { step: 'hello'; status: 'online' | 'offline'; will: boolean; version: number; hash: string | null; ok: boolean }
+  | { step: 'hello'; status: 'online' | 'offline'; will: boolean; version: number; hash: string | null; ok: boolean; late: number }
   | { step: 'event' }
   | { step: 'wish'; patch: JsonObject }
   | { step: 'report'; state: JsonObject; version: number | null; rejects: boolean; age: number }
@@ -106,6 +106,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       version: fc.nat(1),
       hash: fc.constantFrom('right', 'right', 'other', null),
       ok: fc.boolean(),
+      /** So much earlier it was received: another bridge had it. */
+      late: fc.constantFrom(0, 0, 0, 1, 5, 20),
     }),
   },
   { weight: 1, arbitrary: fc.constant({ step: 'event' as const }) },
@@ -255,6 +257,7 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
   const latest: Record<string, number> = {}
   let at = 1_000
   let lastSeen = 0
+  let silentAt = 0
   for (const step of steps) {
     at++
     if (step.step === 'seal') woken.seal(step.routine)
@@ -262,20 +265,22 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
     else if (step.step === 'wait') {
       at += step.ms
       if (at - lastSeen <= TIMEOUT_MS || lastSeen === 0) continue
+      silentAt = at
       addSilence(inbox, at, lastSeen)
       fed.feed([{ kind: 'silent', at, lastSeenAt: lastSeen }])
     } else if (step.step === 'hello') {
-      const { status, will, version, hash, ok } = step
+      const { status, will, version, hash, ok, late } = step
       const isWill = will && status === 'offline'
       const hello = {
         kind: 'hello' as const,
-        at,
+        // A goodbye that comes late is dropped before; and before a silence is found, all of its time has come.
+        at: status === 'offline' ? at : Math.max(at - late, silentAt),
         status,
         ...(isWill ? { will } : { firmware: { version: `${version}`, ...(hash !== null && { sha256: hash }) }, health: { ok } }),
       }
       addHello(inbox, hello)
       fed.feed([hello])
-      if (!isWill) lastSeen = at
+      if (!isWill) lastSeen = Math.max(lastSeen, hello.at)
     } else if (step.step === 'wish') {
       const wish: TwinInput = { kind: 'wish', at, request: `r-${at}`, by: 'ann', patch: step.patch }
       addInput(inbox, wish)
@@ -284,6 +289,7 @@ function run(steps: Step[], fed: Fed, woken: Woken): void {
       const input = ofUpdate(step, at, fed.state())
       addInput(inbox, input)
       fed.feed([input])
+      if (step.step === 'update answer') lastSeen = at
     } else if (step.step === 'update step') {
       const { update } = fed.state()
       const said: TwinInput = { kind: 'update-step', at: at - step.late, id: update?.id ?? 'none', status: step.status }

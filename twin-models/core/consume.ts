@@ -9,6 +9,7 @@ import { answerTo, type RequestAnswer } from './answers.ts'
 import { boundedHealth, decide, healthDiffers } from './decide.ts'
 import { type DecisionEffects, effectsOf } from './effects.ts'
 import { evolve } from './evolve.ts'
+import { toldBy, withoutOldWords } from './hellos.ts'
 import { momentsOf } from './moments.ts'
 import { isShort, own } from './plain.ts'
 import type { Judged } from './rule-draft.ts'
@@ -109,8 +110,9 @@ function note(draft: TwinState, input: TwinInput): TwinState {
       keepValue(draft, input.name, input.value, input.ts)
       return input.timed ? draft : seen(draft, input.at)
     case 'hello': {
-      const health = input.health && boundedHealth(input.health)
-      const next = health && !healthDiffers(draft.health, health) ? { ...draft, health } : draft
+      const said = withoutOldWords(input, draft)
+      const health = said.health && boundedHealth(said.health)
+      const next = { ...draft, ...toldBy(said), ...(health && !healthDiffers(draft.health, health) && { health }) }
       return input.will ? next : seen(next, input.at)
     }
     default:

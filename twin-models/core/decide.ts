@@ -8,6 +8,7 @@ import { decideAlarm, decideRules } from './alarms.ts'
 import { byMessage } from './causes.ts'
 import { decideAnswer, decideCancel, decideCommand, decideDue } from './commands.ts'
 import { evolve } from './evolve.ts'
+import { withoutOldWords } from './hellos.ts'
 import { decideMaintenance } from './maintenance.ts'
 import { own, same } from './plain.ts'
 import { backstop, goodbye, signOfLife, silence } from './presence.ts'
@@ -20,7 +21,8 @@ import { decideDeadlines, decideWish } from './wishes.ts'
 
 type Input<Kind extends TwinInput['kind']> = Extract<TwinInput, { kind: Kind }>
 
-export function decide(state: TwinState, input: TwinInput, now: number): TwinEvent[] {
+export function decide(state: TwinState, given: TwinInput, now: number): TwinEvent[] {
+  const input = given.kind === 'hello' ? withoutOldWords(given, state) : given
   const first = decideFirst(state, input, now)
   if (state.update === null) return first
   const events = first.length === 0 ? first : [...first, ...decideUnderWay(state, first, input.at)]

@@ -1,8 +1,8 @@
 /**
  * Hellos that say nothing new: a device may send one with each breath, and its inbox does not grow by them. And presence that goes to and fro
- * while nobody takes it: a full inbox does not grow by that either.
+ * while nobody takes it: a full inbox does not grow by that either. And those that are told of after what was received later: two bridges give no order.
  */
-import type { Firmware, Health, PresenceStatus, TwinInput, Wake } from './types.ts'
+import type { Firmware, Health, HelloWords, PresenceStatus, ToldAt, TwinInput, Wake } from './types.ts'
 
 export type Hello = Extract<TwinInput, { kind: 'hello' }>
 export type PresenceNews = Extract<TwinInput, { kind: 'hello' | 'life' | 'silent' }>
@@ -29,6 +29,28 @@ function firmwareDiffers(wake: Wake, { version, sha256 }: Firmware): boolean {
  */
 export function withoutOldReturn(hello: Hello, goodbyeAt: number): Hello {
   return hello.status === 'online' && hello.at < goodbyeAt ? { ...hello, status: 'offline' } : hello
+}
+
+/** What was told of firmware or health by a hello that was received later, it says no longer, for the twin neither (decide.ts). */
+export function withoutOldWords(hello: Hello, told: ToldAt): Hello {
+  const { firmwareAt, healthAt } = toldBy(hello)
+  const { firmware, health, ...rest } = hello
+  return {
+    ...rest,
+    // What is not known compares as false.
+    ...(firmware && !(firmwareAt! < told.firmwareAt!) && { firmware }),
+    ...(health && !(healthAt! < told.healthAt!) && { health }),
+  }
+}
+
+/** Alone, of a state or of wake conditions. */
+export function toldAt({ firmwareAt, healthAt }: ToldAt): ToldAt {
+  return { ...(firmwareAt !== undefined && { firmwareAt }), ...(healthAt !== undefined && { healthAt }) }
+}
+
+/** When it said what it says beside its status. */
+export function toldBy({ at, firmware, firmwareAt = at, health, healthAt = at }: Hello): ToldAt {
+  return { ...(firmware && { firmwareAt }), ...(health && { healthAt }) }
 }
 
 /**
@@ -62,7 +84,11 @@ export function withoutDetour(inputs: TwinInput[], news: PresenceNews): { inputs
       online = !online
       turns++
     }
-    if (turns === 3) return { inputs: inputs.filter((kept) => !gone.has(kept)), news: news.kind === 'hello' ? { ...words, ...news } : news }
+    if (turns === 3)
+      return {
+        inputs: inputs.filter((kept) => !gone.has(kept)),
+        news: news.kind === 'hello' ? { ...news, ...words, ...wordsOf(news) } : news,
+      }
     const said = input.kind === 'hello' ? wordsOf(input) : {}
     if (turns > 0) {
       if ((news.kind !== 'hello' || news.at < input.at) && Object.keys(said).length > 0) return undefined
@@ -84,16 +110,17 @@ function isOnline(input: PresenceNews): boolean {
 }
 
 /**
- * One in place of both. Which is told last says what counts of what both say; what only the other says goes on, but not at a time at which it was not
- * said yet: the last may have been received before, by another bridge.
+ * One in place of both. Which is told last says what counts of what both say (it has no old words); what only the other says goes on, but not at a
+ * time at which it was not said yet: the last may have been received before, by another bridge.
  */
 export function inPlaceOf(before: Hello, hello: Hello): Hello {
-  return hello.at < before.at ? { ...before, ...wordsOf(hello) } : { ...wordsOf(before), ...hello }
+  return { ...(hello.at < before.at ? before : hello), ...wordsOf(before), ...wordsOf(hello) }
 }
 
-/** What it says beside its status; the next one may leave it out. */
-function wordsOf({ firmware, health }: Hello): Pick<Hello, 'firmware' | 'health'> {
-  return { ...(firmware && { firmware }), ...(health && { health }) }
+/** What it says beside its status, and when; the next one may leave it out. */
+function wordsOf(hello: Hello): HelloWords {
+  const { firmware, health } = hello
+  return { ...(firmware && { firmware }), ...(health && { health }), ...toldBy(hello) }
 }
 
 /** Nothing would be decided on it after the one before, and that one says all that it says. */

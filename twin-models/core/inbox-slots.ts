@@ -1,9 +1,10 @@
 /** What an inbox holds, and what is open in it (inbox.ts says how it is used). */
+import { toldAt, toldBy } from './hellos.ts'
 import { type InboxFeatures, standing } from './inbox-features.ts'
 import { type MergedTuple, merge } from './merged.ts'
 import { own } from './plain.ts'
 import { namesOf } from './rule-names.ts'
-import type { PresenceStatus, Reading, TwinInput, Wake } from './types.ts'
+import type { PresenceStatus, Reading, ToldAt, TwinInput, Wake } from './types.ts'
 import { wakes } from './wake.ts'
 
 /**
@@ -36,6 +37,8 @@ export interface Inbox {
   expected: PresenceStatus
   /** It will be offline because the device said goodbye then: what was received before is no sign of life. 0: no goodbye. */
   goodbyeAt: number
+  /** When it will have been told of firmware and health last. */
+  told: ToldAt
 }
 
 export interface Pending {
@@ -84,17 +87,19 @@ function isOfBeginning(inputs: TwinInput[], i: number): boolean {
   return i === 0 || (inputs[i]!.kind === 'rules' && inputs.slice(1, i).every(({ kind }) => kind === 'reading'))
 }
 
-export type Expected = Pick<Inbox, 'expected' | 'goodbyeAt'>
+export type Expected = Pick<Inbox, 'expected' | 'goodbyeAt' | 'told'>
 
-/** The presence that a twin with these wake conditions will have decided on after these inputs. */
-export function presenceAfter(inputs: TwinInput[], { presence, goodbye = false, offlineSince = 0 }: Wake): Expected {
-  const after: Expected = { expected: presence, goodbyeAt: goodbye ? offlineSince : 0 }
+/** The presence that a twin with these wake conditions will have decided on after these inputs, and when it was told of the rest. */
+export function presenceAfter(inputs: TwinInput[], wake: Wake): Expected {
+  const { presence, goodbye = false, offlineSince = 0 } = wake
+  const after: Expected = { expected: presence, goodbyeAt: goodbye ? offlineSince : 0, told: toldAt(wake) }
   for (const input of inputs) take(after, input)
   return after
 }
 
 /** As presence.ts decides it. */
 export function take(presence: Expected, input: TwinInput): void {
+  if (input.kind === 'hello') presence.told = { ...presence.told, ...toldBy(input) }
   if (input.kind === 'silent') presence.expected = 'offline'
   else if (input.kind === 'life' || (input.kind === 'hello' && input.status === 'online')) {
     if (input.at < presence.goodbyeAt) return

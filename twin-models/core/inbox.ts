@@ -16,6 +16,7 @@ import {
   type PresenceNews,
   withoutDetour,
   withoutOldReturn,
+  withoutOldWords,
 } from './hellos.ts'
 import { fedBy, fedByHealth, hasPassed, type InboxFeatures, keepUp, nextPassing, passed, withRules } from './inbox-features.ts'
 import {
@@ -176,7 +177,7 @@ export function addReported(inbox: Inbox, input: Extract<TwinInput, { kind: 'rep
 export function addHello(inbox: Inbox, given: Hello): void {
   passTime(inbox, given.at)
   const pending = pendingOf(inbox, given.at)
-  const hello = withoutOldReturn(given, inbox.goodbyeAt)
+  const hello = withoutOldWords(withoutOldReturn(given, inbox.goodbyeAt), inbox.told)
   const news = isUrgent(inbox.wake, hello, inbox.expected)
   const repeated = lastRepeated(pending.inputs, hello, pending.inputs.length >= inbox.inputLimit)
   if (repeated === undefined) appendPresence(inbox, hello, news)

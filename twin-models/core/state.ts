@@ -18,8 +18,19 @@ import type {
   Value,
 } from './types.ts'
 
+/** When firmware and health were told last, by receipt: what was received before then says nothing of them. Absent: never, or it was not noted yet. */
+export interface ToldAt {
+  firmwareAt?: number
+  healthAt?: number
+}
+/** What a hello may say beside its status. Its own times where it stands for several. */
+export interface HelloWords extends ToldAt {
+  firmware?: Firmware
+  health?: Health
+}
+
 /** What a twin carries from decision to decision and through continue-as-new. Versioned: `upgrade` turns older ones into this. */
-export interface TwinState {
+export interface TwinState extends ToldAt {
   v: 4
   settings: TwinSettings
   revision: number

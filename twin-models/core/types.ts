@@ -5,6 +5,7 @@
  * Times are epoch milliseconds, UTC. Nothing in core imports anything at run time.
  */
 import type { AlarmAsk, Repair, TwinRule } from './rule-types.ts'
+import type { HelloWords, ToldAt } from './state.ts'
 import type { ToldUpdate, UpdateAnswer, UpdateRequest } from './update-types.ts'
 
 export type * from './events.ts'
@@ -108,7 +109,7 @@ export type TwinInput =
   | { kind: 'configured'; at: number; settings: TwinSettings }
   | { kind: 'life'; at: number; messageId?: string }
   | { kind: 'silent'; at: number; lastSeenAt: number }
-  | { kind: 'hello'; at: number; status: 'online' | 'offline'; will?: boolean; firmware?: Firmware; health?: Health; messageId?: string }
+  | ({ kind: 'hello'; at: number; status: 'online' | 'offline'; will?: boolean; messageId?: string } & HelloWords)
   | { kind: 'event'; at: number; name: string; ts: number; data: Value; messageId?: string }
   | { kind: 'reading'; at: number; name: string; value: Value; ts: number; messageId?: string; timed?: true }
   | { kind: 'deliver'; at: number; request: string }
@@ -205,7 +206,7 @@ export interface Batch {
  * What a twin wants to be woken for at once (DESIGN §3.6). Pure function of its state.
  * A reading wakes when it is not older than `newest` of its property and lies outside [low, high] (bounds included inside).
  */
-export interface Wake {
+export interface Wake extends ToldAt {
   /** Any sign of life matters (it is offline, or was never seen). */
   life: boolean
   presence: PresenceStatus

@@ -9,6 +9,7 @@
 
 import { consume } from './consume.ts'
 import { isOutstanding } from './delta.ts'
+import { toldAt } from './hellos.ts'
 import { initialState } from './initial.ts'
 import { isChange } from './merge-patch.ts'
 import { own } from './plain.ts'
@@ -36,6 +37,7 @@ export function wakeOf(state: TwinState): Wake {
     ...restartOf(state.update),
     ...firmwareOf(state.firmware),
     ...(state.health ? { healthOk: state.health.ok } : {}),
+    ...toldAt(state),
     bounds,
     ...(due !== undefined && { dueAt: due }),
     ...wishesOf(state.desired),

@@ -30,6 +30,8 @@ export class ReferenceTwin {
   readonly latest = new Map<string, ExpectedReading>()
   state: TwinState = initialState()
   lastSeen = 0
+  /** What it runs and whether it is well by the hello that was received last, whenever it was processed. */
+  readonly said = { firmware: { at: 0, version: '' }, health: { at: 0, ok: true } }
   connection: { number: number; stream: number } | null = null
   processed = 0
   /** When its own timer made the real twin offline, last. */
@@ -114,6 +116,8 @@ export class ReferenceTwin {
     for (const part of parts) {
       const { id, hello, event, ending, step } = part
       if (!refused) this.given.inputs += this.asked.say(part, at) + (ending || step ? 1 : 0)
+      if (hello?.firmware && at >= this.said.firmware.at) this.said.firmware = { at, version: hello.firmware.version }
+      if (hello?.health && at >= this.said.health.at) this.said.health = { at, ok: hello.health.ok }
       if (hello) inputs.push({ kind: 'hello', at, ...hello, ...(isWill ? { will: true } : {}), ...idOf(id) })
       if (!event || refused) continue
       this.given.events++

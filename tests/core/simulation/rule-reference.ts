@@ -43,6 +43,8 @@ export class RuleReference {
   #timedAt = 0
   /** How far its lane was done. */
   #passedAt = 0
+  /** When health was told last. */
+  #healthAt = 0
   readonly #waiting: TwinInput[] = []
 
   start(configured: TwinInput): void {
@@ -146,7 +148,10 @@ export class RuleReference {
   }
 
   #fedBy(input: TwinInput): TwinInput[] {
-    if (!this.features) return []
+    // A hello that was received before what told of health last says nothing of it.
+    const isOld = input.kind === 'hello' && input.at < this.#healthAt
+    if (input.kind === 'hello' && input.health && !isOld) this.#healthAt = input.at
+    if (!this.features || isOld) return []
     if (input.kind === 'hello') return fedByHealth(this.features, input).map(inputOf)
     if (input.kind !== 'event') return []
     const { name, data: value, ts, at: receivedAt } = input

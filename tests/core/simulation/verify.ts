@@ -105,6 +105,11 @@ function verifyTwin({ world, db, oracle }: Simulated, twin: ReferenceTwin): void
   }
   const state = JSON.parse(device.state) as TwinState
   expectSame(world, 'a twin ends as one fed singly', name, summary(state, twin), summary(twin.state, twin))
+  const { firmware, health } = twin.said
+  if (firmware.at > 0 && state.firmware?.version !== firmware.version)
+    world.fail('firmware is what was told last', `${name}: ${JSON.stringify(state.firmware)}, expected ${firmware.version}`)
+  if (health.at > 0 && state.health?.ok !== health.ok)
+    world.fail('health is what was told last', `${name}: ${JSON.stringify(state.health)}, expected ${health.ok}`)
   if (row.lastSeen !== twin.lastSeen) world.fail('the last sign of life is known', `${name}: ${row.lastSeen}, expected ${twin.lastSeen}`)
   verifyPresence(world, db, twin)
 }
