@@ -52,7 +52,11 @@ export function createRolloutActivities({ rollouts, log }: { rollouts: RolloutSt
 
   async function known(tenant: string, id: string): Promise<Rollout> {
     const rollout = await rollouts.find(tenant, id)
-    if (!rollout) throw new CastorError('not-found', `There is no rollout ${id} of tenant ${tenant}.`)
+    if (!rollout)
+      throw new CastorError(
+        'not-found',
+        `There is no rollout ${id} of tenant ${tenant}. A new one needs a name, firmware, and filter or group.`,
+      )
     return rollout
   }
 
@@ -65,7 +69,9 @@ export function createRolloutActivities({ rollouts, log }: { rollouts: RolloutSt
     ...request
   }: Parameters<RolloutActivities['beginRollout']>[0]): Promise<RolloutBegun> {
     const asked = interrupted === true ? HALT : ask === undefined ? undefined : askOf(ask)
-    const rollout = Object.keys(request).length === 0 ? await known(String(tenant), id) : await register(String(tenant ?? ''), id, request)
+    if (typeof tenant !== 'string' || tenant === '')
+      throw new CastorError('invalid', 'The input of rollout needs a tenant: {"tenant": "demo", …}.')
+    const rollout = Object.keys(request).length === 0 ? await known(tenant, id) : await register(tenant, id, request)
     await rollouts.claim(rollout, workflow)
     log.info({ id: rollout.id, tenant: rollout.tenant, workflow }, 'A rollout begins')
     const { spec, by, carried } = rollout

@@ -15,6 +15,8 @@ import { SEARCH_ATTRIBUTES } from './search-attributes.ts'
 
 /** What is started in the UI comes as it is: it is looked at before anything walks it, passing it on included. REST holds its bodies to the same. */
 export function mustBeTakeable(start: unknown, workflow: string): void {
+  if (start !== undefined && (typeof start !== 'object' || Array.isArray(start)))
+    throw ApplicationFailure.nonRetryable(`The input of ${workflow} must be one JSON object.`, 'invalid')
   const problem = jsonProblem(start)
   if (problem)
     throw ApplicationFailure.nonRetryable(`The input of ${workflow} cannot be taken: ${problem.path || 'it'} ${problem.detail}.`, 'invalid')

@@ -152,8 +152,8 @@ function detailsOf({ reasons, sites, leftOut }: RolloutDetails, before = ''): st
   return parts
 }
 
-/** For who approves it: whom it would reach if it began now. */
-export function previewReport(preview: RolloutPreview | { problem: string }): string {
+/** For who approves it: whom it would reach if it began at that time. */
+export function previewReport(preview: RolloutPreview | { problem: string }, at: number): string {
   if ('problem' in preview) return `**It cannot choose its devices as things stand.** ${preview.problem}`
   const { found, total, waves, versions, leftOut } = preview
   const waveLines = waves.map(
@@ -161,7 +161,7 @@ export function previewReport(preview: RolloutPreview | { problem: string }): st
   )
   const versionLines = versions.map(({ version, devices }) => `- ${version === null ? 'unknown' : code(shortened(version))}: ${devices}`)
   return [
-    section(`If it began now: ${total} of ${found} devices`, waveLines),
+    section(`As things stood on ${time(at)}: ${total} of ${found} devices`, waveLines),
     ...(versions.length > 0 ? [section('From which version', versionLines)] : []),
     ...(leftOut.length > 0 ? [leftOutWords(leftOut)] : []),
   ].join('\n\n')

@@ -2,7 +2,7 @@
  * What a run of `rollout` holds: what it carries, and what its last look found. What is carried is a copy of what stands in Postgres, where each
  * step is done once under its number.
  */
-import { proxyActivities, proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow'
+import { patched, proxyActivities, proxyLocalActivities, setCurrentDetails } from '@temporalio/workflow'
 import type { RolloutActivities } from '../activities/rollout-activities.ts'
 import type { ForwardResult, RolloutDetails, RolloutLook, RolloutStoreStep } from '../activities/rollout-ports.ts'
 import { code } from '../twin-models/core/markdown.ts'
@@ -48,9 +48,16 @@ export class RolloutRun {
     const { state, plan } = this.carried
     const step = nextRolloutStep(state, plan, this.counts, Date.now())
     const isGoing = step.kind === 'start' || step.kind === 'choose' || step.kind === 'advance'
-    if (!isGoing || state.direction === 'back' || !this.#problem) return step
+    if (state.direction === 'back' || !this.#problem || !(isGoing || this.#holdsBack(step))) return step
     const reason = `Its firmware must not go to further devices. ${USABLE_PROBLEMS[this.#problem]}`
     return { kind: 'halt', reason, cancelRunning: plan.onHalt === 'cancel' }
+  }
+
+  /** There are devices that are to be asked later. Runs that waited on with such firmware are replayed as they were. */
+  #holdsBack({ kind }: RolloutStep): boolean {
+    const { status, chosen } = this.carried.state
+    const isWaitedFor = kind === 'wait' && status === 'running' && chosen && this.counts.waves.some(({ waiting }) => waiting > 0)
+    return isWaitedFor && patched('a rollout halts while it waits')
   }
 
   /** Does it, and sees what came of it. */

@@ -56,7 +56,7 @@ async function begin(start: RolloutStart, queue: Asked[]): Promise<RolloutCarrie
   const begun = await beginRollout({ ...request, id: request.id ?? firstExecutionRunId, workflow })
   const { id, tenant, plan, about, preview, ask, carried = { n: 0, state: initialRollout(plan), heard: [] } } = begun
   if (ask) queue.unshift({ ask, id: `start ${workflowInfo().runId}`, ...('interrupted' in ask && { by: 'Castor' }) })
-  return { id, tenant, plan, about: { ...about, ...(preview && { preview: previewReport(preview) }) }, ...carried }
+  return { id, tenant, plan, about: { ...about, ...(preview && { preview: previewReport(preview, Date.now()) }) }, ...carried }
 }
 
 function endOf({ carried, counts }: RolloutRun): RolloutEnd {

@@ -4,12 +4,13 @@ import { CastorError } from '../../twin-models/errors.ts'
 
 export const MAX_LIMIT = 200
 export const DEFAULT_LIMIT = 50
+const LIMIT = `must be a whole number from 1 to ${MAX_LIMIT}`
 
 export const limitParameter = z.coerce
-  .number('must be a whole number')
-  .int('must be a whole number')
-  .min(1)
-  .max(MAX_LIMIT)
+  .number(LIMIT)
+  .int(LIMIT)
+  .min(1, LIMIT)
+  .max(MAX_LIMIT, LIMIT)
   .default(DEFAULT_LIMIT)
   .openapi({ description: 'How many items at most.', type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: DEFAULT_LIMIT })
 

@@ -24,13 +24,16 @@ const target = z
     back: z.boolean().openapi({ description: 'Of the way back.' }),
   })
   .openapi('RolloutDevice')
+/** One more may have been added with the rest. */
+const MOST_WAVES = ROLLOUT_LIMITS.waves + 1
+const WAVE_NUMBER = `must be a whole number from 0 to ${MOST_WAVES}`
 const narrowing = {
   status: wordsParameter(TARGET_STATUSES, 'status').optional(),
   wave: z.coerce
-    .number('must be a whole number')
-    .int('must be a whole number')
-    .min(0)
-    .max(ROLLOUT_LIMITS.waves + 1)
+    .number(WAVE_NUMBER)
+    .int(WAVE_NUMBER)
+    .min(0, WAVE_NUMBER)
+    .max(MOST_WAVES, WAVE_NUMBER)
     .optional()
     .openapi({ type: 'integer', description: 'From 1; 0: those that were left out when the devices were chosen.' }),
   back: z.enum(['true', 'false']).optional().openapi({ description: 'Only those of the way back, or only the others. Absent: both.' }),

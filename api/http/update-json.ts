@@ -23,7 +23,9 @@ export const updateSchema = z
       .openapi({ description: 'What ran before; absent when that is not known.' }),
     status: z.enum(UPDATE_STATUSES).openapi({ description: '`healthy` and all that come after it are ends; there is exactly one.' }),
     statusAt: time.openapi({ description: 'Since when.' }),
-    progress: jsonValue.optional().openapi({ description: 'As the device said it last.' }),
+    progress: jsonValue
+      .optional()
+      .openapi({ description: 'As the device said it last on its way to the new firmware. Absent once it runs that.' }),
     attempt: z.int().openapi({ description: 'From 1; 0 until its device may be told.' }),
     code: z.string().optional().openapi({
       description:

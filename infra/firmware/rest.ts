@@ -1,5 +1,6 @@
 /** What the command line asks of a running Castor. */
-import { openAsBlob } from 'node:fs'
+import { constants, openAsBlob } from 'node:fs'
+import { access } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { z } from 'zod'
 import { CommandError, fileError } from './command-error.ts'
@@ -26,11 +27,17 @@ export interface Uploaded extends z.infer<typeof firmwareSchema> {
 export async function uploadImage(castor: Castor, image: string, manifestFile: string, notes: string | undefined): Promise<Uploaded> {
   const form = new FormData()
   // The manifest first: by it the rest may be refused.
-  form.append('manifest', await openAsBlob(manifestFile).catch(fileError(manifestFile)), basename(manifestFile))
+  form.append('manifest', await openFile(manifestFile), basename(manifestFile))
   if (notes !== undefined) form.append('notes', notes)
-  form.append('file', await openAsBlob(image).catch(fileError(image)), basename(image))
+  form.append('file', await openFile(image), basename(image))
   const { status, body } = await ask(castor, '/v1/firmware', { body: form })
   return { ...firmwareSchema.parse(body), isNew: status === 201 }
+}
+
+/** openAsBlob does not say what is wrong with a file. */
+async function openFile(file: string): Promise<Blob> {
+  await access(file, constants.R_OK).catch(fileError(file))
+  return openAsBlob(file)
 }
 
 export async function trustKey(castor: Castor, name: string, publicKey: string): Promise<z.infer<typeof keySchema>> {

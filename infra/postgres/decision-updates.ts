@@ -23,6 +23,8 @@ export interface UpdateRowChange {
   untold: boolean
   /** As if this attempt had never been sent. */
   afresh: boolean
+  /** It runs the new firmware: how far its device was on the way there is over. */
+  arrived: boolean
   ended: boolean
   tell: boolean
   /** What ran is known anew, or not known. */
@@ -50,6 +52,7 @@ export function updateRowChanges(key: TwinKey, changes: UpdateChange[], signJob:
       ...(release && { told: toldJob(key, release, signJob) }),
       untold: withdraw === true || ended || status === 'soaking',
       afresh: status === 'scheduled' || release !== undefined,
+      arrived: status === 'soaking' || status === 'healthy',
       ended,
       tell: ended && tell,
       from: from !== undefined,
@@ -87,13 +90,13 @@ export function updateQuery(sql: Queries, changes: UpdateRowChange[]) {
         sent_at = case when not new.afresh then u.sent_at end,
         sends = case when new.afresh then 0 else u.sends end,
         answered_at = case when not new.afresh then u.answered_at end,
-        progress = case when not new.afresh then u.progress end,
+        progress = case when not new.afresh and not new.arrived then u.progress end,
         ended_at = case when new.ended then now() end,
         cancel_at = case when new.tell and u.sent_at is not null then now() end,
         from_version = case when new."from" then new."fromVersion" else u.from_version end,
         from_sha256 = case when new."from" then new."fromSha256" else u.from_sha256 end
       from device, json_to_recordset(${JSON.stringify(rows)}::text::json) as new (id uuid, status text, attempt int, code text, message text,
-        job text, link text, until timestamptz, "linkUntil" timestamptz, untold boolean, afresh boolean, ended boolean, tell boolean,
+        job text, link text, until timestamptz, "linkUntil" timestamptz, untold boolean, afresh boolean, arrived boolean, ended boolean, tell boolean,
         "from" boolean, "fromVersion" text, "fromSha256" text)
       where u.id = new.id and u.incarnation = device.incarnation and u.ended_at is null
     )`

@@ -74,7 +74,8 @@ describe('what is not taken', () => {
   })
 
   test('a name that breaks the grammar of ids is nowhere', async () => {
-    expect((await put('no%20name', { filter: north })).status).toBe(404)
+    const { status, json } = await put('no%20name', { filter: north })
+    expect([status, json.detail]).toEqual([404, expect.stringContaining('begins with a letter or digit and goes on with those or . _ : -')])
   })
 
   test('more groups, and more pins, than a tenant may have: those that are there can be changed', async () => {

@@ -134,7 +134,7 @@ describe('asking for one', () => {
     expect(rows).toHaveLength(1)
   })
 
-  test.each<[string, object, string]>([
+  test.each<[string, object, string, string?]>([
     ['no firmware', { firmware: undefined }, '/firmware'],
     ['firmware that there is not', { firmware: { name: 'thermostat', version: '7.7.7' } }, '/firmware'],
     ['neither filter nor group', { filter: undefined }, '/filter'],
@@ -143,15 +143,17 @@ describe('asking for one', () => {
     ['a group that there is not', { filter: undefined, group: 'nobody' }, '/group'],
     ['a canary group that there is not', { waves: [{ group: 'pilots' }, { group: 'nobody' }] }, '/waves/1/group'],
     ['waves that fall', { waves: [{ percent: 50 }, { percent: 25 }] }, '/waves/1/percent'],
+    ['a wave too many', { waves: Array.from({ length: 21 }, () => ({ count: 1 })) }, '/waves', 'must have at most 20 waves'],
     ['a gate beyond all', { gate: 1.5 }, '/gate'],
     ['a soak that is none', { soak: 'long' }, '/soak'],
     ['a window without an end', { window: { from: '22:00' } }, '/window/to'],
     ['a member that is not known', { pace: 3 }, '/pace'],
-  ])('%s is refused and says where', async (_what, more, path) => {
+  ])('%s is refused and says where', async (_what, more, path, says) => {
     const before = await allItems(api, '/v1/rollouts')
     for (const query of ['', '?preview=true']) {
       const { status, json } = await api.ask('POST', `/v1/rollouts${query}`, { body: { ...WANTED, ...more } })
       expect([status, json.errors[0].path]).toEqual([400, path])
+      if (says !== undefined) expect(json.errors[0].detail).toBe(says)
     }
     expect(await allItems(api, '/v1/rollouts')).toEqual(before)
   })
@@ -275,12 +277,15 @@ describe('looking at one', () => {
     expect(await list('back=false')).toEqual(all.map(({ device }) => device))
   })
 
-  test.each(['status=done', 'wave=x', 'wave=-1', 'wave=1.5', 'back=1', 'cursor=xx', 'device=t-1'])('refuses ?%s by name', async (query) => {
-    for (const file of ['devices', 'devices.csv']) {
-      const { status, json } = await api.ask('GET', `/v1/rollouts/${id}/${file}?${query}`)
-      expect([status, json.errors[0].path]).toEqual([400, `query:${query.split('=')[0]}`])
-    }
-  })
+  test.each(['status=done', 'wave=x', 'wave=22', 'wave=-1', 'wave=1.5', 'back=1', 'cursor=xx', 'device=t-1'])(
+    'refuses ?%s by name',
+    async (query) => {
+      for (const file of ['devices', 'devices.csv']) {
+        const { status, json } = await api.ask('GET', `/v1/rollouts/${id}/${file}?${query}`)
+        expect([status, json.errors[0].path]).toEqual([400, `query:${query.split('=')[0]}`])
+      }
+    },
+  )
 
   test('they come as CSV, by header or by name, narrowed or all, and what looks like a formula is harmless', async () => {
     const byHeader = await api.ask('GET', `/v1/rollouts/${id}/devices?limit=2`, { headers: { accept: 'text/csv' } })

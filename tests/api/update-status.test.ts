@@ -97,6 +97,10 @@ describe('a status', () => {
     expect(decoded.parts[0]?.update?.word).toEqual(word)
   })
 
+  test('with a field that it does not have says so in a sentence', () => {
+    expect(status({ status: 'rebooting', left: 1 }).problems).toMatchObject([{ detail: 'a word on an update has no left' }])
+  })
+
   test.each(['x', UPDATE.toUpperCase(), `${UPDATE}0`, ''])('of %j is of no update', (name) => {
     const decoded = status({ status: 'downloading' }, { name })
     expect(reasonsOf(decoded)).toEqual(['unknown-update'])

@@ -330,15 +330,40 @@ export function decisionStoreSuite(name: string, setUp: () => Promise<StoreUnder
         expect(JSON.parse(Buffer.from(after.job!.payload, 'base64').toString())).toMatchObject({ attempt: 2 })
       })
 
-      test('one that soaks is told to nobody any more, and what was known of it stays', async () => {
+      test('one that soaks is told to nobody any more, and what was known of it stays, but for how far its device was on the way', async () => {
         const id = await under.update(key)
         const one = await decide(undefined, { id, attempt: 1, release: release(id) })
         await under.updateHeard(id)
         const two = await decide(one, { id, status: 'soaking', withdraw: true })
-        const soaking = { status: 'soaking', job: null, link: null, sent: true, sends: 2, answered: true, ended: false, until }
+        const soaking = {
+          status: 'soaking',
+          job: null,
+          link: null,
+          sent: true,
+          sends: 2,
+          answered: true,
+          progress: null,
+          ended: false,
+          until,
+        }
         expect(await under.updateOf(id)).toMatchObject(soaking)
         await decide(two, { id, status: 'healthy' })
         expect(await under.updateOf(id)).toMatchObject({ ...soaking, status: 'healthy', ended: true, tell: false, code: null })
+      })
+
+      test('one that ends otherwise keeps how far its device had come, one that is healthy at once does not', async () => {
+        for (const [status, progress] of [
+          ['failed', 40],
+          ['healthy', null],
+        ] as const) {
+          const device = await under.register()
+          const id = await under.update(device)
+          await under.updateHeard(id)
+          const decision = decisionOf(device, initialState(), 1, first)
+          const effects = { released: [], ended: [], late: [], updates: [{ id, status }], alarms: [] }
+          await under.store.write({ ...decision, effects })
+          expect(await under.updateOf(id)).toMatchObject({ status, progress })
+        }
       })
 
       test('the first end stays, and the device hears of it only where it had heard of the update', async () => {

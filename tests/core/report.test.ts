@@ -154,7 +154,7 @@ A \`pump\`, version 1.0.0 of the model, of tenant \`demo\`. Registration 22.
     } as const
     const update: OpenUpdate = { ...updateRequest('u-1', { rollout: 'r-1' }), ...open, message: 'full `disk`' }
     const endedUpdates: TwinState['endedUpdates'] = [
-      { id: 'u-0', status: 'rolled-back', version: '2', at: AT },
+      { id: 'u-0', status: 'rolled-back', version: '2', at: AT, code: 'returned' },
       { id: 'u-9', status: 'healthy', version: '1.9', at: AT },
     ]
     const report = reportOf(KEY, pump({ update, endedUpdates }))
@@ -167,7 +167,7 @@ A \`pump\`, version 1.0.0 of the model, of tenant \`demo\`. Registration 22.
 **Facts**`)
     expect(report).toContain(`**Firmware updates that ended last, the newest first**
 
-- \`2\`: **rolled-back** at 2026-11-21 07:26:03 UTC, \`u-0\`
+- \`2\`: **rolled-back** (\`returned\`) at 2026-11-21 07:26:03 UTC, \`u-0\`
 - \`1.9\`: healthy at 2026-11-21 07:26:03 UTC, \`u-9\`
 
 **Latest`)

@@ -332,7 +332,7 @@ describe('the device’s last word', () => {
     expect(waits.slice(0, 8)).toEqual([1, 2, 4, 8, 16, 32, 60, 60].map((minutes) => minutes * 60_000))
     expect(waits.slice(-3).every((wait) => wait >= 60_000 && wait < 600_000)).toBe(true)
     expect(waits.length).toBeLessThan(190)
-    expect(twin.state.endedUpdates).toMatchObject([{ id: 'u', status: 'failed' }])
+    expect(twin.state.endedUpdates).toMatchObject([{ id: 'u', status: 'failed', code: 'locked' }])
   })
 
   test('that it cannot just now is asked of it as often in its window as there is time', () => {

@@ -130,6 +130,8 @@ test('what is wrong is said in a line, and nothing is written', async () => {
       'sign image.bin --key right/release.key --model m --version 1 --counter 1 --expires 2024-01-31T00:00:00Z',
       /2024-01-31T00:00:00.000Z is past/,
     ],
+    ['upload absent.bin --manifest right.json', 'absent.bin: there is no such file.\n'],
+    ['upload image.bin --manifest absent.json', 'absent.json: there is no such file.\n'],
     ['upload image.bin --manifest right.json --url http://127.0.0.1:1', /^No Castor answers at http:\/\/127.0.0.1:1 /],
     ['upload image.bin --manifest right.json --api-key-file other.key', /status 401/],
     ['upload image.bin --manifest right.json --api-key-file right.json', 'right.json is no API key.\n'],

@@ -100,11 +100,12 @@ function applyUpdates(db: MemoryDatabase, key: TwinKey, updates: UpdateChange[])
   for (const change of updateRowChanges(key, updates, unsigned)) {
     const row = db.updates.get(change.id)
     if (row?.incarnation !== key.incarnation || row.endedAt !== null) continue
-    const { status, attempt, code = null, message = null, told, untold, afresh, ended, tell, from } = change
+    const { status, attempt, code = null, message = null, told, untold, afresh, arrived, ended, tell, from } = change
     if (status !== undefined && status !== row.status) row.statusAt = now
     if (status !== undefined) Object.assign(row, { status, code, message })
     if (tell && row.sentAt !== null) row.cancelAt = now
     if (afresh) Object.assign(row, { toldAt: null, sentAt: null, sends: 0, answeredAt: null, progress: null })
+    if (arrived) row.progress = null
     if (told) Object.assign(row, { ...told, until: Date.parse(told.until), linkUntil: Date.parse(told.linkUntil) })
     else if (untold) Object.assign(row, { job: null, link: null })
     if (ended) row.endedAt = now

@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { rolloutRequest, rolloutSpecOf } from '../../twin-models/schemas/rollout.ts'
-import { ROLLOUT_ASKED_SIGNAL, type RolloutAsked } from '../../workflows/messages.ts'
+import { ROLLOUT_ASKED_SIGNAL, type RolloutAsked, type RolloutStart } from '../../workflows/messages.ts'
 import { until } from '../support/wait.ts'
-import { begun, eventsOf, startRolloutWorker } from './rollouts.ts'
+import { begun, eventsOf, startRolloutWorker, targets } from './rollouts.ts'
 import { setting } from './setting.ts'
 import { details, messages } from './told.ts'
 
@@ -19,7 +19,7 @@ test('an operator starts one in the UI, approves it there, and each wave begins 
   const waves = [{ count: 2 }, { percent: 50 }, { percent: 100 }]
   const { handle, twins, opens, state, steer } = await rolloutOf(20, { approval: 'one', waves, window: { from: '00:00', to: '24:00' } })
   await until(async () => (await details(handle)).includes('`approve`'), 'it waits for its approval')
-  expect(await details(handle)).toContain('If it began now: 20 of 20 devices')
+  expect(await details(handle)).toMatch(/As things stood on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: 20 of 20 devices/)
   for (const words of [
     'The next wave begins when 95 % of the one before is healthy.',
     'It halts when more than 10 % of at least 10 judged devices',
@@ -266,11 +266,26 @@ test('what is wrong with its input fails it at once, in words', async () => {
     [{ ...good, colour: 'red' }, /colour/],
     [{ tenant: 'demo', id: randomUUID() }, /no rollout/],
     [{ ...good, ask: { action: 'explode' } }, /ask must be/],
+    [{} as RolloutStart, /needs a tenant/],
+    [{ ...good, tenant: 7 as never }, /needs a tenant/],
+    [{ tenant: 'demo' }, /no rollout .* name, firmware/],
+    ['hello' as never, /must be one JSON object/],
+    [[good] as never, /must be one JSON object/],
     [{ ...good, filter: "id = 'x\0'" }, /cannot be taken: \/filter holds U\+0000/],
   ] as const) {
     const handle = await here.worker.start(input)
     expect(messages(await handle.result().catch((failure: Error) => failure))).toMatch(words)
   }
+})
+
+test('firmware that is withdrawn when all were asked is not halted for: it comes to its end', async () => {
+  const { artifactId, twins, opens, handle } = await rolloutOf(2)
+  await opens(2)
+  await here.sql`update firmware set withdrawn_at = now() where id = ${artifactId}`
+  await twins.end('healthy', { most: 1 })
+  await opens(1)
+  await twins.end('healthy')
+  expect(await handle.result()).toMatchObject({ status: 'completed', devices: { healthy: 2 } })
 })
 
 test('one that REST registered has one workflow, hears what was told twice once, and notes what it refused', async () => {
@@ -352,11 +367,14 @@ test('what a person asked for is answered as it was done, also when the task in 
 })
 
 test('firmware that is withdrawn while it is rolled out goes to nobody any more', async () => {
-  const { artifactId, twins, opens, becomes, state, steer, handle } = await rolloutOf(6, { waves: [{ count: 2 }, { percent: 100 }] })
+  const { name, artifactId, twins, opens, becomes, state, steer, handle } = await rolloutOf(6, { waves: [{ count: 2 }, { percent: 100 }] })
   await opens(2)
+  await twins.tell()
   await here.sql`update firmware set withdrawn_at = now() where id = ${artifactId}`
-  await twins.end('healthy')
+  // Though nobody is to be asked before those two have ended.
   await becomes('halted')
+  expect(await targets(here.sql, name)).toEqual({ underway: 2, waiting: 4 })
+  await twins.end('healthy')
   expect((await state()).reason).toBe('Its firmware must not go to further devices. It was withdrawn.')
   expect(await twins.asked()).toHaveLength(2)
   expect(messages(await steer('resume').catch((error: Error) => error))).toContain('must not go to further devices. It was withdrawn.')

@@ -10,11 +10,12 @@ const ENDED_UPDATES = 5
 export function evolveUpdates(state: TwinState, event: UpdateEvent): TwinState {
   if (event.kind === 'update-requested') return state.update === null ? { ...state, update: requested(event) } : state
   if (event.kind === 'update-ended') {
-    const { id, status, at, firmware } = event
+    const { id, status, at, firmware, code } = event
+    const ended = { id, status, version: firmware.version, at, ...(code !== undefined && { code }) }
     return {
       ...state,
       update: state.update?.id === id ? null : state.update,
-      endedUpdates: [{ id, status, version: firmware.version, at }, ...state.endedUpdates].slice(0, ENDED_UPDATES),
+      endedUpdates: [ended, ...state.endedUpdates].slice(0, ENDED_UPDATES),
     }
   }
   return state.update?.id === event.id ? { ...state, update: moved(state, state.update, event) } : state

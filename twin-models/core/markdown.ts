@@ -30,10 +30,17 @@ export function counts(title: string, rows: Array<[name: string, count: number]>
 
 /** What somebody wrote, in Markdown, in one line: nothing in it is markup. */
 export function escaped(text: string): string {
-  return text.replace(/\s+/g, ' ').replace(/[\\`*_{}[\]<>#|~&!]/g, '\\$&')
+  return straight(text)
+    .replace(/\s+/g, ' ')
+    .replace(/[\\`*_{}[\]<>#|~&!]/g, '\\$&')
 }
 
 /** Device text in Markdown: as code, so that nothing in it is markup. */
 export function code(text: string): string {
-  return `\`${text.replace(/[`|\r\n]/g, ' ')}\``
+  return `\`${straight(text).replace(/[`|\r\n\u2028\u2029]/g, ' ')}\``
+}
+
+/** Marks that turn the direction of writing would reorder our words after them as well. */
+function straight(text: string): string {
+  return text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '\ufffd')
 }

@@ -72,10 +72,10 @@ function deviceWords({ id, said, saidAt, returnsBy }: OpenUpdate): string[] {
 
 export function updatesEnded({ endedUpdates }: TwinState): string {
   if (endedUpdates.length === 0) return ''
-  const lines = endedUpdates.map(
-    ({ version, status, at, id }) =>
-      `- ${code(short(version))}: ${status === 'healthy' ? status : `**${status}**`} at ${time(at)}, ${code(id)}`,
-  )
+  const lines = endedUpdates.map(({ version, status, at, id, code: why }) => {
+    const how = status === 'healthy' ? status : `**${status}**`
+    return `- ${code(short(version))}: ${how}${why === undefined ? '' : ` (${code(short(why))})`} at ${time(at)}, ${code(id)}`
+  })
   return section('Firmware updates that ended last, the newest first', lines)
 }
 

@@ -117,6 +117,13 @@ function unusableWords({ direction }: RolloutState, unusable: string | undefined
   return `It would halt again at once: its firmware must not go to further devices. ${unusable}`
 }
 
+function backAlready(status: RolloutState['status']): string {
+  const is = `It rolls back already, and is ${status}`
+  if (status === 'rolling-back') return 'It rolls back already.'
+  if (status === 'paused' || status === 'halted') return `${is}: resume it.`
+  return `${is}. A rollout goes back once: single devices go back by an update of the kind rollback.`
+}
+
 /** Why it makes no sense now; undefined when it does. */
 function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts: RolloutCounts): string | undefined {
   const { status, direction, chosen } = state
@@ -128,7 +135,7 @@ function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts
       : undefined
   }
   if (action === 'rollback' && status !== 'draft') {
-    if (direction === 'back') return status === 'rolling-back' ? 'It rolls back already.' : `It rolls back already, and is ${status}.`
+    if (direction === 'back') return backAlready(status)
     return chosen ? undefined : `${NOT_CHOSEN}: nobody has the new version by it.`
   }
   if (status === 'completed') return `It is completed: there is nothing to ${action} any more.`

@@ -66,8 +66,8 @@ export interface TwinState extends ToldAt {
   endedCommands: Array<{ id: string; status: CommandEnd }>
   /** At most one. */
   update: OpenUpdate | null
-  /** Those that ended last, newest first, at most 5. */
-  endedUpdates: Array<{ id: string; status: UpdateEnd; version: string; at: number }>
+  /** Those that ended last, newest first, at most 5. `code`: why they ended so. */
+  endedUpdates: Array<{ id: string; status: UpdateEnd; version: string; at: number; code?: string }>
   /** Rules that are for it, by name; what is kept of each between decisions; and their alarms that were not cleared. */
   rules: { [id: string]: TwinRule }
   memory: { [rule: string]: RuleMemory }

@@ -50,7 +50,8 @@ const percent = z
   .gt(0)
   .max(100)
   .refine((value) => Number(value.toFixed(4)) === value, 'must have at most 4 decimals')
-export const groupName = z.string('must be the name of a group').regex(ID_PATTERN, 'must be the name of a group')
+const GROUP_NAME = 'must be the name of a group: it begins with a letter or digit and goes on with those or . _ : -, up to 128'
+export const groupName = z.string(GROUP_NAME).regex(ID_PATTERN, GROUP_NAME)
 
 const count = whole(1, ROLLOUT_LIMITS.targets)
 
@@ -62,7 +63,7 @@ function wavesOf(wave: z.ZodType<{ percent?: number | undefined; count?: number 
   return z
     .array(one, 'must be a list of waves')
     .min(1, 'must have at least one wave')
-    .max(ROLLOUT_LIMITS.waves)
+    .max(ROLLOUT_LIMITS.waves, `must have at most ${ROLLOUT_LIMITS.waves} waves`)
     .transform((given) => given as WaveRule[])
     .superRefine(checkWaves)
 }

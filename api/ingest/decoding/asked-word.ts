@@ -40,7 +40,7 @@ export function decodeAskedWord<Word>(draft: Draft<Part>, json: Value, of: Asked
   if (word === undefined) return
   for (const field in json) {
     if (COMMON_FIELDS.has(field) || of.fields.has(field)) continue
-    addProblem(draft, 'unknown-field', pointer(field), `a word on a ${of.of} has no ${shown(field)}`, id)
+    addProblem(draft, 'unknown-field', pointer(field), `a word on ${of.of === 'update' ? 'an' : 'a'} ${of.of} has no ${shown(field)}`, id)
   }
   // A time that is wrong is noted, and takes nothing from what became of it.
   timeOf(draft, json.ts, json.ageMs, '', id)
