@@ -1,4 +1,4 @@
-/** An update of a single device whose firmware must not go to devices any more: withdrawn, expired, or its key revoked. */
+/** An update whose firmware must not go to devices any more: withdrawn, expired, or its key revoked. */
 import { expect, test } from 'vitest'
 import { ofUpdate, released, told } from '../support/updating-twin.ts'
 
@@ -16,11 +16,6 @@ test('one whose attempt failed before has failed by that', () => {
   twin.answerUpdate('u', 'failed', 'download-failed')
   expect(ofUpdate(twin.due(4_000).events)).toEqual(['update-released u attempt 2 until 102000, due 14000'])
   expect(ofUpdate(twin.due(14_000, [], { ...told(null), unusable: UNUSABLE }).events)).toEqual(['update-ended u failed download-failed'])
-})
-
-test('one of a rollout waits for the rollout, which halts by that and calls it back', () => {
-  const twin = released({ rollout: 'r' })
-  expect(ofUpdate(twin.due(12_000, [], { ...told(null), unusable: UNUSABLE }).events)).toEqual(['update-awaited u until 102000'])
 })
 
 test('one that its device was told of has its time', () => {

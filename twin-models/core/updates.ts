@@ -148,9 +148,7 @@ function dueReleased(state: TwinState, update: OpenUpdate, told: ToldUpdate, now
   const { until = 0, installMs, from } = update
   const { sentAt, unusable } = told
   if (sentAt === null) {
-    // That of a rollout is the rollout's to call back: it halts by this.
-    if (unusable && update.rollout === undefined)
-      return [endedUpdate(update, from, now, BY_TIMER, endOf(update, { status: 'skipped', ...unusable }))]
+    if (unusable) return [endedUpdate(update, from, now, BY_TIMER, endOf(update, { status: 'skipped', ...unusable }))]
     if (now < until) return [awaited(update, now, until)]
     return goOn(state, update, nextOf(update, state, now), now, BY_TIMER, 'window-over')
   }
