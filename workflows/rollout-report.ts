@@ -182,22 +182,23 @@ function listed(sample: string[], devices: number): string {
   return `${sample.map(code).join(', ')}${devices > sample.length ? ', …' : ''}`
 }
 
-function mayBeDone({ status, direction }: RolloutState): string {
-  const forward = direction === 'forward' ? ', `rollback`' : ''
+function mayBeDone({ status, direction, back }: RolloutState): string {
+  const isBack = direction === 'back'
+  const rollback = !isBack || back?.which === 'failed' ? ', `rollback`' : ''
   switch (status) {
     case 'draft':
       return 'It waits for its approval. Updates: `approve`, `pace`, `exclude`, `cancel`.'
     case 'running':
     case 'rolling-back':
-      return `Updates: \`pause\`, \`halt\`, \`advance\`, \`pace\`, \`exclude\`${forward}, \`cancel\`.`
+      return `Updates: \`pause\`, \`halt\`, \`advance\`, \`pace\`, \`exclude\`${rollback}, \`cancel\`.`
     case 'paused':
     case 'halted':
-      return `Updates: \`resume\`, \`pace\`, \`exclude\`${forward}, \`cancel\`.`
+      return `Updates: \`resume\`, \`pace\`, \`exclude\`${rollback}, \`cancel\`.`
     case 'completed':
     case 'cancelled':
-      return direction === 'forward'
-        ? 'Devices that run the new version can be sent back: start `rollout` with `{"tenant": …, "id": …, "ask": {"action": "rollback"}}`, or ask over REST.'
-        : ''
+      return isBack && back?.which !== 'failed' && status === 'completed'
+        ? ''
+        : `${isBack ? 'What still runs' : 'Devices that run'} the new version can be sent back: start \`rollout\` with \`{"tenant": …, "id": …, "ask": {"action": "rollback"}}\`, or ask over REST.`
   }
 }
 

@@ -43,9 +43,17 @@ export async function join(tx: Transaction, rollout: Rollout, direction: Rollout
   await tx`select from rollouts where id = ${rollout.id} for update`
   const isBack = direction === 'back'
   await (isBack ? findForBack(tx, rollout, which) : find(tx, rollout))
-  await dropKnown(tx, rollout, isBack)
   const last = (isBack ? rollout.spec.rollbackWaves : rollout.spec.waves).length - 1
+  if (isBack) await wantAgain(tx, rollout, last)
+  await dropKnown(tx, rollout, isBack)
   await keep(tx, rollout, isBack, [...new Array<number>(last).fill(0), ROLLOUT_LIMITS.targets])
+}
+
+/** Those that a way back that was cancelled did not ask any more, and that it is to go on with. */
+async function wantAgain(tx: Transaction, { id }: Rollout, wave: number): Promise<void> {
+  await tx`
+    update rollout_targets t set status = 'waiting', reason = null, ended_at = null, wave = ${wave}
+    from found where t.rollout = ${id} and t.back and t.wave >= 0 and t.status = 'skipped' and t.reason = 'cancelled' and t.incarnation = found.incarnation`
 }
 
 /** Devices that are among its targets already, and those that were excluded before it chose. */

@@ -24,7 +24,8 @@ export async function settle(tx: Transaction, { id }: Rollout, isBack: boolean, 
         where t.rollout = ${id} and t.back = ${isBack} and t.status = 'underway' and u.ended_at is not null limit ${CHUNK}) ends
     )
     update rollout_targets t set
-      status = case when again then 'waiting' else ended.status end, reason = case when again and not ended.busy then 'halted' else ended.code end,
+      status = case when again then 'waiting' else ended.status end, reason = case when again and not ended.busy then 'halted'
+        when t.reason = 'excluded' and ended.status = 'cancelled' then 'excluded' else ended.code end,
       "update" = case when again then gen_random_uuid() else t."update" end,
       not_before = case when again and ended.busy
         then now() + least(${BUSY_MS.first} * 2 ^ least(t.busy, ${MOST_DOUBLINGS}), ${BUSY_MS.most}) * interval '1 ms' end,

@@ -111,7 +111,7 @@ test('the live stream goes on over them by position and shows none of them, now 
 
   await api.ask('DELETE', '/v1/devices/s-2')
   await castor.decide(incarnation, [{ ...online, before: 'online', after: 'offline' }], 2)
-  const back = await Follower.open(castor.running.url, '?filter=' + encodeURIComponent("id = 's-1'"), { lastEventId: event!.id })
+  const back = await Follower.open(castor.running.url, `?filter=${encodeURIComponent("id = 's-1'")}`, { lastEventId: event!.id })
   const [after] = await back.has(1)
   expect(after!.data).toMatchObject({ device: 's-1', after: 'offline', revision: 2 })
   expect([...reader.events, ...back.events].map(({ type }) => type)).toEqual(['presence', 'presence'])

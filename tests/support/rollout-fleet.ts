@@ -46,6 +46,8 @@ export interface Target {
   refusals: number
   stops: number
   canReturn: boolean
+  /** It was not asked any more, since its rollout was cancelled. */
+  isDropped: boolean
 }
 
 const BUSY_MS = 60_000
@@ -84,6 +86,11 @@ export class RolloutFleet {
   join(direction: RolloutDirection, which: RolloutReturn | undefined, now: number): void {
     const there = new Set(this.targets[direction].map(({ device }) => device))
     const candidates = direction === 'back' ? this.#returning(which!) : this.#found(now)
+    const last = this.rules[direction].length - 1
+    if (direction === 'back')
+      for (const target of this.targets.back)
+        if (target.isDropped && candidates.includes(target.device))
+          Object.assign(target, { status: 'waiting', isDropped: false, wave: last })
     for (const device of candidates) if (!there.has(device)) this.#add(direction, device, this.rules[direction].length - 1)
   }
 
@@ -103,7 +110,7 @@ export class RolloutFleet {
   affect({ cancelRunning, dropWaiting, exclude }: SteerEffects, direction: RolloutDirection, now: number): void {
     for (const target of this.targets[direction]) {
       const isExcluded = exclude === String(target.device)
-      if (target.status === 'waiting' && (dropWaiting || isExcluded)) target.status = 'left'
+      if (target.status === 'waiting' && (dropWaiting || isExcluded)) Object.assign(target, { status: 'left', isDropped: !isExcluded })
       if (target.status === 'underway' && (cancelRunning || isExcluded))
         target.cancelAt = Math.min(target.cancelAt, now + this.devices[target.device]!.cancelMs)
     }
@@ -181,6 +188,7 @@ export class RolloutFleet {
       status: 'waiting',
       isSilent: false,
       canReturn: false,
+      isDropped: false,
       isStopped: false,
       notBefore: 0,
       stamp: 0,

@@ -84,8 +84,8 @@ export class RolloutRun {
     this.state = steered.state
     if (this.state.status === 'halted') this.fleet.stopUntold(this.state.direction, this.now)
     if (ask.action === 'advance') this.#mayPass = true
-    if (ask.action === 'rollback') [this.#acknowledged, this.#failedAtResume] = [[], -1]
-    if (ask.action === 'resume' && before.status === 'halted') {
+    if (ask.action === 'rollback' && before.direction === 'forward') [this.#acknowledged, this.#failedAtResume] = [[], -1]
+    if ((ask.action === 'resume' && before.status === 'halted') || (ask.action === 'rollback' && before.direction === 'back')) {
       this.#acknowledged = counts.waves.map(({ failed }) => failed)
       this.#failedAtResume = failedOf(counts)
     }

@@ -173,7 +173,7 @@ test('what has changed since it chose counts: devices removed, pinned, updated b
   expect(await targets()).toEqual({
     underway: 2,
     ...{
-      'cancelled cancelled': 1,
+      'cancelled excluded': 1,
       'cancelled device-removed': 1,
       'skipped device-removed': 1,
       'skipped pinned': 1,
@@ -341,7 +341,30 @@ test('only those whose update did not end healthy go back, when that is asked fo
   await twins.end('healthy')
   expect(await again.result()).toMatchObject({ id, status: 'completed', devices: { total: 2, healthy: 2 } })
   expect(await targets(true)).toEqual({ healthy: 2 })
+  // The others, too.
+  const others = await here.worker.start({ tenant: 'demo', id, ask: { action: 'rollback' } })
+  await opens(1)
+  await twins.end('healthy')
+  expect(await others.result()).toMatchObject({ id, status: 'completed', devices: { total: 3, healthy: 3 } })
   expect(site).toBeTruthy()
+})
+
+test('a way back that was cancelled can be gone on with, also to those that it was not to ask any more', async () => {
+  const { opens, twins, handle, name, targets } = await rolloutOf(3, { rollbackWaves: [{ count: 1 }, { percent: 100 }] })
+  await opens(3)
+  await twins.end('healthy')
+  expect(await handle.result()).toMatchObject({ status: 'completed' })
+  const id = (await idOf(name))!
+  const back = await here.worker.start({ tenant: 'demo', id, ask: { action: 'rollback' } })
+  await opens(1)
+  await back.executeUpdate('cancel', { args: [{ running: 'continue' }] })
+  await twins.end('healthy')
+  expect(await back.result()).toMatchObject({ status: 'cancelled', devices: { total: 3, healthy: 1, left: 2 } })
+  const again = await here.worker.start({ tenant: 'demo', id, ask: { action: 'rollback' } })
+  await opens(2)
+  await twins.end('healthy')
+  expect(await again.result()).toMatchObject({ id, status: 'completed', devices: { total: 3, healthy: 3 } })
+  expect(await targets(true)).toEqual({ healthy: 3 })
 })
 
 test('sites where far more fail than elsewhere are named', async () => {

@@ -1,5 +1,5 @@
 /** How a person steers a rollout: what each thing asked for makes of it, with an answer to read, or why it makes no sense now. */
-import type { RolloutAsk, RolloutCounts, RolloutPlan, RolloutState, SteerEffects, Steered } from './rollout-types.ts'
+import type { RolloutAsk, RolloutCounts, RolloutPlan, RolloutReturn, RolloutState, SteerEffects, Steered } from './rollout-types.ts'
 import { summed } from './rollout-waves.ts'
 
 /** Forward updates that were cancelled have so long to end before those who go back are chosen. */
@@ -55,37 +55,51 @@ export function steer(
       const effects: SteerEffects = { dropWaiting: true, ...(cancelRunning && { cancelRunning }) }
       return steered({ ...same, status: 'cancelled', reason }, `It ends: no further device is asked. ${onRunning}`, effects)
     }
-    case 'rollback': {
-      const which = ask.which ?? 'updated'
-      const whom = which === 'updated' ? 'Devices that run the new version' : 'Devices that run the new version and did not end healthy'
-      const back = { which, chooseBy: now + TURN_MS }
-      const acknowledged = { wave: 0, all: 0 }
-      const turned = {
-        ...same,
-        status: 'rolling-back',
-        direction: 'back',
-        chosen: false,
-        wave: 0,
-        acknowledged,
-        joined: false,
-        back,
-      } as const
-      const answer = `It rolls back. ${CANCELLED} ${whom} return to their former one, in waves.`
-      return steered(turned, answer, { cancelRunning: true, dropWaiting: true })
-    }
+    case 'rollback':
+      return state.direction === 'back' ? backFurther(state, ask.which, counts, now) : turned(state, ask.which, now)
     case 'pace': {
       const pace = { perSecond: ask.perSecond ?? state.pace.perSecond, atOnce: ask.atOnce ?? state.pace.atOnce }
       return steered({ ...state, pace }, `From now on at most ${pace.perSecond} devices a second, and ${pace.atOnce} under way at once.`)
     }
     case 'exclude':
-      return steered(state, `${ask.device} is left out: it is not asked, and an update of it that is under way is cancelled.`, {
-        exclude: ask.device,
-      })
+      return steered(
+        state,
+        `${ask.device} is left out: it is not asked, and an update of it that is under way is cancelled. One that has ended stays as it is.`,
+        {
+          exclude: ask.device,
+        },
+      )
   }
 }
 
 function steered(state: RolloutState, answer: string, effects: SteerEffects = {}): Steered {
   return { state: { ...state, idle: 0 }, answer, effects }
+}
+
+function turned({ reason: _, passed: __, ...same }: RolloutState, which: RolloutReturn = 'updated', now: number): Steered {
+  const back = { which, chooseBy: now + TURN_MS }
+  const fresh = { chosen: false, wave: 0, acknowledged: { wave: 0, all: 0 }, joined: false }
+  const answer = `It rolls back. ${CANCELLED} ${returning(which)}, in waves.`
+  return steered({ ...same, ...fresh, status: 'rolling-back', direction: 'back', back }, answer, { cancelRunning: true, dropWaiting: true })
+}
+
+/** On its way back, or at the end of that: those that it was not for, or did not get to since it was cancelled, join its last wave. */
+function backFurther(
+  { reason: _, ...same }: RolloutState,
+  asked: RolloutReturn = 'updated',
+  { waves }: RolloutCounts,
+  now: number,
+): Steered {
+  const which = same.back?.which === 'updated' ? 'updated' : asked
+  const back = { which, chooseBy: now + TURN_MS }
+  const acknowledged = { wave: waves[same.wave]?.failed ?? 0, all: summed(waves).failed }
+  const answer = `It goes on rolling back. ${returning(which)}: those that it did not ask yet, too, in its last wave.`
+  return steered({ ...same, status: 'rolling-back', joined: false, acknowledged, back }, answer)
+}
+
+function returning(which: RolloutReturn): string {
+  const whom = which === 'updated' ? 'Devices that run the new version' : 'Devices that run the new version and did not end healthy'
+  return `${whom} return to their former one`
 }
 
 function resumed({ reason: _, ...state }: RolloutState, { waves }: RolloutCounts): Steered {
@@ -117,11 +131,12 @@ function unusableWords({ direction }: RolloutState, unusable: string | undefined
   return `It would halt again at once: its firmware must not go to further devices. ${unusable}`
 }
 
-function backAlready(status: RolloutState['status']): string {
-  const is = `It rolls back already, and is ${status}`
+function backAlready({ status, back }: RolloutState, which: RolloutReturn = 'updated'): string | undefined {
+  if (status === 'cancelled' || (back?.which === 'failed' && which === 'updated')) return undefined
   if (status === 'rolling-back') return 'It rolls back already.'
+  const is = `It rolls back already, and is ${status}`
   if (status === 'paused' || status === 'halted') return `${is}: resume it.`
-  return `${is}. A rollout goes back once: single devices go back by an update of the kind rollback.`
+  return `${is}. Who did not come back goes back by an update of the kind rollback.`
 }
 
 /** Why it makes no sense now; undefined when it does. */
@@ -135,7 +150,7 @@ function refusal(state: RolloutState, plan: RolloutPlan, ask: RolloutAsk, counts
       : undefined
   }
   if (action === 'rollback' && status !== 'draft') {
-    if (direction === 'back') return backAlready(status)
+    if (direction === 'back') return backAlready(state, ask.which)
     return chosen ? undefined : `${NOT_CHOSEN}: nobody has the new version by it.`
   }
   if (status === 'completed') return `It is completed: there is nothing to ${action} any more.`
