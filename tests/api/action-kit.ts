@@ -64,6 +64,10 @@ export class ActionKit {
       insert into rule_versions (tenant, name, version, body, created_by)
       select ${tenant}, ${name}, count(*) + 1, ${JSON.stringify({ actions, ...more })}, 'test' from rule_versions
       where tenant = ${tenant} and name = ${name}`
+    await this.sql`
+      insert into rules (tenant, name, version, status, body, created_by)
+      select tenant, name, version, 'live', body, 'test' from rule_versions where tenant = ${tenant} and name = ${name} order by version desc limit 1
+      on conflict (tenant, name) do update set version = excluded.version, body = excluded.body`
   }
 
   /** As decision writes make them, in this order; then they are numbered. */

@@ -123,7 +123,10 @@ test('what is wrong is said in a line, and nothing is written', async () => {
     ['sign absent.bin --key right/release.key --model m --version 1 --counter 1', 'absent.bin: there is no such file.\n'],
     ['sign empty.bin --key right/release.key --model m --version 1 --counter 1', 'empty.bin is empty.\n'],
     ['sign image.bin --key right/release.pub --model m --version 1 --counter 1', 'right/release.pub is no private key in PEM.\n'],
-    ['sign image.bin --key right/release.key --model m --version v/1 --counter 1 --out bad.json', /version: begins with a letter or digit/],
+    [
+      'sign image.bin --key right/release.key --model m --version v/1 --counter 1 --out bad.json',
+      /version: must be a version like 1.3.0: a letter or digit/,
+    ],
     ['sign image.bin --key right/release.key --model m --version 1 --counter one', /A whole number/],
     ['sign image.bin --key right/release.key --model m --version 1 --counter 1 --expires soon', /A time like/],
     [

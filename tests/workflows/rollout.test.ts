@@ -171,7 +171,7 @@ test('halted by a person it stops them too, and what is excluded or rolled back 
   await becomes('rolling-back')
   await twins.obeyCancels()
   expect(await handle.result()).toMatchObject({ status: 'completed', devices: { total: 0 } })
-  expect(await targets()).toEqual({ 'cancelled cancelled': 4 })
+  expect(await targets()).toEqual({ 'cancelled cancelled': 3, 'cancelled excluded': 1 })
 })
 
 test('paused it starts nobody, also after another worker took over, and goes on when resumed', async () => {
