@@ -1,16 +1,12 @@
 /** Lists: `limit`, `cursor`, and `{items, next}`. A cursor is the key of the last item shown, opaque to clients. */
 import { z } from '@hono/zod-openapi'
 import { CastorError } from '../../twin-models/errors.ts'
+import { wholeNumber } from './schemas.ts'
 
 export const MAX_LIMIT = 200
 export const DEFAULT_LIMIT = 50
-const LIMIT = `must be a whole number from 1 to ${MAX_LIMIT}`
 
-export const limitParameter = z.coerce
-  .number(LIMIT)
-  .int(LIMIT)
-  .min(1, LIMIT)
-  .max(MAX_LIMIT, LIMIT)
+export const limitParameter = wholeNumber(1, MAX_LIMIT)
   .default(DEFAULT_LIMIT)
   .openapi({ description: 'How many items at most.', type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: DEFAULT_LIMIT })
 

@@ -6,7 +6,7 @@ import { type RolloutRow, type Rollouts, TARGET_STATUSES, type TargetQuery, type
 import type { Endpoints, Reply } from './endpoint.ts'
 import { cursorOf, cursorParameter, keyOf, limitParameter, pageJson, pageSchema } from './page.ts'
 import { noRollout, rolloutParams, rolloutTag } from './rollouts.ts'
-import { iso, jsonContent, time, wordsParameter } from './schemas.ts'
+import { iso, jsonContent, time, wholeNumber, wordsParameter } from './schemas.ts'
 
 const CSV_ROWS = 2_000
 const COLUMNS = ['device', 'wave', 'from', 'status', 'reason', 'startedAt', 'endedAt', 'back'] as const
@@ -26,14 +26,9 @@ const target = z
   .openapi('RolloutDevice')
 /** One more may have been added with the rest. */
 const MOST_WAVES = ROLLOUT_LIMITS.waves + 1
-const WAVE_NUMBER = `must be a whole number from 0 to ${MOST_WAVES}`
 const narrowing = {
   status: wordsParameter(TARGET_STATUSES, 'status').optional(),
-  wave: z.coerce
-    .number(WAVE_NUMBER)
-    .int(WAVE_NUMBER)
-    .min(0, WAVE_NUMBER)
-    .max(MOST_WAVES, WAVE_NUMBER)
+  wave: wholeNumber(0, MOST_WAVES)
     .optional()
     .openapi({ type: 'integer', description: 'From 1; 0: those that were left out when the devices were chosen.' }),
   back: z.enum(['true', 'false']).optional().openapi({ description: 'Only those of the way back, or only the others. Absent: both.' }),

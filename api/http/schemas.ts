@@ -33,6 +33,12 @@ export function durationParameter(leastMs: number, mostMs: number) {
     .openapi({ type: 'string', example: '30s' })
 }
 
+/** A parameter. */
+export function wholeNumber(least: number, most: number) {
+  const words = `must be a whole number from ${least} to ${most}`
+  return z.coerce.number(words).int(words).min(least, words).max(most, words)
+}
+
 /** One or several of `words`, separated by commas. */
 export function wordsParameter<Word extends string>(words: readonly Word[], what: string) {
   return z

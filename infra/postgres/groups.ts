@@ -1,5 +1,4 @@
 /** Groups in Postgres: filters with a name, perhaps with a firmware pin, which no rollout overrules. */
-
 import { type Group, type Groups, MOST_GROUPS, MOST_PINS } from '../../api/group-ports.ts'
 import type { Page } from '../../api/ports.ts'
 import { parseFilter } from '../../twin-models/filter/parse.ts'

@@ -95,10 +95,7 @@ test('it keeps its pace, waits while paused, and goes on when resumed, also with
 })
 
 test('reset to its beginning it is the same one, which goes on where it stood', async () => {
-  const site = await fleet(here.sql, 4)
-  const request = { filter: `attributes.site = '${site}'`, wish: { targetTemperature: 19 }, perSecond: 2 }
-  const handle = await here.worker.start({ tenant: 'demo', ...request, atOnce: 2 })
-  await until(async () => (await requests(site)).length === 2, 'the first two were asked')
+  const { site, handle } = await hasAsked(2, 4)
   await handle.executeUpdate('pause')
   await until(async () => (await stored(site)).status === 'paused', 'it is paused')
   const again = await resetToItsBeginning(handle.workflowId)
@@ -113,10 +110,7 @@ test('reset to its beginning it is the same one, which goes on where it stood', 
 })
 
 test('reset after its end it has the same end', async () => {
-  const site = await fleet(here.sql, 3)
-  const request = { filter: `attributes.site = '${site}'`, wish: { targetTemperature: 19 }, perSecond: 1 }
-  const handle = await here.worker.start({ tenant: 'demo', ...request, atOnce: 1 })
-  await until(async () => (await requests(site)).length === 1, 'it has begun')
+  const { site, handle } = await hasAsked(1, 3)
   await handle.executeUpdate('cancel')
   const end = await handle.result()
   const before = await stored(site)
@@ -223,6 +217,15 @@ interface Asked {
   id: string
   incarnation: number
   body: string
+}
+
+/** One that is to ask so many devices at once, and has asked the first of them. */
+async function hasAsked(atOnce: number, devices: number) {
+  const site = await fleet(here.sql, devices)
+  const request = { filter: `attributes.site = '${site}'`, wish: { targetTemperature: 19 }, perSecond: atOnce, atOnce }
+  const handle = await here.worker.start({ tenant: 'demo', ...request })
+  await until(async () => (await requests(site)).length === atOnce, 'the first were asked')
+  return { site, handle }
 }
 
 async function requests(site: string): Promise<Asked[]> {

@@ -49,20 +49,18 @@ function step(before: TwinState, from: TwinState, batch: Batch, now: number): St
   let draft: TwinState = { ...from, revision, values: { ...from.values }, ranges: { ...from.ranges } }
   const events: TwinEvent[] = []
   const answers: RequestAnswer[] = []
+  const happen = (found: TwinEvent[]): void => {
+    events.push(...found)
+    draft = found.reduce(evolve, draft)
+  }
   const judged = ({ state, events: found }: Judged, at: number): void => {
     draft = state
     events.push(...found)
-    for (const event of decideOnAlarms(draft, found, at)) {
-      events.push(event)
-      draft = evolve(draft, event)
-    }
+    happen(decideOnAlarms(draft, found, at))
   }
   const take = (input: TwinInput): void => {
     const met = draft
-    for (const event of decide(draft, input, now)) {
-      events.push(event)
-      draft = evolve(draft, event)
-    }
+    happen(decide(draft, input, now))
     const answer = answerTo(input, met, draft)
     if (answer) answers.push(answer)
     draft = note(draft, input)

@@ -84,15 +84,10 @@ function turned({ reason: _, passed: __, ...same }: RolloutState, which: Rollout
 }
 
 /** On its way back, or at the end of that: those that it was not for, or did not get to since it was cancelled, join its last wave. */
-function backFurther(
-  { reason: _, ...same }: RolloutState,
-  asked: RolloutReturn = 'updated',
-  { waves }: RolloutCounts,
-  now: number,
-): Steered {
+function backFurther({ reason: _, ...same }: RolloutState, asked: RolloutReturn = 'updated', counts: RolloutCounts, now: number): Steered {
   const which = same.back?.which === 'updated' ? 'updated' : asked
   const back = { which, chooseBy: now + TURN_MS }
-  const acknowledged = { wave: waves[same.wave]?.failed ?? 0, all: summed(waves).failed }
+  const acknowledged = failuresUntilNow(same, counts)
   const answer = `It goes on rolling back. ${returning(which)}: those that it did not ask yet, too, in its last wave.`
   return steered({ ...same, status: 'rolling-back', joined: false, acknowledged, back }, answer)
 }
@@ -102,12 +97,15 @@ function returning(which: RolloutReturn): string {
   return `${whom} return to their former one`
 }
 
-function resumed({ reason: _, ...state }: RolloutState, { waves }: RolloutCounts): Steered {
+function resumed({ reason: _, ...state }: RolloutState, counts: RolloutCounts): Steered {
   const status = state.direction === 'back' ? 'rolling-back' : 'running'
   if (state.status === 'paused') return steered({ ...state, status }, 'It goes on.')
-  const all = summed(waves).failed
-  const acknowledged = { wave: waves[state.wave]?.failed ?? 0, all }
-  return steered({ ...state, status, acknowledged }, `It goes on.${acknowledgedWords(all)}`)
+  const acknowledged = failuresUntilNow(state, counts)
+  return steered({ ...state, status, acknowledged }, `It goes on.${acknowledgedWords(acknowledged.all)}`)
+}
+
+function failuresUntilNow({ wave }: Pick<RolloutState, 'wave'>, { waves }: RolloutCounts): RolloutState['acknowledged'] {
+  return { wave: waves[wave]?.failed ?? 0, all: summed(waves).failed }
 }
 
 function acknowledgedWords(failures: number): string {
